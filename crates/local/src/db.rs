@@ -1,0 +1,105 @@
+//! One SQLite file and the versions of its schema.
+//!
+//! Calls run inline, under one lock, also from async code: a statement here takes microseconds, WAL with
+//! `synchronous = NORMAL` commits without waiting for the disk, and a commit survives the death of this process
+//! (`kill -9`), which is the promise; it need not survive the loss of power.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// How long a statement waits for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a state file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A newer Taskferry wrote the file.
+    #[error(
+        "{path} has schema version {found}, and this taskferry knows versions up to {known}",
+        path = path.display()
+    )]
+    Newer {
+        /// The state file.
+        path: PathBuf,
+        /// The version in the file.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+    /// SQLite could not open or migrate the file.
+    #[error("cannot open {path}", path = path.display())]
+    Sqlite {
+        /// The state file.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+}
+
+/// An open state file.
+#[derive(Debug)]
+pub struct Db {
+    connection: Mutex<Connection>,
+}
+
+impl Db {
+    /// Opens the file, creating it or bringing its schema up to date.
+    ///
+    /// Migration `n` of `migrations` leads from schema version `n` to `n + 1`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Newer`] if the file is of a version past the last migration; [`Error::Sqlite`] if it cannot be opened.
+    pub fn open(path: &Path, migrations: &[&str]) -> Result<Self, Error> {
+        let sqlite = |source| Error::Sqlite { path: path.to_owned(), source };
+        let mut connection = Connection::open(path).map_err(sqlite)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(sqlite)?;
+        connection.set_prepared_statement_cache_capacity(128);
+
+        let tx =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+        let found: u32 =
+            tx.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
+        let known = u32::try_from(migrations.len()).expect("a list in this source");
+        if found > known {
+            return Err(Error::Newer { path: path.to_owned(), found, known });
+        }
+        let pending = migrations.iter().skip(found as usize);
+        for migration in pending {
+            tx.execute_batch(migration).map_err(sqlite)?;
+        }
+        tx.pragma_update(None, "user_version", known).map_err(sqlite)?;
+        tx.commit().map_err(sqlite)?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Reads.
+    pub fn read<T, E>(&self, read: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        read(&self.lock())
+    }
+
+    /// Writes in one transaction: all of it stands, or, when `write` fails, none.
+    pub fn write<T, E: From<rusqlite::Error>>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = write(&tx)?;
+        tx.commit()?;
+        Ok(written)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic while the lock was held has rolled its transaction back: the connection is as good as before.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,10 @@
+//! AWS on this machine: S3, ECS, EventBridge and Lambda's Runtime API, on one loopback port, in AWS's own wire protocols.
+//!
+//! Used by `taskferry dev` and `taskferry demo`. Nothing in here knows Taskferry's rules: it is wired (which bucket notifies
+//! which function, which event pattern leads where) by whoever starts it, as a deployment wires AWS.
+
+pub mod db;
+pub mod eventbridge;
+pub mod identity;
+pub mod lambda;
+pub mod protocol;

@@ -1,0 +1,59 @@
+//! AWS's JSON protocol, as the services here answer it: a JSON object, or an exception with its name and message.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// What an operation answers.
+pub type Answer = Result<Value, Exception>;
+
+/// An AWS exception: the name and message that a client sees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exception {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The exception's name, as the service model spells it.
+    pub name: &'static str,
+    /// The text for people.
+    pub message: String,
+    /// Further members of the exception's shape, for example `resourceIds`.
+    pub members: Map<String, Value>,
+}
+
+impl Exception {
+    /// An exception for which the client is to blame (HTTP 400).
+    pub fn client(name: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, name, message: message.into(), members: Map::new() }
+    }
+
+    /// An exception for which this machine is to blame (HTTP 500).
+    pub fn server(name: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::client(name, message) }
+    }
+}
+
+/// Renders an answer in AWS JSON (1.0 or 1.1: `content_type` says which).
+pub fn respond(answer: Answer, content_type: &'static str) -> Response<Body> {
+    let (status, body, exception) = match answer {
+        Ok(body) => (StatusCode::OK, body, None),
+        Err(Exception { status, name, message, mut members }) => {
+            members.insert("__type".to_owned(), json!(name));
+            members.insert("message".to_owned(), json!(message));
+            (status, Value::Object(members), Some(name))
+        }
+    };
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(request_id) = HeaderValue::from_str(&Uuid::now_v7().to_string()) {
+        headers.insert("x-amzn-requestid", request_id);
+    }
+    if let Some(name) = exception {
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(name));
+    }
+    response
+}
