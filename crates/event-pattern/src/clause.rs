@@ -1,0 +1,120 @@
+//! One value or operator of a pattern, and whether it accepts one value of an event.
+//!
+//! Built by `operator`, asked by `search`. Knows nothing of fields or arrays.
+
+use std::borrow::Cow;
+
+use crate::{
+    address::{Address, Network},
+    text::{AnyCase, Wildcard},
+};
+
+/// A string, number or literal of an event.
+#[derive(Debug)]
+pub(crate) enum Scalar<'e> {
+    Text(Cow<'e, [u8]>),
+    /// `value` is `None` where a double cannot stand for the number.
+    Number {
+        raw: &'e str,
+        value: Option<f64>,
+    },
+    True,
+    False,
+    Null,
+}
+
+/// What one element of a field's list asks for.
+#[derive(Debug)]
+pub(crate) enum Clause {
+    Text(Vec<u8>),
+    /// A plain string that is an IP address is met by every spelling of the address.
+    Address(Address),
+    Number {
+        raw: String,
+        value: Option<f64>,
+    },
+    True,
+    False,
+    Null,
+    Prefix(Vec<u8>),
+    PrefixAnyCase(AnyCase),
+    Suffix(Vec<u8>),
+    SuffixAnyCase(AnyCase),
+    AnyCase(AnyCase),
+    Wildcard(Wildcard),
+    AnythingBut(Vec<Clause>),
+    Numeric(Interval),
+    Network(Network),
+    Exists,
+    /// `{"exists": false}`: no value is accepted; `search` looks for the absence of values.
+    Absent,
+}
+
+/// The numbers that a `numeric` operator accepts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Interval {
+    pub(crate) low: Option<Bound>,
+    pub(crate) high: Option<Bound>,
+}
+
+/// One end of an [`Interval`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bound {
+    pub(crate) value: f64,
+    pub(crate) included: bool,
+}
+
+impl Interval {
+    #[expect(clippy::float_cmp, reason = "bounds are exact decimals, never results of arithmetic")]
+    fn contains(&self, value: f64) -> bool {
+        let above = |low: Bound| value > low.value || (low.included && value == low.value);
+        let below = |high: Bound| value < high.value || (high.included && value == high.value);
+        self.low.is_none_or(above) && self.high.is_none_or(below)
+    }
+}
+
+impl Clause {
+    /// Whether this value meets the clause.
+    pub(crate) fn accepts(&self, scalar: &Scalar<'_>) -> bool {
+        match self {
+            Self::Exists => true,
+            Self::Absent => false,
+            Self::AnythingBut(excluded) => !excluded.iter().any(|clause| clause.accepts(scalar)),
+            _ => match scalar {
+                Scalar::Text(text) => self.accepts_text(text),
+                Scalar::Number { raw, value } => self.accepts_number(raw, *value),
+                Scalar::True => matches!(self, Self::True),
+                Scalar::False => matches!(self, Self::False),
+                Scalar::Null => matches!(self, Self::Null),
+            },
+        }
+    }
+
+    fn accepts_text(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Text(expected) => text == expected,
+            Self::Address(expected) => Address::read(text) == Some(*expected),
+            Self::Prefix(prefix) => text.starts_with(prefix),
+            Self::PrefixAnyCase(prefix) => prefix.is_prefix_of(text),
+            Self::Suffix(suffix) => text.ends_with(suffix),
+            Self::SuffixAnyCase(suffix) => suffix.is_suffix_of(text),
+            Self::AnyCase(expected) => expected.equals(text),
+            Self::Wildcard(wildcard) => wildcard.matches(text),
+            Self::Network(network) => {
+                Address::read(text).is_some_and(|address| network.contains(address))
+            }
+            _ => false,
+        }
+    }
+
+    #[expect(clippy::float_cmp, reason = "both are exact decimals, never results of arithmetic")]
+    fn accepts_number(&self, text: &str, number: Option<f64>) -> bool {
+        match self {
+            Self::Number { raw, value } => {
+                raw == text || value.zip(number).is_some_and(|(value, number)| value == number)
+            }
+            Self::Numeric(interval) => number.is_some_and(|number| interval.contains(number)),
+            _ => false,
+        }
+    }
+}

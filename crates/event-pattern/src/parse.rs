@@ -1,0 +1,387 @@
+//! From the text of a pattern to the fields it asks for.
+//!
+//! `$or` is multiplied out here: a compiled pattern is a list of alternatives, each a set of
+//! fields that must all be met. Both are bounded, so no pattern can blow up. The clauses of a field
+//! are read by `operator`.
+
+use std::{collections::BTreeMap, fmt, fmt::Write as _, ops::Range, str::FromStr, sync::Arc};
+
+use crate::{
+    clause::Clause,
+    error::{Error, Fault},
+    json::{Kind, Node, Reader, Shape},
+    operator,
+};
+
+/// Longest text of a pattern, in bytes. EventBridge itself takes far less.
+pub(crate) const PATTERN_BYTES_MAX: usize = 32 * 1024;
+/// Most fields of one alternative, as in AWS's own engine.
+const FIELDS_MAX: usize = 256;
+/// Most alternatives that the `$or`s of one pattern may multiply to.
+const ALTERNATIVES_MAX: usize = 1000;
+
+const OR: &str = "$or";
+
+/// A compiled event pattern.
+///
+/// Cheap to clone. Keeps the text it was compiled from.
+#[derive(Clone)]
+pub struct EventPattern {
+    inner: Arc<Compiled>,
+}
+
+struct Compiled {
+    source: String,
+    leaves: Vec<Leaf>,
+    /// Indices of `leaves`, sorted by their paths.
+    alternatives: Vec<Vec<usize>>,
+}
+
+/// A field that a pattern asks for.
+pub(crate) struct Leaf {
+    /// Where it stands in the pattern, for people.
+    pub(crate) label: String,
+    /// The names down to it joined by dots: how events are searched.
+    ///
+    /// EventBridge flattens both sides to such paths, so `{"a.b": [1]}` meets `{"a": {"b": 1}}`.
+    pub(crate) path: Arc<[u8]>,
+    /// Where its list of clauses stands in the pattern's text.
+    pub(crate) span: Range<usize>,
+    pub(crate) clauses: Vec<Clause>,
+}
+
+impl EventPattern {
+    /// Compiles the JSON text of a pattern.
+    ///
+    /// As in EventBridge, text after the closing brace is ignored, and the last of two fields with
+    /// the same path wins.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says where the pattern is refused and what is allowed there.
+    pub fn parse(json: &str) -> Result<Self, Error> {
+        if json.len() > PATTERN_BYTES_MAX {
+            return Err(Error::new(Fault::TooLong { max: PATTERN_BYTES_MAX }, "", json, 0));
+        }
+        let root = Node::read(&mut Reader::new(json))
+            .map_err(|syntax| Error::new(Fault::Syntax(syntax.flaw), "", json, syntax.at))?;
+        let scope = Scope { source: json, label: String::new() };
+        if root.shape() != Shape::Object {
+            return Err(scope.error(root.start, Fault::NotAnObject(root.shape())));
+        }
+        let mut compiler = Compiler { leaves: Vec::new() };
+        let alternatives =
+            compiler.fields(&root, &scope, &Place::default(), vec![BTreeMap::new()])?;
+        let alternatives =
+            alternatives.into_iter().map(|fields| fields.into_values().collect()).collect();
+        let source = json.to_owned();
+        let inner = Compiled { source, leaves: compiler.leaves, alternatives };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The text the pattern was compiled from.
+    pub fn as_str(&self) -> &str {
+        &self.inner.source
+    }
+
+    pub(crate) fn leaves(&self) -> &[Leaf] {
+        &self.inner.leaves
+    }
+
+    pub(crate) fn alternatives(&self) -> &[Vec<usize>] {
+        &self.inner.alternatives
+    }
+}
+
+impl FromStr for EventPattern {
+    type Err = Error;
+
+    fn from_str(json: &str) -> Result<Self, Error> {
+        Self::parse(json)
+    }
+}
+
+impl fmt::Debug for EventPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EventPattern").field(&self.inner.source).finish()
+    }
+}
+
+/// Where in the pattern the compiler is, for messages.
+pub(crate) struct Scope<'a> {
+    source: &'a str,
+    label: String,
+}
+
+impl Scope<'_> {
+    pub(crate) fn member(&self, name: &[u8]) -> Self {
+        let mut label = self.label.clone();
+        let name = String::from_utf8_lossy(name);
+        // A name that a dot, bracket or nothing would make ambiguous is quoted.
+        if name.is_empty() || name.contains(['.', '[', ']', '"']) {
+            write!(label, "[{name:?}]").expect("a string takes whatever is written");
+        } else {
+            if !label.is_empty() {
+                label.push('.');
+            }
+            label.push_str(&name);
+        }
+        Self { source: self.source, label }
+    }
+
+    pub(crate) fn element(&self, index: usize) -> Self {
+        Self { source: self.source, label: format!("{}[{index}]", self.label) }
+    }
+
+    pub(crate) fn error(&self, at: usize, fault: Fault) -> Error {
+        Error::new(fault, &self.label, self.source, at)
+    }
+}
+
+/// Where in the events the compiler is.
+#[derive(Default)]
+struct Place {
+    /// `None` at the root, which is not the same as below a field with an empty name.
+    path: Option<Vec<u8>>,
+    inside_or: bool,
+}
+
+impl Place {
+    fn member(&self, name: &[u8]) -> Self {
+        let path = match &self.path {
+            Some(path) => [path, name].join(&b'.'),
+            None => name.to_vec(),
+        };
+        Self { path: Some(path), inside_or: self.inside_or }
+    }
+
+    fn inside_or(&self) -> Self {
+        Self { path: self.path.clone(), inside_or: true }
+    }
+}
+
+/// The leaf that each path of an alternative is decided by.
+type Alternative = BTreeMap<Arc<[u8]>, usize>;
+
+struct Compiler {
+    leaves: Vec<Leaf>,
+}
+
+impl Compiler {
+    /// Adds the fields of an object to each alternative.
+    fn fields(
+        &mut self,
+        object: &Node<'_>,
+        scope: &Scope<'_>,
+        place: &Place,
+        mut alternatives: Vec<Alternative>,
+    ) -> Result<Vec<Alternative>, Error> {
+        let Kind::Object(members) = &object.kind else {
+            return Err(scope.error(object.start, Fault::NotAField(object.shape())));
+        };
+        if members.is_empty() {
+            return Err(scope.error(object.start, Fault::NoFields));
+        }
+        for member in members {
+            let inner = scope.member(&member.name);
+            let name = member.name.as_ref();
+            if name == OR.as_bytes() {
+                alternatives = self.or(&member.value, &inner, place, &alternatives)?;
+                continue;
+            }
+            if place.inside_or && operator::is_reserved(name) {
+                let name = String::from_utf8_lossy(name).into_owned();
+                return Err(inner.error(member.name_at, Fault::OrReserved(name)));
+            }
+            let value = &member.value;
+            let below = place.member(name);
+            alternatives = match &value.kind {
+                Kind::Object(_) => self.fields(value, &inner, &below, alternatives)?,
+                Kind::Array(elements) => self.leaf(value, elements, inner, below, alternatives)?,
+                _ => return Err(not_a_field(value, &inner, name)),
+            };
+        }
+        Ok(alternatives)
+    }
+
+    /// Multiplies the alternatives by the branches of an `$or`.
+    fn or(
+        &mut self,
+        value: &Node<'_>,
+        scope: &Scope<'_>,
+        place: &Place,
+        alternatives: &[Alternative],
+    ) -> Result<Vec<Alternative>, Error> {
+        let Kind::Array(branches) = &value.kind else {
+            return Err(scope.error(value.start, Fault::OrShape(value.shape())));
+        };
+        if branches.len() < 2 {
+            return Err(scope.error(value.start, Fault::OrCount(branches.len())));
+        }
+        let mut multiplied = Vec::new();
+        for (index, branch) in branches.iter().enumerate() {
+            let inner = scope.element(index);
+            if branch.shape() != Shape::Object {
+                return Err(inner.error(branch.start, Fault::OrBranch(branch.shape())));
+            }
+            let below = place.inside_or();
+            multiplied.extend(self.fields(branch, &inner, &below, alternatives.to_vec())?);
+            if multiplied.len() > ALTERNATIVES_MAX {
+                let fault = Fault::OrCombinations { max: ALTERNATIVES_MAX };
+                return Err(scope.error(value.start, fault));
+            }
+        }
+        Ok(multiplied)
+    }
+
+    /// Adds one field to each alternative, replacing an earlier one with the same path.
+    fn leaf(
+        &mut self,
+        value: &Node<'_>,
+        elements: &[Node<'_>],
+        scope: Scope<'_>,
+        place: Place,
+        mut alternatives: Vec<Alternative>,
+    ) -> Result<Vec<Alternative>, Error> {
+        if elements.is_empty() {
+            return Err(scope.error(value.start, Fault::NoValues));
+        }
+        let clauses = elements
+            .iter()
+            .enumerate()
+            .map(|(index, element)| operator::read(element, &scope.element(index)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let path: Arc<[u8]> = place.path.unwrap_or_default().into();
+        let index = self.leaves.len();
+        for alternative in &mut alternatives {
+            alternative.insert(Arc::clone(&path), index);
+            if alternative.len() > FIELDS_MAX {
+                return Err(scope.error(value.start, Fault::TooManyFields { max: FIELDS_MAX }));
+            }
+        }
+        self.leaves.push(Leaf { label: scope.label, path, span: value.start..value.end, clauses });
+        Ok(alternatives)
+    }
+}
+
+fn not_a_field(value: &Node<'_>, scope: &Scope<'_>, name: &[u8]) -> Error {
+    let found = &scope.source[value.start..value.end];
+    let hint = if operator::is_reserved(name) {
+        let name = String::from_utf8_lossy(name);
+        format!("an operator stands in an array: [{{\"{name}\": {found}}}]")
+    } else {
+        format!("put the value into an array: [{found}]")
+    };
+    scope.error(value.start, Fault::NotAField(value.shape())).with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The message, the hint, and line and column of the refusal.
+    #[track_caller]
+    fn check(pattern: &str, message: &str, hint: Option<&str>, position: (usize, usize)) {
+        let error = EventPattern::parse(pattern).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.hint(), hint);
+        assert_eq!((error.line(), error.column()), position);
+    }
+
+    #[test]
+    fn the_text_is_kept() {
+        let text = "{ \"a\": [1] } // kept";
+        assert_eq!(EventPattern::parse(text).unwrap().as_str(), text);
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_refused() {
+        check(
+            "{\"a\":\n [\"x\",]}",
+            "the pattern is not JSON: expected a JSON value, found `]`",
+            None,
+            (2, 7),
+        );
+    }
+
+    #[test]
+    fn a_pattern_is_an_object() {
+        check("[\"a\"]", "a pattern is an object, found an array", None, (1, 1));
+    }
+
+    #[test]
+    fn a_bare_value_belongs_into_an_array() {
+        check(
+            r#"{"a":{"b":"x"}}"#,
+            "expected an array of values or an object of fields, found a string at a.b",
+            Some(r#"put the value into an array: ["x"]"#),
+            (1, 11),
+        );
+    }
+
+    #[test]
+    fn an_operator_belongs_into_an_array() {
+        check(
+            r#"{"a":{"prefix":"x"}}"#,
+            "expected an array of values or an object of fields, found a string at a.prefix",
+            Some(r#"an operator stands in an array: [{"prefix": "x"}]"#),
+            (1, 16),
+        );
+    }
+
+    #[test]
+    fn empty_objects_and_arrays_are_refused() {
+        check("{}", "found an empty object, which has no field to match", None, (1, 1));
+        check(r#"{"a":[]}"#, "found an empty array, which no value can match at a", None, (1, 6));
+    }
+
+    #[test]
+    fn an_or_needs_two_objects() {
+        check(
+            r#"{"$or":[{"a":[1]}]}"#,
+            "`$or` takes at least two objects, found 1 at $or",
+            None,
+            (1, 8),
+        );
+        check(
+            r#"{"d":{"$or":[{"a":[1]},2]}}"#,
+            "`$or` takes objects, found a number at d.$or[1]",
+            None,
+            (1, 24),
+        );
+    }
+
+    #[test]
+    fn operators_are_no_fields_inside_an_or() {
+        check(
+            r#"{"$or":[{"d":{"suffix":["1"]}},{"b":["2"]}]}"#,
+            "`suffix` is the name of an operator and cannot be a field inside `$or` at $or[0].d.suffix",
+            None,
+            (1, 15),
+        );
+    }
+
+    #[test]
+    fn combinations_are_bounded() {
+        let or = r#"{"$or":[{"a":[1]},{"b":[1]}]}"#;
+        let fields: Vec<_> = (0..10).map(|index| format!("\"k{index}\":{or}")).collect();
+        check(
+            &format!("{{{}}}", fields.join(",")),
+            "the `$or`s of the pattern have more than 1000 combinations at k9.$or",
+            None,
+            (1, 329),
+        );
+    }
+
+    #[test]
+    fn the_text_is_bounded() {
+        let pattern = format!(r#"{{"a":["{}"]}}"#, "x".repeat(PATTERN_BYTES_MAX));
+        check(&pattern, "the pattern is longer than 32768 bytes", None, (1, 1));
+    }
+
+    #[test]
+    fn ambiguous_names_are_quoted() {
+        let error = EventPattern::parse(r#"{"a.b":{"":{"c":[[]]}}}"#).unwrap_err();
+        assert_eq!(error.path(), r#"["a.b"][""].c[0]"#);
+    }
+}
