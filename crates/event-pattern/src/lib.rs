@@ -75,8 +75,9 @@
 //! # Bounds
 //!
 //! A pattern has at most 32 KiB of text, 256 fields in one combination and 1,000 combinations of its
-//! `$or`s; an event at most 16 MiB. Both may be nested 128 levels deep. What is beyond is an error,
-//! never a panic. EventBridge's own quotas, such as the length of a rule's pattern and the number
+//! `$or`s; an event at most 16 MiB. Both may be nested 128 levels deep. Arrays that interlock so that
+//! one field would need more than 500,000 trials are given up. What is beyond is an error, never a
+//! panic. EventBridge's own quotas, such as the length of a rule's pattern and the number
 //! of `*` in its wildcards, are not checked here.
 
 mod address;

@@ -87,7 +87,11 @@ fn operator(node: &Node<'_>, members: &[Member<'_>], scope: &Scope<'_>) -> Resul
         b"exists" => match operand.kind {
             Kind::True => Ok(Clause::Exists),
             Kind::False => Ok(Clause::Absent),
-            _ => Err(refuse("exists", "true or false", operand, &inner)),
+            _ => {
+                let quoted = operand.shape() == Shape::Text;
+                let hint = quoted.then(|| "true and false are not quoted".to_owned());
+                Err(refuse("exists", "true or false", operand, &inner).with_hint(hint))
+            }
         },
         b"cidr" => {
             Network::read(text("cidr", operand, &inner)?).map(Clause::Network).map_err(|error| {
@@ -98,15 +102,19 @@ fn operator(node: &Node<'_>, members: &[Member<'_>], scope: &Scope<'_>) -> Resul
                     .with_hint(single.then(|| hint.to_owned()))
             })
         }
-        unknown => {
-            let name = String::from_utf8_lossy(unknown).into_owned();
-            let nested = matches!(operand.kind, Kind::Array(_) | Kind::Object(_));
-            let hint = nearest(&name).or_else(|| {
-                nested.then(|| "nested fields are an object, not an object in an array".to_owned())
-            });
-            Err(scope.error(member.name_at, Fault::UnknownOperator(name)).with_hint(hint))
-        }
+        _ => Err(unknown_operator(member, scope)),
     }
+}
+
+fn unknown_operator(member: &Member<'_>, scope: &Scope<'_>) -> Error {
+    let name = String::from_utf8_lossy(&member.name).into_owned();
+    let hint = nearest(&name).unwrap_or_else(|| match member.value.kind {
+        Kind::Array(_) | Kind::Object(_) => {
+            "nested fields are an object, not an object in an array".to_owned()
+        }
+        _ => format!("the operators are {}", OPERATORS.join(", ")),
+    });
+    scope.error(member.name_at, Fault::UnknownOperator(name)).with_hint(hint)
 }
 
 /// The one member that an operator object may have.
@@ -391,8 +399,10 @@ mod tests {
     }
 
     #[test]
-    fn a_far_name_is_not_guessed() {
-        check(r#"{"contains":"x"}"#, "unknown operator `contains` at detail.key[0]", None);
+    fn a_far_name_is_answered_with_all_operators() {
+        let hint = "the operators are prefix, suffix, equals-ignore-case, wildcard, anything-but, \
+                    numeric, exists, cidr, exactly";
+        check(r#"{"contains":"x"}"#, "unknown operator `contains` at detail.key[0]", Some(hint));
     }
 
     #[test]
@@ -407,6 +417,15 @@ mod tests {
             r#"{"numeric":[">","5"]}"#,
             "`numeric` takes a number here, found a string at detail.key[0].numeric[1]",
             Some("numbers are not quoted"),
+        );
+    }
+
+    #[test]
+    fn quoted_truth_is_explained() {
+        check(
+            r#"{"exists":"true"}"#,
+            "`exists` takes true or false, found a string at detail.key[0].exists",
+            Some("true and false are not quoted"),
         );
     }
 

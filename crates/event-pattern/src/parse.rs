@@ -93,6 +93,15 @@ impl EventPattern {
     }
 }
 
+/// Patterns are equal if their texts are.
+impl PartialEq for EventPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for EventPattern {}
+
 impl FromStr for EventPattern {
     type Err = Error;
 

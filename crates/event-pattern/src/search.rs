@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Most pairs of a choice and a value that are tried for one field.
-const TRIALS_MAX: usize = 1_000_000;
+const TRIALS_MAX: usize = 500_000;
 
 /// One element from each of some arrays, sorted.
 type Choice = Vec<usize>;
