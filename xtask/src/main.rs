@@ -1,2 +1,40 @@
-//! stub
-fn main() {}
+//! `cargo xtask`: the only entry point for what checks and measures the project.
+//!
+//! Each step's command is printed before it runs, so that one can repeat a step by hand; the first that fails ends it.
+
+mod bench;
+mod clients;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test            everything: format, lints, docs, tests, independent clients
+  clients         only the independent clients: boto3 and the AWS CLI against `taskferry dev`
+  bench [NAME]    measure, in release; without a name, all: dispatch, function, decision";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            steps::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    match arguments {
+        ["test"] => test::run(),
+        ["clients"] => clients::run(),
+        ["bench", rest @ ..] => bench::run(rest),
+        _ => bail!("{USAGE}"),
+    }
+}

@@ -1,2 +1,137 @@
-//! stub
-fn main() {}
+//! The `taskferry` program: one command a file.
+//!
+//! Data goes to standard output, the rest to standard error. Exit 0: done; 1: a "no" (does not match, refused, failed); 2:
+//! could not.
+
+mod check;
+mod demo;
+mod dev;
+mod diagnostics;
+mod explain;
+mod function;
+mod output;
+mod runs;
+mod schema;
+mod send;
+mod state;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+/// Events in, ECS tasks out, nothing lost between.
+#[derive(Debug, Parser)]
+#[command(name = "taskferry", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a rules file: every fault at once, each with its place and what to do
+    Check {
+        /// The rules file
+        #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
+        file: PathBuf,
+        /// Print the faults as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what each rule makes of an event, offline: matches or why not, and the exact `RunTask` request
+    Explain(explain::Arguments),
+    /// Run all of it on this machine: S3, Lambda, EventBridge and ECS on one loopback port
+    Dev(dev::Arguments),
+    /// See it work: a real file becomes a real task's result, in a directory of its own
+    Demo(demo::Arguments),
+    /// Put an event onto the event bus
+    Send(send::Arguments),
+    /// List, show and stop runs, and read what their tasks print
+    Runs(runs::Arguments),
+    /// Print the JSON Schema of the rules file, for editors
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Be one of the Lambda functions
+    #[command(hide = true)]
+    Function {
+        /// Which
+        function: function::Name,
+    },
+    /// Be the task of one of the examples
+    #[command(hide = true, subcommand)]
+    Example(Example),
+    /// Kill the process groups named on standard input once it ends
+    #[command(hide = true)]
+    Reaper,
+}
+
+#[derive(Debug, Subcommand)]
+enum Example {
+    /// examples/csv-report
+    CsvReport {
+        /// What the program of the task takes
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut out = io::stdout();
+    match run(arguments.command, &mut out) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&mut io::stderr(), &error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Check { file, json } => check::run(&file, json, out, &mut io::stderr()),
+        Command::Explain(arguments) => explain::run(&arguments, out),
+        Command::Dev(arguments) => dev::run(arguments, out),
+        Command::Demo(arguments) => demo::run(arguments, out),
+        Command::Send(arguments) => send::run(&arguments, out),
+        Command::Runs(arguments) => runs::run(&arguments, out),
+        Command::Schema => schema::run(out),
+        Command::Completions { shell } => {
+            let mut command = <Arguments as clap::CommandFactory>::command();
+            clap_complete::generate(shell, &mut command, "taskferry", &mut { out });
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Function { function } => function::run(function),
+        Command::Example(Example::CsvReport { arguments }) => {
+            block_on(csv_report::run(&arguments, out))??;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Reaper => {
+            taskferry_local::ecs::reaper::run(io::stdin().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Runs the future on this thread, for commands that make a few calls.
+fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}
+
+/// Whoever read our output had enough of it (`taskferry runs list | head`): no fault.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

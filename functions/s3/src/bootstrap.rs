@@ -1,1 +1,6 @@
-fn main() {}
+//! The program that Lambda starts as `bootstrap`.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    taskferry_function::run(taskferry_function_s3::handler).await
+}

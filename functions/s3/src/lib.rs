@@ -1,1 +1,41 @@
-//! stub
+//! An object was created or deleted: S3's own notification, by which S3 invokes this function directly.
+//!
+//! Wiring only: read the payload, hand it to the engine, say what failed.
+
+use std::sync::Arc;
+
+use taskferry_core::{
+    event::s3::{self, Notification},
+    route::Origin,
+};
+use taskferry_function::{Error, FunctionEngine};
+use tracing::{info, warn};
+
+/// Takes the records of a notification to the runs of the rules that match.
+///
+/// A record that fails does not keep the others from their runs; to deliver the notification again does no harm.
+///
+/// # Errors
+///
+/// The first record's that failed, after all have had their turn.
+pub async fn handler(engine: Arc<FunctionEngine>, payload: String) -> Result<(), Error> {
+    let records = match s3::normalise(&payload)? {
+        Notification::Records(records) => records,
+        Notification::Test => {
+            info!("test event of S3: notifications are configured");
+            return Ok(());
+        }
+    };
+    let mut failed = None;
+    for record in records {
+        let dispatched = match record {
+            Ok(event) => engine.dispatch(Origin::S3, &event).await.map_err(Error::from),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = dispatched {
+            warn!(%error, "record not dispatched");
+            failed.get_or_insert(error);
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

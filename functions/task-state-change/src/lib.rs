@@ -1,1 +1,19 @@
-//! stub
+//! A task of ECS changed: what that means for its run.
+//!
+//! Wiring only: read the payload, hand it to the engine, say what failed.
+
+use std::sync::Arc;
+
+use taskferry_core::event::Event;
+use taskferry_function::{Error, FunctionEngine};
+
+/// Takes an ECS Task State Change to the run whose task it is.
+///
+/// # Errors
+///
+/// If the payload is not a Task State Change, or the run could not be read or written.
+pub async fn handler(engine: Arc<FunctionEngine>, payload: String) -> Result<(), Error> {
+    let event = Event::parse(&payload)?;
+    engine.track(&event).await?;
+    Ok(())
+}

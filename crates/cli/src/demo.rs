@@ -1,0 +1,188 @@
+//! `taskferry demo`: a real file becomes a real task's result, and every step is shown.
+//!
+//! The same parts as `dev`, on a free port, with the shipped example, in a directory of its own. Nothing is left running;
+//! the directory stays, to look at and to go on with.
+
+use std::{
+    fs,
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use jiff::Timestamp;
+use taskferry_aws::Clients;
+use taskferry_core::{rules, run::Status};
+use taskferry_engine::ports::{RunQuery, Runs as _};
+use tokio::time::timeout;
+
+use crate::{
+    dev::{platform::Platform, steps::Steps},
+    output::{Tone, Toned, wants_colour},
+    state::StateDir,
+};
+
+const RULES: &str = include_str!("../../../examples/csv-report/taskferry.yaml");
+const SALES: &str = include_str!("../../../examples/csv-report/sales.csv");
+
+/// The bucket and the keys that the example's rules file names.
+const BUCKET: &str = "sales";
+const SALES_KEY: &str = "incoming/october.csv";
+const REPORT_KEY: &str = "reports/october.md";
+
+/// How long the whole may take, before something must be wrong.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What `taskferry demo` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Where to put the example and its state, instead of a new directory among the temporary ones
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Shows it; exit 2 if any step fails.
+pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let dir = arguments.dir.unwrap_or_else(|| {
+        let name = format!("taskferry-demo-{}", Timestamp::now().as_millisecond());
+        std::env::temp_dir().join(name)
+    });
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for (name, text) in [("taskferry.yaml", RULES), ("october.csv", SALES)] {
+        let path = dir.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(show(&dir, out))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut story = Story::begin(out, wants_colour());
+    let state = StateDir::new(&dir.join(".taskferry"));
+    story.tell(&format!("start     the example csv-report, in {}", dir.display()), None)?;
+    let platform = Platform::start(&state, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let ended = tell_all(&mut story, &platform).await;
+    platform.shutdown().await;
+    match ended {
+        Ok(report) => {
+            writeln!(story.out, "\ns3://{BUCKET}/{REPORT_KEY}:\n")?;
+            for line in report.lines() {
+                writeln!(story.out, "    {line}")?;
+            }
+            next(story.out, dir)
+        }
+        Err(error) => {
+            print_logs(story.out, &state)?;
+            Err(error)
+        }
+    }
+}
+
+/// From the file to the report.
+async fn tell_all(story: &mut Story<'_>, platform: &Platform) -> anyhow::Result<String> {
+    let checked = rules::check(RULES);
+    let rules = checked.rules.ok_or_else(|| anyhow!("the example's rules are refused"))?;
+    let mut steps = Steps::of(platform, story.wants_colour);
+    platform.deploy(Arc::new(rules)).await?;
+    let endpoint = platform.endpoint_url();
+    story.tell(&format!("ready     S3, EventBridge, Lambda and ECS at {endpoint}"), None)?;
+
+    let objects = Clients::of_endpoint(&endpoint).await.objects();
+    story.tell(
+        &format!("put       s3://{BUCKET}/{SALES_KEY}, {} bytes of CSV", SALES.len()),
+        None,
+    )?;
+    objects.put(BUCKET, SALES_KEY, SALES.as_bytes().to_vec()).await?;
+
+    let deadline = story.began + TIME_MAX;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let step = timeout(left, steps.next()).await;
+        let step = step.with_context(|| format!("no result after {} s", TIME_MAX.as_secs()))?;
+        story.tell(step.text(), step.tone())?;
+        if step.ends_run() {
+            break;
+        }
+    }
+    let runs = platform.state_dir().open_runs()?.list(&RunQuery::default()).await?;
+    let run = runs.first().context("no run was recorded")?;
+    if run.status != Status::Succeeded {
+        bail!("the run ended as {}: {}", run.status, run.reason.as_deref().unwrap_or_default());
+    }
+    let report = objects.get(BUCKET, REPORT_KEY).await?;
+    let report = report.with_context(|| format!("s3://{BUCKET}/{REPORT_KEY} was not written"))?;
+    story.tell(&format!("get       s3://{BUCKET}/{REPORT_KEY}, {} bytes", report.len()), None)?;
+    Ok(String::from_utf8(report)?)
+}
+
+fn next(out: &mut dyn Write, dir: &Path) -> anyhow::Result<()> {
+    let dir = dir.display();
+    writeln!(
+        out,
+        "
+Nothing is left running. To go on:
+
+    cd {dir}
+    taskferry runs list                        # the run that you saw; `runs show ID`, `runs logs ID`
+    taskferry dev                              # all of it again, at http://127.0.0.1:4566, in one terminal
+    export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_REGION=us-east-1
+    aws s3 cp october.csv s3://sales/incoming/november.csv    # in another: any AWS client will do
+    taskferry runs watch                       # see it run"
+    )?;
+    Ok(())
+}
+
+/// What functions and tasks wrote, for whoever must find out what failed.
+fn print_logs(out: &mut dyn Write, state: &StateDir) -> anyhow::Result<()> {
+    for folder in [state.path().join("logs"), state.tasks()] {
+        for path in logs(&folder) {
+            let text = fs::read(&path).unwrap_or_default();
+            if !text.is_empty() {
+                writeln!(out, "\n{}:\n{}", path.display(), String::from_utf8_lossy(&text))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn logs(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut logs: Vec<_> = paths
+        .flat_map(|path| match path.extension() {
+            _ if path.is_dir() => logs(&path),
+            Some(extension) if extension == "log" => vec![path],
+            _ => Vec::new(),
+        })
+        .collect();
+    logs.sort();
+    logs
+}
+
+/// What happens, each line with the seconds since the beginning.
+struct Story<'a> {
+    out: &'a mut dyn Write,
+    began: Instant,
+    wants_colour: bool,
+}
+
+impl<'a> Story<'a> {
+    fn begin(out: &'a mut dyn Write, wants_colour: bool) -> Self {
+        Self { out, began: Instant::now(), wants_colour }
+    }
+
+    fn tell(&mut self, text: &str, tone: Option<Tone>) -> anyhow::Result<()> {
+        let seconds = format!("{:>7.3} s", self.began.elapsed().as_secs_f64());
+        let seconds = Toned(Tone::Faint, seconds, self.wants_colour);
+        match tone {
+            Some(tone) => writeln!(self.out, "{seconds}  {}", Toned(tone, text, self.wants_colour))?,
+            None => writeln!(self.out, "{seconds}  {text}")?,
+        }
+        Ok(self.out.flush()?)
+    }
+}

@@ -1,0 +1,83 @@
+//! `taskferry dev`: all of it on this machine, on one loopback port.
+
+pub(crate) mod deploy;
+pub(crate) mod platform;
+mod reload;
+pub(crate) mod steps;
+
+use std::{
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use taskferry_core::rules::Rules;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{platform::Platform, reload::Reloads, steps::Steps};
+use crate::{
+    check,
+    output::wants_colour_on_stderr,
+    state::{StateArguments, StateDir},
+};
+
+/// What `taskferry dev` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The rules file; it is read again when it changes
+    #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
+    file: PathBuf,
+    /// The port on 127.0.0.1; 0 picks a free one
+    #[arg(long, default_value_t = 4566)]
+    port: u16,
+    #[command(flatten)]
+    state: StateArguments,
+}
+
+/// Runs until interrupted; exit 1 if the rules file has faults.
+pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let Some(rules) = check::load(&arguments.file, &mut io::stderr())? else {
+        return Ok(ExitCode::from(1));
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(arguments, rules, out))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyhow::Result<()> {
+    // Before anything is started: a signal that comes early must find someone who waits for it.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut reloads = Reloads::of(&arguments.file)?;
+
+    let state = StateDir::new(&arguments.state.state);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
+    let platform = Platform::start(&state, address).await?;
+    let mut steps = Steps::of(&platform, wants_colour_on_stderr());
+    platform.deploy(Arc::new(rules)).await?;
+    platform.announce()?;
+    let endpoint = platform.endpoint_url();
+    writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;
+    out.flush()?;
+
+    loop {
+        tokio::select! {
+            line = steps.next() => writeln!(io::stderr(), "{line}")?,
+            () = reloads.next() => {
+                if let Some(rules) = check::load(&arguments.file, &mut io::stderr())? {
+                    platform.deploy(Arc::new(rules)).await?;
+                    writeln!(io::stderr(), "{} was read again", arguments.file.display())?;
+                } else {
+                    writeln!(io::stderr(), "the rules of before stay in force")?;
+                }
+            }
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+        }
+    }
+    writeln!(io::stderr(), "stopping")?;
+    platform.shutdown().await;
+    Ok(())
+}

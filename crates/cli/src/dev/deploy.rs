@@ -1,0 +1,146 @@
+//! Deploy: what the rules ask of AWS is made on this machine, as a deployment makes it there.
+//!
+//! Done at the start and whenever the rules file has changed. Doing it again changes nothing that is so already.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fs,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+use taskferry_core::{
+    rules::Rules,
+    wiring::{self, Function},
+};
+use taskferry_function::{RULES, RUNS};
+use taskferry_local::{ecs, eventbridge::Subscription, lambda, protocol::Exception, s3};
+
+use super::platform::Platform;
+
+/// How long a function may take for one event.
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How much memory a function is said to have, in MB.
+const FUNCTION_MEMORY_MB: u32 = 256;
+
+/// Makes all that the rules ask for.
+pub(super) async fn deploy(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+    task_definitions(platform, rules).await?;
+    clusters(platform, rules).await?;
+    functions(platform, rules)?;
+    buckets(platform, rules)?;
+    let subscriptions = wiring::subscriptions(rules).into_iter().map(|wired| Subscription {
+        event_bus: wired.event_bus,
+        event_pattern: wired.event_pattern,
+        function: wired.function.as_str().to_owned(),
+    });
+    platform.event_bridge().subscribe(subscriptions.collect());
+    Ok(())
+}
+
+/// Registers the task definitions of the file, but for those whose newest revision was made from the same request.
+async fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+    let path = platform.state().path().join("task-definitions.json");
+    let mut registered: BTreeMap<String, Value> = match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
+        Err(_) => BTreeMap::new(),
+    };
+    let containers = rules.local_containers.iter().map(|(name, container)| {
+        let container = ecs::LocalContainer {
+            entry_point: container.entry_point.clone(),
+            command: container.command.clone(),
+            environment: container.environment.clone(),
+        };
+        (name.clone(), container)
+    });
+    platform.ecs().set_local_containers(containers.collect());
+    for (family, request) in &rules.task_definitions {
+        let mut request = serde_json::to_value(request)?;
+        request["family"] = json!(family);
+        if registered.get(family) != Some(&request) {
+            call(platform, "RegisterTaskDefinition", &request)
+                .await
+                .with_context(|| format!("taskDefinitions.{family}"))?;
+            registered.insert(family.clone(), request);
+        }
+    }
+    fs::write(&path, serde_json::to_vec_pretty(&registered)?)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+async fn clusters(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+    let mut clusters: BTreeSet<&str> =
+        rules.rules.iter().flat_map(|rule| rule.target.clusters()).collect();
+    clusters.insert("default");
+    for cluster in clusters {
+        let name = cluster.rsplit('/').next().unwrap_or(cluster);
+        call(platform, "CreateCluster", &json!({ "clusterName": name }))
+            .await
+            .with_context(|| format!("cluster {cluster}"))?;
+    }
+    Ok(())
+}
+
+async fn call(platform: &Platform, operation: &str, request: &Value) -> anyhow::Result<Value> {
+    let answer = platform.ecs().call(operation, request.to_string().as_bytes()).await;
+    answer.map_err(|Exception { name, message, .. }| anyhow!("{name}: {message}"))
+}
+
+/// Deploys the functions with the rules: their next processes have them, those that are busy end with the old ones.
+fn functions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+    let path = platform.state().rules();
+    let fresh = path.with_extension("json.new");
+    fs::write(&fresh, rules.to_json())
+        .and_then(|()| fs::rename(&fresh, &path))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let runs = format!("sqlite:{}", absolute(&platform.state().runs())?);
+    let environment =
+        vec![(RULES.to_owned(), absolute(&path)?), (RUNS.to_owned(), runs)];
+    for function in Function::ALL {
+        let name = function.as_str();
+        let command: [OsString; 3] = [program.clone().into(), "function".into(), name.into()];
+        let function = lambda::Function {
+            command: command.to_vec(),
+            environment: environment.clone(),
+            timeout: FUNCTION_TIMEOUT,
+            memory_mb: FUNCTION_MEMORY_MB,
+        };
+        platform.functions().deploy(name, function)?;
+    }
+    Ok(())
+}
+
+fn absolute(path: &std::path::Path) -> anyhow::Result<String> {
+    let path = std::path::absolute(path)?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| anyhow!("the path {} is not UTF-8", path.to_string_lossy()))
+}
+
+fn buckets(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+    let mut by_bucket: BTreeMap<String, Vec<s3::Filter>> = BTreeMap::new();
+    for wired in wiring::bucket_notifications(rules) {
+        by_bucket.entry(wired.bucket).or_default().push(s3::Filter {
+            events: wired.events,
+            prefix: wired.prefix,
+            suffix: wired.suffix,
+        });
+    }
+    for bucket in by_bucket.keys() {
+        platform.s3().create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
+    }
+    let notifications = by_bucket.into_iter().map(|(bucket, filters)| s3::BucketNotification {
+        bucket,
+        event_bridge: false,
+        functions: vec![s3::FunctionNotification {
+            function: Function::S3.as_str().to_owned(),
+            filters,
+        }],
+    });
+    platform.s3().set_notifications(notifications.collect());
+    Ok(())
+}

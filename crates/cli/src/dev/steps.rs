@@ -1,0 +1,193 @@
+//! One line a step, for people, made from what the functions log.
+//!
+//! The functions write one JSON object a line; the message names the step, the fields have always the same names. Whatever
+//! else a function prints is shown as it is.
+
+use std::fmt;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Deserialize;
+use taskferry_core::run::Status;
+use taskferry_local::lambda::{InvocationEnded, LogLine};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::platform::Platform;
+use crate::output::{Tone, Toned};
+
+/// The steps of all functions, as they come.
+pub(crate) struct Steps {
+    logs: broadcast::Receiver<LogLine>,
+    ended: broadcast::Receiver<InvocationEnded>,
+    wants_colour: bool,
+}
+
+/// A line of a function's log.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Logged {
+    level: String,
+    pub(crate) message: String,
+    pub(crate) rule: Option<String>,
+    pub(crate) run_id: Option<String>,
+    source: Option<String>,
+    detail_type: Option<String>,
+    rules: Option<u64>,
+    attempt: Option<u64>,
+    task_arn: Option<String>,
+    pub(crate) status: Option<String>,
+    failure_class: Option<String>,
+    reason: Option<String>,
+    error: Option<String>,
+}
+
+/// A line to show.
+pub(crate) struct Line {
+    text: String,
+    ends_run: bool,
+    tone: Option<Tone>,
+    at: Timestamp,
+    wants_colour: bool,
+}
+
+impl Steps {
+    /// The steps of the functions of this platform, from now on.
+    pub(crate) fn of(platform: &Platform, wants_colour: bool) -> Self {
+        let functions = platform.functions();
+        Self { logs: functions.logs(), ended: functions.ended(), wants_colour }
+    }
+
+    /// Waits for the next line.
+    pub(crate) async fn next(&mut self) -> Line {
+        loop {
+            let (text, tone, ends_run) = tokio::select! {
+                line = self.logs.recv() => match line {
+                    Ok(line) => shown(&line),
+                    Err(RecvError::Lagged(lines)) => {
+                        (format!("({lines} lines not shown)"), Some(Tone::Faint), false)
+                    }
+                    Err(RecvError::Closed) => std::future::pending().await,
+                },
+                ended = self.ended.recv() => match ended {
+                    Ok(ended) => match failure(&ended) {
+                        Some(text) => (text, Some(Tone::Bad), false),
+                        None => continue,
+                    },
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                },
+            };
+            let (at, wants_colour) = (Timestamp::now(), self.wants_colour);
+            return Line { text, ends_run, tone, at, wants_colour };
+        }
+    }
+}
+
+impl Line {
+    /// The line without its time.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How it looks on a terminal.
+    pub(crate) fn tone(&self) -> Option<Tone> {
+        self.tone
+    }
+
+    /// Whether it says that a run has ended.
+    pub(crate) fn ends_run(&self) -> bool {
+        self.ends_run
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f").to_string();
+        write!(f, "{}  ", Toned(Tone::Faint, at, self.wants_colour))?;
+        match self.tone {
+            Some(tone) => Toned(tone, &self.text, self.wants_colour).fmt(f),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+fn shown(line: &LogLine) -> (String, Option<Tone>, bool) {
+    match serde_json::from_str::<Logged>(&line.line) {
+        Ok(logged) => (logged.to_string(), logged.tone(), logged.ends_run()),
+        Err(_) => (format!("[{}] {}", line.function, line.line), Some(Tone::Faint), false),
+    }
+}
+
+/// What became of an invocation that failed.
+fn failure(ended: &InvocationEnded) -> Option<String> {
+    let error = ended.error.as_ref()?;
+    let then = match ended.retry_after {
+        Some(after) => format!("again in {} s", after.as_secs_f64()),
+        None => "kept as failed".to_owned(),
+    };
+    let InvocationEnded { function, attempt, .. } = ended;
+    Some(format!("invoke    {function} failed (attempt {attempt}, {then}): {}", error.message))
+}
+
+impl Logged {
+    fn tone(&self) -> Option<Tone> {
+        match (self.level.as_str(), self.status.as_deref()) {
+            ("ERROR" | "WARN", _) | (_, Some("failed" | "timedOut")) => Some(Tone::Bad),
+            (_, Some("succeeded")) => Some(Tone::Good),
+            _ => None,
+        }
+    }
+
+    fn ends_run(&self) -> bool {
+        let status = self.status.as_deref().and_then(Status::parse);
+        self.message == "failed" || status.is_some_and(Status::is_terminal)
+    }
+
+    /// The step's word, in the width of a column.
+    fn step(&self) -> &str {
+        match self.message.as_str() {
+            "routed" => "route",
+            "planned" => "plan",
+            "launched" => "launch",
+            "tracked" => "track",
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Logged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<9}", self.step())?;
+        if let (Some(detail_type), Some(source)) = (&self.detail_type, &self.source) {
+            write!(f, " {detail_type} from {source}")?;
+        }
+        match self.rules {
+            Some(0) => write!(f, ", no rule matches")?,
+            Some(1) => write!(f, ", 1 rule matches")?,
+            Some(rules) => write!(f, ", {rules} rules match")?,
+            None => {}
+        }
+        if let Some(rule) = &self.rule {
+            write!(f, " {rule}")?;
+        }
+        if let Some(run_id) = &self.run_id {
+            write!(f, " run {}", run_id.get(..12).unwrap_or(run_id))?;
+        }
+        if let Some(attempt) = self.attempt {
+            write!(f, " attempt {attempt}")?;
+        }
+        if let Some(task_arn) = &self.task_arn {
+            let id = task_arn.rsplit('/').next().unwrap_or(task_arn);
+            write!(f, " task {}", id.get(..12).unwrap_or(id))?;
+        }
+        if let Some(status) = &self.status {
+            write!(f, " {status}")?;
+        }
+        if let Some(failure_class) = &self.failure_class {
+            write!(f, " ({failure_class})")?;
+        }
+        for text in [&self.reason, &self.error].into_iter().flatten() {
+            write!(f, ": {text}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! `taskferry explain`: what each rule makes of an event, without sending anything.
+
+use std::{
+    fs,
+    io::{self, Read as _, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use taskferry_core::{
+    event::{
+        Event,
+        s3::{self, Notification},
+    },
+    plan::{self, OVERRIDES_BYTES_MAX, Plan},
+    rules::{Rule, Rules},
+    run::StartedBy,
+};
+use taskferry_event_pattern::Explanation;
+
+use crate::{check, output::hinted};
+
+/// What `taskferry explain` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The rules file
+    #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
+    file: PathBuf,
+    /// The event, in EventBridge's envelope or as S3's notification; `-` reads standard input
+    #[arg(short, long, value_name = "FILE")]
+    event: PathBuf,
+    /// Only this rule
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Explains each event of the file to each rule; exit 0 if any matches, else 1.
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let Some(rules) = check::load(&arguments.file, &mut io::stderr())? else {
+        return Ok(ExitCode::from(2));
+    };
+    let chosen = chosen(&rules, arguments.rule.as_deref())?;
+    let mut explained = Vec::new();
+    for event in events(&arguments.event)? {
+        for rule in &chosen {
+            explained.push(explain(&rules, rule, &event)?);
+        }
+    }
+    let any_matches = explained.iter().any(|explained| explained["matches"] == true);
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut *out, &explained)?;
+        writeln!(out)?;
+    } else {
+        for explained in &explained {
+            print(out, explained)?;
+        }
+    }
+    Ok(if any_matches { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn chosen<'a>(rules: &'a Rules, name: Option<&str>) -> anyhow::Result<Vec<&'a Rule>> {
+    let Some(name) = name else { return Ok(rules.rules.iter().collect()) };
+    let chosen: Vec<_> = rules.rules.iter().filter(|rule| rule.name.as_ref() == name).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = rules.rules.iter().map(|rule| rule.name.to_string()).collect();
+        let hint = format!("the file's rules are {}", names.join(", "));
+        return Err(hinted(format!("there is no rule `{name}`"), hint));
+    }
+    Ok(chosen)
+}
+
+/// The events in the file: one, or those of an S3 notification.
+pub(crate) fn events(path: &Path) -> anyhow::Result<Vec<Event>> {
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        text
+    } else {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+    };
+    let is_notification =
+        serde_json::from_str::<Value>(&text).is_ok_and(|value| value.get("Records").is_some());
+    if !is_notification {
+        let event = Event::parse(&text).with_context(|| path.display().to_string())?;
+        return Ok(vec![event]);
+    }
+    match s3::normalise(&text).with_context(|| path.display().to_string())? {
+        Notification::Test => Ok(Vec::new()),
+        Notification::Records(records) => {
+            records.into_iter().map(|record| record.map_err(anyhow::Error::from)).collect()
+        }
+    }
+}
+
+/// What the rule makes of the event, as data.
+fn explain(rules: &Rules, rule: &Rule, event: &Event) -> anyhow::Result<Value> {
+    let explanation = taskferry_event_pattern::explain(&rule.event_pattern, event.text())
+        .context("the event cannot be matched")?;
+    let mut explained = json!({
+        "event": { "id": event.id(), "source": event.source(), "detailType": event.detail_type() },
+        "rule": rule.name.to_string(),
+        "matches": explanation.matches,
+    });
+    if explanation.matches {
+        explained["plan"] = planned(rules, &plan::plan(rules, rule, event));
+    } else {
+        explained["failed"] = failed(&explanation);
+    }
+    Ok(explained)
+}
+
+fn failed(explanation: &Explanation) -> Value {
+    let failed = explanation.leaves.iter().filter(|leaf| !leaf.matches);
+    failed
+        .map(|leaf| json!({ "path": leaf.path, "expected": leaf.expected, "found": leaf.found }))
+        .collect()
+}
+
+fn planned(rules: &Rules, plan: &Plan<'_>) -> Value {
+    let started_by =
+        StartedBy { name: rules.name.clone(), run_id: plan.run_id.clone(), attempt: 1 };
+    let mut planned = json!({ "runId": plan.run_id.as_str(), "dedupeKey": plan.dedupe_key });
+    match &plan.request {
+        Ok(request) => {
+            planned["clientToken"] = json!(plan::client_token(&started_by));
+            planned["overridesBytes"] = json!(request.overrides_size_bytes());
+            planned["overridesBytesMax"] = json!(OVERRIDES_BYTES_MAX);
+            planned["runTask"] = request.for_attempt(&started_by, request.task_definition());
+        }
+        Err(refusal) => planned["refused"] = json!(refusal.to_string()),
+    }
+    planned
+}
+
+fn print(out: &mut dyn Write, explained: &Value) -> anyhow::Result<()> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let event = &explained["event"];
+    let rule = text(&explained["rule"]);
+    let about = format!("{} from {}", text(&event["detailType"]), text(&event["source"]));
+    let Some(plan) = explained.get("plan") else {
+        writeln!(out, "{rule}: does not match {about}")?;
+        for leaf in explained["failed"].as_array().into_iter().flatten() {
+            let found = match leaf["found"].as_array().map(Vec::as_slice) {
+                None | Some([]) => "nothing".to_owned(),
+                Some(found) => found.iter().map(text).collect::<Vec<_>>().join(", "),
+            };
+            let (path, expected) = (text(&leaf["path"]), text(&leaf["expected"]));
+            writeln!(out, "  {path}: wants {expected}, found {found}")?;
+        }
+        return Ok(writeln!(out)?);
+    };
+    writeln!(out, "{rule}: matches {about}")?;
+    writeln!(out, "  run          {}", text(&plan["runId"]))?;
+    writeln!(out, "  dedupe key   {}", text(&plan["dedupeKey"]))?;
+    if let Some(refused) = plan.get("refused") {
+        return Ok(writeln!(out, "  refused      {}\n", text(refused))?);
+    }
+    let (size, max) = (&plan["overridesBytes"], &plan["overridesBytesMax"]);
+    writeln!(out, "  clientToken  {}", text(&plan["clientToken"]))?;
+    writeln!(out, "  overrides    {size} of {max} bytes")?;
+    writeln!(out, "  RunTask (the revision of the task definition is pinned at launch)")?;
+    let request = serde_json::to_string_pretty(&plan["runTask"])?;
+    Ok(writeln!(out, "    {}\n", request.replace('\n', "\n    "))?)
+}

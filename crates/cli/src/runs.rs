@@ -1,0 +1,51 @@
+//! `taskferry runs`: list, show, logs, watch, stop.
+
+mod list;
+mod logs;
+mod show;
+mod stop;
+mod view;
+mod watch;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Subcommand;
+
+use crate::state::StateDir;
+
+/// What `taskferry runs` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    state: crate::state::StateArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List runs, the newest first
+    List(list::Arguments),
+    /// Show a run with its attempts
+    Show(show::Arguments),
+    /// Print what a run's containers wrote
+    Logs(logs::Arguments),
+    /// Follow a run to its end, or all runs until interrupted
+    Watch(watch::Arguments),
+    /// Stop a run's task
+    Stop(stop::Arguments),
+}
+
+/// Runs the command on the state directory.
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let state = StateDir::new(&arguments.state.state);
+    crate::block_on(async {
+        match &arguments.command {
+            Command::List(arguments) => list::run(&state, arguments, out).await,
+            Command::Show(arguments) => show::run(&state, arguments, out).await,
+            Command::Logs(arguments) => logs::run(&state, arguments, out).await,
+            Command::Watch(arguments) => watch::run(&state, arguments, out).await,
+            Command::Stop(arguments) => stop::run(&state, arguments, out).await,
+        }
+    })?
+}

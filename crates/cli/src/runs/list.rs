@@ -1,0 +1,105 @@
+//! `taskferry runs list`.
+
+use std::{io::Write, process::ExitCode};
+
+use comfy_table::{Cell, Color, Table, presets};
+use jiff::Timestamp;
+use taskferry_core::run::{Run, Status};
+use taskferry_engine::ports::{RunQuery, Runs as _};
+
+use super::view::{RunView, duration, short_id};
+use crate::{
+    output::{hinted, wants_colour},
+    state::StateDir,
+};
+
+/// What `taskferry runs list` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only runs of this rule
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only runs in this status
+    #[arg(long, value_parser = status)]
+    status: Option<Status>,
+    /// Only runs that answer the event of this id
+    #[arg(long, value_name = "ID")]
+    event_id: Option<String>,
+    /// Only runs with this dedupe key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the runs.
+pub(crate) async fn run(
+    state: &StateDir,
+    arguments: &Arguments,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let query = RunQuery {
+        rule: arguments.rule.clone(),
+        status: arguments.status,
+        event_id: arguments.event_id.clone(),
+        dedupe_key: arguments.key.clone(),
+        limit: Some(arguments.limit),
+    };
+    let runs = state.open_runs()?.list(&query).await?;
+    if arguments.json {
+        let views: Vec<_> = runs.iter().map(RunView::from).collect();
+        serde_json::to_writer_pretty(&mut *out, &views)?;
+        writeln!(out)?;
+    } else if runs.is_empty() {
+        writeln!(out, "no runs")?;
+    } else {
+        writeln!(out, "{}", table(&runs, Timestamp::now(), wants_colour()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(runs: &[Run], now: Timestamp, wants_colour: bool) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["RUN", "RULE", "STATUS", "CREATED", "TOOK", "EVENT", "REASON"]);
+    for run in runs {
+        let mut status = Cell::new(run.status);
+        if wants_colour {
+            status = status.fg(colour(run.status));
+        }
+        table.add_row([
+            Cell::new(short_id(run)),
+            Cell::new(&run.rule),
+            status,
+            Cell::new(run.created_at.strftime("%Y-%m-%d %H:%M:%SZ")),
+            Cell::new(duration(run.created_at, run.ended_at.unwrap_or(now))),
+            Cell::new(&run.event.detail_type),
+            Cell::new(run.reason.as_deref().unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+fn colour(status: Status) -> Color {
+    match status {
+        Status::Succeeded => Color::Green,
+        Status::Failed | Status::TimedOut => Color::Red,
+        Status::Cancelled | Status::Skipped => Color::DarkGrey,
+        Status::Waiting
+        | Status::Launching
+        | Status::Starting
+        | Status::Running
+        | Status::Stopping => Color::Cyan,
+    }
+}
+
+fn status(text: &str) -> anyhow::Result<Status> {
+    Status::parse(text).ok_or_else(|| {
+        let all: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
+        hinted(format!("`{text}` is no status; one of {}", all.join(", ")), "")
+    })
+}

@@ -1,0 +1,116 @@
+//! `taskferry runs logs`.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use taskferry_core::run::Run;
+use taskferry_engine::ports::Runs as _;
+
+use super::view::task_id;
+use crate::{output::hinted, state::StateDir};
+
+/// How often a log that is followed is looked at.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// What `taskferry runs logs` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The run's id, or enough of its beginning
+    id: String,
+    /// Only this container
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
+    /// The attempt, from 1, instead of the last
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+    /// Go on until the run has ended
+    #[arg(short = 'F', long)]
+    follow: bool,
+}
+
+/// Prints what the containers wrote, standard output before standard error.
+pub(crate) async fn run(
+    state: &StateDir,
+    arguments: &Arguments,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let runs = state.open_runs()?;
+    let mut run = state.run(&runs, &arguments.id).await?;
+    let mut files: Vec<LogFile> = Vec::new();
+    loop {
+        // Looked at before the logs are read, so that what was written before the end is read after it.
+        let has_ended = run.status.is_terminal();
+        for path in logs(state, &run, arguments)? {
+            if !files.iter().any(|file| file.path == path) {
+                files.push(LogFile::open(path)?);
+            }
+        }
+        for file in &mut files {
+            io::copy(&mut file.file, out).with_context(|| file.path.display().to_string())?;
+        }
+        out.flush()?;
+        if has_ended || !arguments.follow {
+            break;
+        }
+        tokio::time::sleep(PERIOD).await;
+        run = runs.get(&run.id).await?.context("the run is gone")?;
+    }
+    if files.is_empty() {
+        return Err(hinted(
+            format!("run {} has no logs", run.id),
+            format!("it is {}; `taskferry runs show {}` tells why", run.status, run.id),
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A log that is being read.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LogFile {
+    fn open(path: PathBuf) -> anyhow::Result<Self> {
+        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { path, file })
+    }
+}
+
+/// The logs that there are, in the order of their names.
+fn logs(state: &StateDir, run: &Run, arguments: &Arguments) -> anyhow::Result<Vec<PathBuf>> {
+    let attempt = match arguments.attempt {
+        Some(number) => run.attempts.iter().find(|attempt| attempt.attempt == number),
+        None => run.attempt(),
+    };
+    let Some(task_arn) = attempt.and_then(|attempt| attempt.task_arn.as_deref()) else {
+        return Ok(Vec::new());
+    };
+    let dir = state.tasks().join(task_id(task_arn));
+    let Ok(entries) = fs::read_dir(&dir) else { return Ok(Vec::new()) };
+    let mut logs = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if container_of(&path).is_some_and(|container| {
+            arguments.container.as_deref().is_none_or(|wanted| wanted == container)
+        }) {
+            logs.push(path);
+        }
+    }
+    // What was printed comes before what was complained of.
+    let is_stderr = |path: &Path| path.to_string_lossy().ends_with(".stderr.log");
+    logs.sort_by_key(|path| (container_of(path).map(str::to_owned), is_stderr(path)));
+    Ok(logs)
+}
+
+/// The container whose log this is.
+fn container_of(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_suffix(".stdout.log").or_else(|| name.strip_suffix(".stderr.log"))
+}

@@ -1,0 +1,92 @@
+//! `taskferry runs show`.
+
+use std::{io::Write, process::ExitCode};
+
+use jiff::Timestamp;
+use taskferry_core::run::{Attempt, Run};
+
+use super::view::{RunView, duration, status};
+use crate::{output::wants_colour, state::StateDir};
+
+/// What `taskferry runs show` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The run's id, or enough of its beginning
+    id: String,
+    /// Print the `RunTask` request of each attempt too
+    #[arg(long, conflicts_with = "json")]
+    request: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows the run.
+pub(crate) async fn run(
+    state: &StateDir,
+    arguments: &Arguments,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let run = state.run(&state.open_runs()?, &arguments.id).await?;
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut *out, &RunView::from(&run))?;
+        writeln!(out)?;
+    } else {
+        print(out, &run, arguments.request)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyhow::Result<()> {
+    let took = duration(run.created_at, run.ended_at.unwrap_or_else(Timestamp::now));
+    writeln!(out, "run         {}", run.id)?;
+    writeln!(out, "rule        {}", run.rule)?;
+    writeln!(out, "status      {}", status(run.status, wants_colour()))?;
+    if let Some(reason) = &run.reason {
+        writeln!(out, "reason      {reason}")?;
+    }
+    let event = &run.event;
+    writeln!(out, "event       {} from {}, {}", event.detail_type, event.source, event.time)?;
+    writeln!(out, "event id    {}", event.id)?;
+    writeln!(out, "dedupe key  {}", run.dedupe_key)?;
+    writeln!(out, "created     {}", run.created_at)?;
+    match run.ended_at {
+        Some(ended_at) => writeln!(out, "ended       {ended_at}, after {took}")?,
+        None => writeln!(out, "ended       not yet, {took} so far")?,
+    }
+    for attempt in &run.attempts {
+        print_attempt(out, attempt)?;
+        if with_request {
+            let request: serde_json::Value = serde_json::from_str(&attempt.request)?;
+            let request = serde_json::to_string_pretty(&request)?;
+            writeln!(out, "  RunTask     {}", request.replace('\n', "\n              "))?;
+        }
+    }
+    Ok(())
+}
+
+fn print_attempt(out: &mut dyn Write, attempt: &Attempt) -> anyhow::Result<()> {
+    writeln!(out, "\nattempt {}", attempt.attempt)?;
+    writeln!(out, "  task        {}", attempt.task_arn.as_deref().unwrap_or("none"))?;
+    writeln!(out, "  created     {}", attempt.created_at)?;
+    for (name, time) in [("started", attempt.started_at), ("stopped", attempt.stopped_at)] {
+        if let Some(time) = time {
+            writeln!(out, "  {name}     {time}")?;
+        }
+    }
+    for (name, text) in [("code", &attempt.stop_code), ("reason", &attempt.stopped_reason)] {
+        if let Some(text) = text {
+            writeln!(out, "  {:<10}  {text}", format!("stop {name}"))?;
+        }
+    }
+    if let Some(class) = attempt.failure_class {
+        writeln!(out, "  class       {class}")?;
+    }
+    for container in &attempt.containers {
+        let exit = container.exit_code.map_or("no exit code".to_owned(), |code| format!("exit {code}"));
+        let reason = container.reason.as_deref().map(|reason| format!(": {reason}"));
+        let name = &container.name;
+        writeln!(out, "  container   {name}, {exit}{}", reason.unwrap_or_default())?;
+    }
+    Ok(())
+}

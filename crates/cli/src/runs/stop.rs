@@ -1,0 +1,40 @@
+//! `taskferry runs stop`.
+
+use std::{io::Write, process::ExitCode};
+
+use taskferry_engine::Stopped;
+
+use crate::state::StateDir;
+
+/// What `taskferry runs stop` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The run's id, or enough of its beginning
+    id: String,
+    /// Why; it will stand in the task's `stoppedReason`
+    #[arg(long, default_value = "stopped by taskferry runs stop", value_name = "TEXT")]
+    reason: String,
+}
+
+/// Stops the run; exit 1 if there is nothing to stop.
+pub(crate) async fn run(
+    state: &StateDir,
+    arguments: &Arguments,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let run = state.run(&state.open_runs()?, &arguments.id).await?;
+    let id = &run.id;
+    match state.engine().await?.stop(id, &arguments.reason).await? {
+        Stopped::Stopping => writeln!(out, "run {id}: its task was told to stop")?,
+        Stopped::Cancelled => writeln!(out, "run {id}: cancelled")?,
+        Stopped::NotYet => {
+            writeln!(out, "run {id}: it has no task yet; try again in a moment")?;
+            return Ok(ExitCode::from(1));
+        }
+        Stopped::Ended => {
+            writeln!(out, "run {id}: it has ended ({})", run.status)?;
+            return Ok(ExitCode::from(1));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,106 @@
+//! A run as the program shows it: the same facts for people and, with `--json`, for programs.
+
+use jiff::{Timestamp, Unit};
+use serde::Serialize;
+use taskferry_core::{
+    failure::FailureClass,
+    run::{Attempt, ContainerExit, Run, RunEvent, Status},
+};
+
+use crate::output::{Tone, Toned};
+
+/// A run for programs: every key is always there, times are in RFC 3339.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunView<'a> {
+    id: &'a str,
+    rule: &'a str,
+    status: Status,
+    reason: Option<&'a str>,
+    dedupe_key: &'a str,
+    event: &'a RunEvent,
+    created_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    attempts: Vec<AttemptView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttemptView<'a> {
+    attempt: u32,
+    task_arn: Option<&'a str>,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    stopped_at: Option<Timestamp>,
+    stop_code: Option<&'a str>,
+    stopped_reason: Option<&'a str>,
+    failure_class: Option<FailureClass>,
+    containers: &'a [ContainerExit],
+}
+
+impl<'a> From<&'a Run> for RunView<'a> {
+    fn from(run: &'a Run) -> Self {
+        Self {
+            id: run.id.as_str(),
+            rule: &run.rule,
+            status: run.status,
+            reason: run.reason.as_deref(),
+            dedupe_key: &run.dedupe_key,
+            event: &run.event,
+            created_at: run.created_at,
+            ended_at: run.ended_at,
+            attempts: run.attempts.iter().map(AttemptView::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Attempt> for AttemptView<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        Self {
+            attempt: attempt.attempt,
+            task_arn: attempt.task_arn.as_deref(),
+            created_at: attempt.created_at,
+            started_at: attempt.started_at,
+            stopped_at: attempt.stopped_at,
+            stop_code: attempt.stop_code.as_deref(),
+            stopped_reason: attempt.stopped_reason.as_deref(),
+            failure_class: attempt.failure_class,
+            containers: &attempt.containers,
+        }
+    }
+}
+
+/// Enough of an id to name the run, for tables.
+pub(crate) fn short_id(run: &Run) -> &str {
+    &run.id.as_str()[..12]
+}
+
+/// The last part of a task's ARN.
+pub(crate) fn task_id(task_arn: &str) -> &str {
+    task_arn.rsplit('/').next().unwrap_or(task_arn)
+}
+
+/// The status, in its colour.
+pub(crate) fn status(status: Status, wants_colour: bool) -> Toned<Status> {
+    let tone = match status {
+        Status::Succeeded => Tone::Good,
+        Status::Failed | Status::TimedOut => Tone::Bad,
+        Status::Cancelled | Status::Skipped => Tone::Faint,
+        Status::Waiting
+        | Status::Launching
+        | Status::Starting
+        | Status::Running
+        | Status::Stopping => Tone::Going,
+    };
+    Toned(tone, status, wants_colour)
+}
+
+/// How long it took, or has taken so far: `1.2s`, `3m 4s`.
+pub(crate) fn duration(from: Timestamp, to: Timestamp) -> String {
+    let span = to.duration_since(from).max(jiff::SignedDuration::ZERO);
+    if span.as_secs() < 60 {
+        return format!("{:.1}s", span.as_secs_f64());
+    }
+    let rounded = span.round(Unit::Second).unwrap_or(span);
+    format!("{rounded:#}")
+}

@@ -1,0 +1,84 @@
+//! `taskferry runs watch`.
+
+use std::{collections::HashMap, io::Write, process::ExitCode, time::Duration};
+
+use jiff::Timestamp;
+use taskferry_core::run::{Run, RunId, Status};
+use taskferry_engine::ports::{RunQuery, Runs as _};
+use taskferry_local::runs::SqliteRuns;
+
+use super::view::{RunView, duration, short_id, status};
+use crate::{output::wants_colour, state::StateDir};
+
+/// How often the records are looked at.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// What `taskferry runs watch` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The run's id, or enough of its beginning; without it, all runs
+    id: Option<String>,
+    /// Print each change as JSON, one a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints each change. Of one run until it has ended: exit 0 if it succeeded, else 1.
+pub(crate) async fn run(
+    state: &StateDir,
+    arguments: &Arguments,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let runs = state.open_runs()?;
+    let one = match &arguments.id {
+        Some(id) => Some(state.run(&runs, id).await?.id),
+        None => None,
+    };
+    let mut seen = HashMap::new();
+    let mut period = tokio::time::interval(PERIOD);
+    loop {
+        period.tick().await;
+        for run in look(&runs, one.as_ref()).await? {
+            if seen.insert(run.id.clone(), run.revision) == Some(run.revision) {
+                continue;
+            }
+            print(out, &run, arguments.json)?;
+            if one.is_some() && run.status.is_terminal() {
+                let succeeded = run.status == Status::Succeeded;
+                return Ok(ExitCode::from(u8::from(!succeeded)));
+            }
+        }
+    }
+}
+
+/// The one run, or the newest, the oldest of them first.
+async fn look(runs: &SqliteRuns, one: Option<&RunId>) -> anyhow::Result<Vec<Run>> {
+    match one {
+        Some(id) => Ok(runs.get(id).await?.into_iter().collect()),
+        None => {
+            let mut newest = runs.list(&RunQuery::default()).await?;
+            newest.reverse();
+            Ok(newest)
+        }
+    }
+}
+
+fn print(out: &mut dyn Write, run: &Run, json: bool) -> anyhow::Result<()> {
+    if json {
+        serde_json::to_writer(&mut *out, &RunView::from(run))?;
+        writeln!(out)?;
+    } else {
+        let now = Timestamp::now();
+        let took = duration(run.created_at, run.ended_at.unwrap_or(now));
+        let status = status(run.status, wants_colour());
+        let reason = run.reason.as_deref().unwrap_or_default();
+        writeln!(
+            out,
+            "{}  {}  {}  {status:<10} {took:>7}  {reason}",
+            now.strftime("%H:%M:%S"),
+            short_id(run),
+            run.rule
+        )?;
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,106 @@
+//! The state directory, as the commands beside `dev` see it: the records, what tasks printed, and where `dev` listens.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use taskferry_aws::{Clients, EcsTasks};
+use taskferry_core::{rules::Rules, run::Run};
+use taskferry_engine::{
+    Engine,
+    ports::{Runs as _, SystemClock},
+};
+use taskferry_local::runs::SqliteRuns;
+
+use crate::output::hinted;
+
+/// Where the state is.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct StateArguments {
+    /// The state directory of `taskferry dev`
+    #[arg(long, default_value = ".taskferry", env = "TASKFERRY_STATE", value_name = "DIR")]
+    pub(crate) state: PathBuf,
+}
+
+/// The paths within a state directory.
+#[derive(Clone, Debug)]
+pub(crate) struct StateDir(PathBuf);
+
+impl StateDir {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The records of the runs.
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.0.join("runs.db")
+    }
+
+    /// The rules as they are deployed with the functions.
+    pub(crate) fn rules(&self) -> PathBuf {
+        self.0.join("rules.json")
+    }
+
+    /// The directories of the tasks.
+    pub(crate) fn tasks(&self) -> PathBuf {
+        self.0.join("tasks")
+    }
+
+    /// The records, if there are any yet.
+    pub(crate) fn open_runs(&self) -> anyhow::Result<SqliteRuns> {
+        let path = self.runs();
+        if !path.exists() {
+            let error = format!("there is no state in {}", self.0.display());
+            let hint = "start `taskferry dev` here, or name its state directory with --state";
+            return Err(hinted(error, hint));
+        }
+        Ok(SqliteRuns::open(&path)?)
+    }
+
+    /// The one run whose id is this or begins so.
+    pub(crate) async fn run(&self, runs: &SqliteRuns, id: &str) -> anyhow::Result<Run> {
+        let mut found = runs.find(id).await?;
+        match (found.pop(), found.pop()) {
+            (Some(run), None) => Ok(run),
+            (None, _) => {
+                Err(hinted(format!("there is no run `{id}`"), "`taskferry runs list` shows them"))
+            }
+            (Some(_), Some(_)) => {
+                Err(hinted(format!("several runs begin with `{id}`"), "write more of the id"))
+            }
+        }
+    }
+
+    /// Clients of the environment's endpoint, or of the `dev` that runs on this state.
+    pub(crate) async fn clients(&self) -> anyhow::Result<Clients> {
+        if std::env::var_os("AWS_ENDPOINT_URL").is_some() {
+            return Ok(Clients::from_env().await);
+        }
+        match fs::read_to_string(self.0.join("endpoint")) {
+            Ok(endpoint) => Ok(Clients::of_endpoint(endpoint.trim()).await),
+            Err(_) => Err(hinted(
+                format!("no `taskferry dev` runs on the state in {}", self.0.display()),
+                "start it, name its state directory with --state, or set AWS_ENDPOINT_URL",
+            )),
+        }
+    }
+
+    /// The engine on this state, as the functions have it.
+    pub(crate) async fn engine(
+        &self,
+    ) -> anyhow::Result<Engine<SqliteRuns, EcsTasks, SystemClock>> {
+        let path = self.rules();
+        let rules = fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
+        let tasks = self.clients().await?.tasks();
+        Ok(Engine::new(Arc::new(rules), self.open_runs()?, tasks, SystemClock))
+    }
+}

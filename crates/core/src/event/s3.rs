@@ -1,0 +1,416 @@
+//! Normalise S3's own notifications: records become events as EventBridge would have sent them.
+//!
+//! Called by the `s3` function. The key is decoded here, once, and nowhere else: an S3 notification carries it
+//! form-encoded, S3's events on EventBridge carry it plain.
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
+
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+
+use super::Event;
+use crate::digest;
+
+/// What an S3 notification holds.
+#[derive(Debug)]
+pub enum Notification {
+    /// `s3:TestEvent`, which S3 sends when notifications are configured: nothing happened to an object.
+    Test,
+    /// Its records, in their order, each an event or the reason why it is none.
+    Records(Vec<Result<Event, Error>>),
+}
+
+/// Why a payload, or one record of it, is not S3's.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The payload is not JSON, or has neither `Records` nor `Event: s3:TestEvent`.
+    #[error("the payload is not an S3 event notification")]
+    Payload(#[source] serde_json::Error),
+    /// The record lacks a member or has one of another type.
+    #[error("record {index} is not of S3's shape")]
+    Record {
+        /// The record's place in `Records`, from 0.
+        index: usize,
+        /// Which member, and what is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The key's bytes are not UTF-8 once decoded.
+    #[error("record {index}: the object's key `{key}` does not decode to UTF-8")]
+    Key {
+        /// The record's place in `Records`, from 0.
+        index: usize,
+        /// The key as it came, encoded.
+        key: String,
+    },
+    /// What was made of the record is not an event.
+    #[error("record {index} makes no event")]
+    Event {
+        /// The record's place in `Records`, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: super::Error,
+    },
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(rename = "Event")]
+    event: Option<String>,
+    #[serde(rename = "Records", default)]
+    records: Option<Vec<serde_json::Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    aws_region: String,
+    event_time: String,
+    event_name: String,
+    user_identity: Option<UserIdentity>,
+    request_parameters: Option<RequestParameters>,
+    response_elements: Option<ResponseElements>,
+    s3: S3,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UserIdentity {
+    principal_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestParameters {
+    #[serde(rename = "sourceIPAddress")]
+    source_ip_address: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ResponseElements {
+    #[serde(rename = "x-amz-request-id")]
+    request_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct S3 {
+    bucket: Bucket,
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Object {
+    key: String,
+    size: Option<u64>,
+    e_tag: Option<String>,
+    version_id: Option<String>,
+    sequencer: Option<String>,
+}
+
+/// Reads an S3 event notification.
+///
+/// # Errors
+///
+/// [`Error::Payload`] if the whole is not S3's. A record that is not is an `Err` in its place: one bad record never
+/// fails its batch.
+pub fn normalise(payload: &str) -> Result<Notification, Error> {
+    let payload: Payload = serde_json::from_str(payload).map_err(Error::Payload)?;
+    match payload {
+        Payload { records: Some(records), .. } => Ok(Notification::Records(
+            records.into_iter().enumerate().map(|(index, record)| event(index, &record)).collect(),
+        )),
+        Payload { event: Some(event), .. } if event == "s3:TestEvent" => Ok(Notification::Test),
+        Payload { .. } => {
+            Err(Error::Payload(serde::de::Error::custom("neither `Records` nor `s3:TestEvent`")))
+        }
+    }
+}
+
+fn event(index: usize, record: &serde_json::Value) -> Result<Event, Error> {
+    let record = Record::deserialize(record).map_err(|source| Error::Record { index, source })?;
+    let key = decode_key(&record.s3.object.key)
+        .ok_or_else(|| Error::Key { index, key: record.s3.object.key.clone() })?;
+    Event::parse(&envelope(&record, &key)).map_err(|source| Error::Event { index, source })
+}
+
+/// The key as the object is called: `+` is a blank, `%2B` a plus.
+fn decode_key(encoded: &str) -> Option<String> {
+    let blanks = encoded.replace('+', " ");
+    percent_decode_str(&blanks).decode_utf8().ok().map(Into::into)
+}
+
+/// The record as EventBridge would have sent it.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
+fn envelope(record: &Record, key: &str) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Envelope<'a> {
+        version: &'static str,
+        id: String,
+        detail_type: &'a str,
+        source: &'static str,
+        account: &'static str,
+        time: &'a str,
+        region: &'a str,
+        resources: [String; 1],
+        detail: Detail<'a>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Detail<'a> {
+        version: &'static str,
+        bucket: Named<'a>,
+        object: ObjectDetail<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requester: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source_ip_address: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        deletion_type: Option<&'static str>,
+    }
+    #[derive(Serialize)]
+    struct Named<'a> {
+        name: &'a str,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct ObjectDetail<'a> {
+        key: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        etag: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sequencer: Option<&'a str>,
+    }
+    let Record { s3: S3 { bucket, object }, .. } = record;
+    let kind = Kind::of(&record.event_name);
+    let request_id =
+        record.response_elements.as_ref().and_then(|response| response.request_id.as_deref());
+    let envelope = Envelope {
+        version: "0",
+        id: event_id(record, request_id),
+        detail_type: kind.detail_type,
+        source: "aws.s3",
+        account: "",
+        time: &record.event_time,
+        region: &record.aws_region,
+        resources: [format!("arn:aws:s3:::{}", bucket.name)],
+        detail: Detail {
+            version: "0",
+            bucket: Named { name: &bucket.name },
+            object: ObjectDetail {
+                key,
+                size: object.size,
+                etag: object.e_tag.as_deref(),
+                version_id: object.version_id.as_deref(),
+                sequencer: object.sequencer.as_deref(),
+            },
+            request_id,
+            requester: record.user_identity.as_ref().and_then(|user| user.principal_id.as_deref()),
+            source_ip_address: record
+                .request_parameters
+                .as_ref()
+                .and_then(|request| request.source_ip_address.as_deref()),
+            reason: kind.reason,
+            deletion_type: kind.deletion_type,
+        },
+    };
+    serde_json::to_string(&envelope).expect("strings and numbers serialise")
+}
+
+/// The same for each delivery of one change of one object, so that it serves as the key of deduplication.
+///
+/// The sequencer orders the changes of a key; where S3 sends none, the request that made the change stands in.
+fn event_id(record: &Record, request_id: Option<&str>) -> String {
+    let Record { s3: S3 { bucket, object }, .. } = record;
+    let change = match &object.sequencer {
+        Some(sequencer) => ["sequencer", sequencer],
+        None => [request_id.unwrap_or_default(), &record.event_time],
+    };
+    let version = object.version_id.as_deref().or(object.e_tag.as_deref()).unwrap_or_default();
+    let [first, second] = change;
+    digest::uuid(&["s3", &record.event_name, &bucket.name, &object.key, version, first, second])
+}
+
+/// How EventBridge calls what a notification calls `ObjectCreated:Put`.
+struct Kind<'a> {
+    detail_type: &'a str,
+    reason: Option<&'a str>,
+    deletion_type: Option<&'static str>,
+}
+
+impl<'a> Kind<'a> {
+    fn of(event_name: &'a str) -> Self {
+        let event_name = event_name.strip_prefix("s3:").unwrap_or(event_name);
+        let (group, which) = event_name.split_once(':').unwrap_or((event_name, ""));
+        let (detail_type, reason, deletion_type) = match (group, which) {
+            ("ObjectCreated", "Put") => ("Object Created", Some("PutObject"), None),
+            ("ObjectCreated", "Post") => ("Object Created", Some("POST Object"), None),
+            ("ObjectCreated", "Copy") => ("Object Created", Some("CopyObject"), None),
+            ("ObjectCreated", which) => ("Object Created", Some(which), None),
+            ("ObjectRemoved", "DeleteMarkerCreated") => {
+                ("Object Deleted", Some("DeleteObject"), Some("Delete Marker Created"))
+            }
+            ("ObjectRemoved", _) => {
+                ("Object Deleted", Some("DeleteObject"), Some("Permanently Deleted"))
+            }
+            ("LifecycleExpiration", "DeleteMarkerCreated") => {
+                ("Object Deleted", Some("Lifecycle Expiration"), Some("Delete Marker Created"))
+            }
+            ("LifecycleExpiration", _) => {
+                ("Object Deleted", Some("Lifecycle Expiration"), Some("Permanently Deleted"))
+            }
+            ("ObjectRestore", "Post") => ("Object Restore Initiated", None, None),
+            ("ObjectRestore", "Completed") => ("Object Restore Completed", None, None),
+            ("ObjectRestore", "Delete") => ("Object Restore Expired", None, None),
+            ("LifecycleTransition", _) => ("Object Storage Class Changed", None, None),
+            ("IntelligentTiering", _) => ("Object Access Tier Changed", None, None),
+            ("ObjectTagging", "Put") => ("Object Tags Added", None, None),
+            ("ObjectTagging", _) => ("Object Tags Deleted", None, None),
+            ("ObjectAcl", _) => ("Object ACL Updated", None, None),
+            // What S3 comes to call by a new name passes under that name.
+            (_, _) => (event_name, None, None),
+        };
+        Self { detail_type, reason, deletion_type }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn notification(event_name: &str, key: &str, sequencer: Option<&str>) -> String {
+        let mut object = json!({"key": key, "size": 5, "eTag": "e"});
+        if let Some(sequencer) = sequencer {
+            object["sequencer"] = json!(sequencer);
+        }
+        json!({"Records": [{
+            "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
+            "eventTime": "2026-01-02T03:04:05.678Z", "eventName": event_name,
+            "responseElements": {"x-amz-request-id": "R"},
+            "s3": {"bucket": {"name": "uploads"}, "object": object},
+        }]})
+        .to_string()
+    }
+
+    fn one(payload: &str) -> Event {
+        match normalise(payload).unwrap() {
+            Notification::Records(mut records) => records.remove(0).unwrap(),
+            Notification::Test => panic!("a test event"),
+        }
+    }
+
+    #[track_caller]
+    fn check_key(encoded: &str, expected: &str) {
+        let event = one(&notification("ObjectCreated:Put", encoded, Some("1")));
+        assert_eq!(event.value()["detail"]["object"]["key"], expected);
+    }
+
+    #[test]
+    fn a_plus_is_a_blank() {
+        check_key("red+flower.jpg", "red flower.jpg");
+    }
+
+    #[test]
+    fn an_encoded_plus_is_a_plus() {
+        check_key("a%2Bb", "a+b");
+    }
+
+    #[test]
+    fn an_encoded_percent_is_decoded_once() {
+        check_key("100%2525", "100%25");
+    }
+
+    #[test]
+    fn a_korean_key_and_an_emoji_arrive() {
+        check_key("%ED%95%9C%EA%B5%AD/%F0%9F%98%80", "한국/😀");
+    }
+
+    #[test]
+    fn a_key_that_is_not_utf8_is_refused_with_its_text() {
+        let Notification::Records(records) =
+            normalise(&notification("ObjectCreated:Put", "%FF", Some("1"))).unwrap()
+        else {
+            panic!("no records")
+        };
+        let refused = records[0].as_ref().unwrap_err().to_string();
+        assert_eq!(refused, "record 0: the object's key `%FF` does not decode to UTF-8");
+    }
+
+    #[test]
+    fn the_test_event_is_told_apart() {
+        let payload = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"uploads"}"#;
+        assert!(matches!(normalise(payload), Ok(Notification::Test)));
+    }
+
+    #[test]
+    fn another_payload_is_refused() {
+        assert!(matches!(normalise("{}"), Err(Error::Payload(_))));
+        assert!(matches!(normalise("not json"), Err(Error::Payload(_))));
+    }
+
+    #[test]
+    fn one_bad_record_leaves_the_others() {
+        let mut payload: serde_json::Value =
+            serde_json::from_str(&notification("ObjectCreated:Put", "a", Some("1"))).unwrap();
+        let records = payload["Records"].as_array_mut().unwrap();
+        records.insert(0, json!({"s3": 1}));
+        let Notification::Records(records) = normalise(&payload.to_string()).unwrap() else {
+            panic!("no records")
+        };
+        assert!(records[0].is_err() && records[1].is_ok());
+    }
+
+    #[test]
+    fn a_put_becomes_the_event_that_eventbridge_would_send() {
+        let event = one(&notification("ObjectCreated:Put", "in/a.csv", Some("0055AED6DCD90281E5")));
+        insta::assert_json_snapshot!(event.value());
+    }
+
+    #[test]
+    fn a_repeated_delivery_has_the_same_id_and_another_change_another() {
+        let id = |name: &str, key: &str, sequencer: Option<&str>| {
+            one(&notification(name, key, sequencer)).id().to_owned()
+        };
+        let first = id("ObjectCreated:Put", "a", Some("1"));
+        assert_eq!(first, id("ObjectCreated:Put", "a", Some("1")));
+        assert_ne!(first, id("ObjectCreated:Put", "a", Some("2")));
+        assert_ne!(first, id("ObjectCreated:Copy", "a", Some("1")));
+        assert_ne!(first, id("ObjectCreated:Put", "b", Some("1")));
+        assert_ne!(first, id("ObjectCreated:Put", "a", None));
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_answered(payload in "\\PC*") {
+            let _answered = normalise(&payload);
+        }
+
+        #[test]
+        fn any_key_arrives_byte_for_byte(key in "\\PC{1,64}") {
+            let encoded: String = key
+                .bytes()
+                .map(|byte| match byte {
+                    b' ' => "+".to_owned(),
+                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' => char::from(byte).to_string(),
+                    _ => format!("%{byte:02X}"),
+                })
+                .collect();
+            check_key(&encoded, &key);
+        }
+    }
+}

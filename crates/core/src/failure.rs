@@ -1,0 +1,181 @@
+//! Why an attempt failed, as one of a few classes.
+//!
+//! Asked by `launch` for what `RunTask` answered and by `track` for a task that stopped. One table, a row a text of
+//! AWS's; what no row knows is told by the exit code. Whether a class is tried again is not decided here.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::run::ContainerExit;
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailureClass {
+    /// AWS asked for fewer calls.
+    Throttled,
+    /// There was no room for the task.
+    Capacity,
+    /// The container agent of the instance was not there.
+    Agent,
+    /// The image could not be pulled.
+    ImagePull,
+    /// Secrets, logs, network or volumes could not be set up, or a container could not be made.
+    Initialization,
+    /// Spot capacity was taken back.
+    SpotInterruption,
+    /// The host, or ECS itself, failed.
+    Infrastructure,
+    /// A container wanted more memory than it had.
+    OutOfMemory,
+    /// An essential container exited with something else than 0.
+    ExitCode,
+    /// A limit of time ended it.
+    TimedOut,
+    /// A person, or another program, stopped it.
+    StoppedByUser,
+    /// AWS refused the request, and would refuse it again.
+    Refused,
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Throttled => "throttled",
+            Self::Capacity => "capacity",
+            Self::Agent => "agent",
+            Self::ImagePull => "imagePull",
+            Self::Initialization => "initialization",
+            Self::SpotInterruption => "spotInterruption",
+            Self::Infrastructure => "infrastructure",
+            Self::OutOfMemory => "outOfMemory",
+            Self::ExitCode => "exitCode",
+            Self::TimedOut => "timedOut",
+            Self::StoppedByUser => "stoppedByUser",
+            Self::Refused => "refused",
+        })
+    }
+}
+
+/// What a text of ECS's says, wherever it stands: in `stoppedReason`, in a container's `reason`, in `failures[]`.
+///
+/// Read from the top; the first that is found decides.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
+const TEXTS: &[(&str, FailureClass)] = &[
+    ("OutOfMemory", FailureClass::OutOfMemory),
+    ("CannotPullContainer", FailureClass::ImagePull),
+    ("CannotPullImageManifest", FailureClass::ImagePull),
+    ("ResourceInitializationError", FailureClass::Initialization),
+    ("CannotStartContainerError", FailureClass::Initialization),
+    ("CannotCreateContainerError", FailureClass::Initialization),
+    ("CannotCreateVolumeError", FailureClass::Initialization),
+    ("ContainerRuntimeError", FailureClass::Infrastructure),
+    ("ContainerRuntimeTimeoutError", FailureClass::Infrastructure),
+    ("DockerTimeoutError", FailureClass::Infrastructure),
+    ("CannotInspectContainerError", FailureClass::Infrastructure),
+    ("InternalError", FailureClass::Infrastructure),
+    ("SpotInterruption", FailureClass::SpotInterruption),
+    ("Your Spot Task was interrupted", FailureClass::SpotInterruption),
+    ("Host EC2", FailureClass::Infrastructure),
+    ("instance draining", FailureClass::Infrastructure),
+    ("Timeout waiting for", FailureClass::Infrastructure),
+    ("Capacity is unavailable", FailureClass::Capacity),
+    ("EMPTY CAPACITY PROVIDER", FailureClass::Capacity),
+    ("NO ACTIVE INSTANCES", FailureClass::Capacity),
+    ("limit on the number of tasks you can run concurrently", FailureClass::Capacity),
+    ("limit on the number of vCPUs", FailureClass::Capacity),
+    ("RESOURCE:", FailureClass::Capacity),
+    ("AGENT", FailureClass::Agent),
+    ("ATTRIBUTE", FailureClass::Refused),
+    ("LOCATION", FailureClass::Refused),
+    ("MISSING", FailureClass::Refused),
+    ("INACTIVE", FailureClass::Refused),
+];
+
+/// The class that a text of ECS's names, if one does.
+pub(crate) fn of_text(text: &str) -> Option<FailureClass> {
+    TEXTS.iter().find(|(part, _)| text.contains(part)).map(|(_, class)| *class)
+}
+
+/// The class of a task that stopped without success.
+pub(crate) fn of_stopped_task(
+    stop_code: Option<&str>,
+    stopped_reason: Option<&str>,
+    containers: &[ContainerExit],
+) -> FailureClass {
+    let texts = stopped_reason
+        .into_iter()
+        .chain(containers.iter().filter_map(|container| container.reason.as_deref()));
+    // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html (stopCode)
+    match stop_code {
+        Some("UserInitiated" | "ServiceSchedulerInitiated") => FailureClass::StoppedByUser,
+        Some("SpotInterruption") => FailureClass::SpotInterruption,
+        Some("TerminationNotice" | "InfrastructureHealth") => FailureClass::Infrastructure,
+        Some("EssentialContainerExited") => texts
+            .filter_map(of_text)
+            .find(|class| *class == FailureClass::OutOfMemory)
+            .unwrap_or(FailureClass::ExitCode),
+        Some("TaskFailedToStart") => {
+            texts.filter_map(of_text).next().unwrap_or(FailureClass::Initialization)
+        }
+        Some(_) | None => texts.filter_map(of_text).next().unwrap_or(FailureClass::Infrastructure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(stop_code: &str, reason: &str, expected: FailureClass) {
+        assert_eq!(of_stopped_task(Some(stop_code), Some(reason), &[]), expected);
+    }
+
+    #[test]
+    fn an_exit_code_is_the_applications() {
+        check(
+            "EssentialContainerExited",
+            "Essential container in task exited",
+            FailureClass::ExitCode,
+        );
+    }
+
+    #[test]
+    fn a_container_that_ran_out_of_memory_is_told_by_its_reason() {
+        let reason = Some("OutOfMemoryError: Container killed due to memory usage".to_owned());
+        let killed = ContainerExit { name: "app".to_owned(), exit_code: Some(0), reason };
+        assert_eq!(
+            of_stopped_task(Some("EssentialContainerExited"), None, &[killed]),
+            FailureClass::OutOfMemory
+        );
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_pulled_is_told_by_the_reason() {
+        check(
+            "TaskFailedToStart",
+            "CannotPullContainerError: pull access denied",
+            FailureClass::ImagePull,
+        );
+    }
+
+    #[test]
+    fn a_task_that_failed_to_start_for_no_known_reason_failed_to_initialise() {
+        check("TaskFailedToStart", "", FailureClass::Initialization);
+    }
+
+    #[test]
+    fn a_stop_code_of_tomorrow_is_told_by_the_reason() {
+        check("Tomorrow", "Your Spot Task was interrupted.", FailureClass::SpotInterruption);
+        check("Tomorrow", "?", FailureClass::Infrastructure);
+    }
+
+    #[test]
+    fn failures_of_run_task_are_told_by_their_reason() {
+        assert_eq!(of_text("RESOURCE:MEMORY"), Some(FailureClass::Capacity));
+        assert_eq!(of_text("AGENT"), Some(FailureClass::Agent));
+        assert_eq!(of_text("ATTRIBUTE"), Some(FailureClass::Refused));
+    }
+}

@@ -1,0 +1,322 @@
+//! The run: one rule's answer to one event, to its end. The durable record.
+//!
+//! Made by `launch`, moved by `launch`, `track` and `stop`, kept by the engine's `Runs` port, shown by the program. A run
+//! never moves backwards: [`Status`] says in which order.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{digest, event::Event, failure::FailureClass};
+
+/// A run's name: 32 hexadecimal digits, made of stack, rule and dedupe key.
+///
+/// The same event for the same rule gives the same id, on every machine, so that the second delivery meets the first
+/// one's record.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// The id of the run that answers `dedupe_key` for `rule` in the stack `name`.
+    pub fn new(name: &str, rule: &str, dedupe_key: &str) -> Self {
+        Self(digest::hex(&["run", name, rule, dedupe_key]))
+    }
+
+    /// An id as it stands in a record or a `startedBy`; `None` if the text cannot be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        (text.len() == 32 && text.bytes().all(hexadecimal)).then(|| Self(text.to_owned()))
+    }
+
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a task carries in `startedBy`: which stack, run and attempt it belongs to.
+///
+/// Written `name/run/attempt`, at most 108 of the 128 characters that ECS allows, so that a Task State Change names its
+/// attempt without a look-up, even before `RunTask` has answered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StartedBy {
+    /// The stack's name, as in the rules file.
+    pub name: String,
+    /// The run.
+    pub run_id: RunId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+impl StartedBy {
+    /// Reads a task's `startedBy`; `None` if Taskferry did not write it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let (name, run_id, attempt) = (parts.next()?, parts.next()?, parts.next()?);
+        let attempt = attempt.parse().ok().filter(|attempt| *attempt > 0)?;
+        let run_id = RunId::parse(run_id)?;
+        parts.next().is_none().then(|| Self { name: name.to_owned(), run_id, attempt })
+    }
+}
+
+impl fmt::Display for StartedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.name, self.run_id, self.attempt)
+    }
+}
+
+/// Where a run stands; its order is the order in which a run passes through.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// Held by a limit, a backoff or pacing.
+    Waiting,
+    /// Recorded, and `RunTask` not yet answered.
+    Launching,
+    /// The task exists.
+    Starting,
+    /// The task runs.
+    Running,
+    /// The task was told to stop.
+    Stopping,
+    /// Every essential container exited with 0.
+    Succeeded,
+    /// The attempts ended without success, or the run was refused.
+    Failed,
+    /// A limit of time ended it.
+    TimedOut,
+    /// A person, or another program, stopped it.
+    Cancelled,
+    /// A limit let it pass without a task.
+    Skipped,
+}
+
+impl Status {
+    /// All of them, in their order.
+    pub const ALL: [Self; 10] = [
+        Self::Waiting,
+        Self::Launching,
+        Self::Starting,
+        Self::Running,
+        Self::Stopping,
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Skipped,
+    ];
+
+    /// Whether the run has ended: nothing moves it any more.
+    pub fn is_terminal(self) -> bool {
+        self >= Self::Succeeded
+    }
+
+    /// The word in records and in what the program prints.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Launching => "launching",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timedOut",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The status that [`Self::as_str`] calls so.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The event that a run answers, as much of it as a list shows.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunEvent {
+    /// The event's id.
+    pub id: String,
+    /// Who sent it.
+    pub source: String,
+    /// What happened.
+    pub detail_type: String,
+    /// When, as the source wrote it.
+    pub time: String,
+}
+
+impl From<&Event> for RunEvent {
+    fn from(event: &Event) -> Self {
+        Self {
+            id: event.id().to_owned(),
+            source: event.source().to_owned(),
+            detail_type: event.detail_type().to_owned(),
+            time: event.time().to_owned(),
+        }
+    }
+}
+
+/// One rule's answer to one event.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// The rule's name.
+    pub rule: String,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it stands there, in one sentence for people; `None` where the status says all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What makes a second event the same as the first, for this rule.
+    pub dedupe_key: String,
+    /// The event.
+    pub event: RunEvent,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// When it reached a terminal status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Which of the task's containers must exit with 0 for the run to have succeeded.
+    pub essential: Vec<String>,
+    /// Each launch, in order.
+    // Invariant: attempt `n` is at `n - 1`, and all but the last have stopped.
+    pub attempts: Vec<Attempt>,
+    /// Rises by one with each change of the record; a store writes only over the one before.
+    pub revision: u64,
+}
+
+impl Run {
+    /// The launch that is on, or the last one.
+    pub fn attempt(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// Ends the run.
+    pub(crate) fn end(&mut self, status: Status, reason: Option<String>, now: Timestamp) {
+        debug_assert!(status.is_terminal(), "{status} is no end");
+        self.status = status;
+        self.reason = reason;
+        self.ended_at = Some(now);
+    }
+}
+
+/// One launch for a run.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Which, from 1.
+    pub attempt: u32,
+    /// The `RunTask` request, byte for byte as it is sent, and sent again.
+    pub request: String,
+    /// The cluster that the request names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// The task, once `RunTask` or an event has named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
+    /// When the attempt was recorded, before the call.
+    pub created_at: Timestamp,
+    /// When the task ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When the task had stopped, or `RunTask` had refused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Timestamp>,
+    /// ECS's `stopCode`, verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_code: Option<String>,
+    /// ECS's `stoppedReason`, verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_reason: Option<String>,
+    /// Why it failed; `None` while it is on and when it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_class: Option<FailureClass>,
+    /// How its containers ended.
+    #[serde(default)]
+    pub containers: Vec<ContainerExit>,
+    /// The `detail.version` of the task state change last taken in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+}
+
+/// How one container of a task ended.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerExit {
+    /// The container's name in the task definition.
+    pub name: String,
+    /// Its exit code; `None` if ECS told none, which is no success.
+    pub exit_code: Option<i32>,
+    /// ECS's reason, verbatim.
+    pub reason: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_by_stack_rule_and_dedupe_key() {
+        let id = RunId::new("media", "thumbnails", "k");
+        assert_eq!(id, RunId::new("media", "thumbnails", "k"));
+        assert_ne!(id, RunId::new("media", "thumbnails", "l"));
+        assert_ne!(id, RunId::new("mediathumb", "nails", "k"));
+        assert_eq!(RunId::parse(id.as_str()), Some(id));
+    }
+
+    #[test]
+    fn started_by_is_read_back() {
+        let run_id = RunId::new("media", "thumbnails", "k");
+        let started_by = StartedBy { name: "media".to_owned(), run_id, attempt: 3 };
+        assert_eq!(StartedBy::parse(&started_by.to_string()), Some(started_by));
+    }
+
+    #[test]
+    fn the_longest_started_by_is_within_the_limit_of_ecs() {
+        let name = "n".repeat(64);
+        let run_id = RunId::new(&name, "r", "k");
+        assert!(StartedBy { name, run_id, attempt: u32::MAX }.to_string().len() <= 128);
+    }
+
+    #[test]
+    fn what_others_write_into_started_by_is_not_ours() {
+        let id = RunId::new("media", "r", "k");
+        for text in [
+            String::new(),
+            "ecs-svc/123".to_owned(),
+            format!("media/{id}"),
+            format!("media/{id}/0"),
+            format!("media/{id}/x"),
+            format!("media/{id}/1/2"),
+            "media/xyz/1".to_owned(),
+        ] {
+            assert_eq!(StartedBy::parse(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_status_is_read_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Wiring: what the rules ask of AWS, so that their events reach the functions.
+//!
+//! Read by whoever builds that: the local mode today, infrastructure tomorrow. One list, so that both wire the same.
+
+use serde_json::json;
+use taskferry_event_pattern::EventPattern;
+
+use crate::{
+    route::{Origin, origin_of},
+    rules::{On, Rule, Rules},
+};
+
+/// A Lambda function of Taskferry's, named for what happened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Function {
+    /// S3 event notification.
+    S3,
+    /// Any event of a bus.
+    EventBridge,
+    /// ECS Task State Change.
+    TaskStateChange,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::S3, Self::EventBridge, Self::TaskStateChange];
+
+    /// The function's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::EventBridge => "eventbridge",
+            Self::TaskStateChange => "task-state-change",
+        }
+    }
+}
+
+/// Which changes of a bucket's objects invoke the `s3` function.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BucketNotification {
+    /// The bucket.
+    pub bucket: String,
+    /// The event types, for example `s3:ObjectCreated:*`.
+    pub events: Vec<String>,
+    /// What keys begin with.
+    pub prefix: String,
+    /// What keys end with.
+    pub suffix: String,
+}
+
+/// Which events of a bus invoke which function.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// The event bus.
+    pub event_bus: String,
+    /// What an event must match.
+    pub event_pattern: EventPattern,
+    /// The function.
+    pub function: Function,
+}
+
+/// The bucket notifications that the rules ask for, one a rule.
+pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
+    let notification = |rule: &Rule| match &rule.on {
+        On::S3 { bucket, prefix, suffix, events } => Some(BucketNotification {
+            bucket: bucket.clone(),
+            events: events.clone(),
+            prefix: prefix.clone(),
+            suffix: suffix.clone(),
+        }),
+        On::EventPattern { .. } | On::Schedule { .. } | On::Sqs { .. } => None,
+    };
+    rules.rules.iter().filter_map(notification).collect()
+}
+
+/// The subscriptions that the rules ask for: their own, and that to what becomes of their tasks.
+pub fn subscriptions(rules: &Rules) -> Vec<Subscription> {
+    let subscription = |rule: &Rule| match (&rule.on, origin_of(&rule.on)) {
+        (On::EventPattern { bus }, Some(Origin::EventBridge)) => Some(Subscription {
+            event_bus: bus.clone(),
+            event_pattern: rule.event_pattern.clone(),
+            function: Function::EventBridge,
+        }),
+        (_, _) => None,
+    };
+    let mut subscriptions: Vec<_> = rules.rules.iter().filter_map(subscription).collect();
+    subscriptions.push(Subscription {
+        event_bus: "default".to_owned(),
+        event_pattern: task_state_changes(&rules.name),
+        function: Function::TaskStateChange,
+    });
+    subscriptions
+}
+
+/// The state changes of the stack's tasks that move a run: the others would cost an invocation each, and tell nothing.
+fn task_state_changes(name: &str) -> EventPattern {
+    let pattern = json!({
+        "source": ["aws.ecs"],
+        "detail-type": ["ECS Task State Change"],
+        "detail": {
+            "startedBy": [{ "prefix": format!("{name}/") }],
+            "lastStatus": ["RUNNING", "STOPPED"],
+        },
+    });
+    EventPattern::parse(&pattern.to_string()).expect("a pattern in this source")
+}
