@@ -8,3 +8,5 @@ pub mod eventbridge;
 pub mod identity;
 pub mod lambda;
 pub mod protocol;
+pub mod server;
+pub mod state;
