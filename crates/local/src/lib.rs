@@ -9,3 +9,5 @@ pub mod identity;
 pub mod lambda;
 pub mod protocol;
 pub mod runs;
+pub mod server;
+pub mod state;

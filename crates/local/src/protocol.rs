@@ -1,9 +1,10 @@
 //! AWS's JSON protocol, as the services here answer it: a JSON object, or an exception with its name and message.
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{HeaderValue, Response, StatusCode, header},
 };
+use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -33,6 +34,50 @@ impl Exception {
     pub fn server(name: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::client(name, message) }
     }
+}
+
+/// How much of a body that is too long is read, so that its sender, who is still writing, gets to read the answer.
+const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is longer than allowed.
+    #[error("the body is longer than {bytes_max} bytes")]
+    TooLong {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The client broke off.
+    #[error("the body broke off")]
+    BrokenOff {
+        /// How the connection ended.
+        source: axum::Error,
+    },
+}
+
+/// Reads a body of limited length.
+///
+/// # Errors
+///
+/// [`BodyError`]; of a body that is too long no more than the limit is kept.
+pub async fn read_body(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+    let mut bytes = Vec::new();
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|source| BodyError::BrokenOff { source })?;
+        let Ok(data) = frame.into_data() else { continue };
+        read += data.len();
+        if read <= bytes_max {
+            bytes.extend_from_slice(&data);
+        } else if read > DRAIN_BYTES_MAX {
+            break;
+        }
+    }
+    if read > bytes_max {
+        return Err(BodyError::TooLong { bytes_max });
+    }
+    Ok(bytes.into())
 }
 
 /// Renders an answer in AWS JSON (1.0 or 1.1: `content_type` says which).

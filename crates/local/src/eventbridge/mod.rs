@@ -1,13 +1,26 @@
-//! EventBridge: events in, functions invoked whose subscription matches.
+//! `EventBridge`: events in, functions invoked whose subscription matches.
+//!
+//! S3 and ECS publish inside their own transactions; clients through [`EventBridgeApi`]. What an event leads to is durable
+//! with the transaction that it came in.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod api;
+mod put_events;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use rusqlite::Transaction;
-use taskferry_event_pattern::EventPattern;
+use taskferry_event_pattern::{EventPattern, Matcher};
 
+pub use self::api::EventBridgeApi;
 use crate::lambda::Invocations;
 
-/// Which events of a bus invoke which function; a rule with one target, in EventBridge's terms.
+/// The bus that AWS services publish on, and clients that name none.
+pub const DEFAULT_EVENT_BUS: &str = "default";
+
+/// Which events of a bus invoke which function; a rule with one target, in `EventBridge`'s terms.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// The event bus's name.
@@ -22,25 +35,42 @@ pub struct Subscription {
 #[derive(Debug)]
 pub struct EventBridge {
     invocations: Invocations,
-    subscriptions: RwLock<Arc<Vec<Subscription>>>,
+    buses: RwLock<Arc<BTreeMap<String, Bus>>>,
+}
+
+/// The subscriptions to one bus.
+#[derive(Debug)]
+struct Bus {
+    matcher: Matcher,
+    /// The function of each of the matcher's patterns.
+    functions: Vec<String>,
 }
 
 impl EventBridge {
     /// Buses without a subscription.
     pub fn new(invocations: Invocations) -> Self {
-        Self { invocations, subscriptions: RwLock::default() }
+        Self { invocations, buses: RwLock::default() }
     }
 
     /// Replaces the subscriptions.
     pub fn subscribe(&self, subscriptions: Vec<Subscription>) {
-        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(subscriptions);
+        let mut by_bus: BTreeMap<String, (Vec<EventPattern>, Vec<String>)> = BTreeMap::new();
+        for Subscription { event_bus, event_pattern, function } in subscriptions {
+            let (patterns, functions) = by_bus.entry(event_bus).or_default();
+            patterns.push(event_pattern);
+            functions.push(function);
+        }
+        let buses = by_bus.into_iter().map(|(name, (patterns, functions))| {
+            (name, Bus { matcher: Matcher::new(patterns), functions })
+        });
+        *self.buses.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(buses.collect());
     }
 
-    /// Takes an event, whole and in EventBridge's envelope, onto a bus: what it leads to is durable with the
+    /// Takes an event, whole and in `EventBridge`'s envelope, onto a bus: what it leads to is durable with the
     /// transaction that it is part of.
     ///
-    /// A function that several subscriptions name is invoked once.
+    /// A function that several subscriptions name is invoked once. A bus that nobody subscribed to drops the event, and
+    /// so does a bus that does not exist, as `EventBridge` documents it.
     ///
     /// # Errors
     ///
@@ -51,7 +81,37 @@ impl EventBridge {
         event_bus: &str,
         event: &str,
     ) -> rusqlite::Result<()> {
-        let _ = (tx, event_bus, event, &self.invocations);
+        let buses = self.buses();
+        let Some(bus) = buses.get(event_bus) else { return Ok(()) };
+        let matched = match bus.matcher.matches(event) {
+            Ok(matched) => matched,
+            Err(error) => {
+                tracing::error!(event_bus, %error, "an event cannot be matched and is dropped");
+                return Ok(());
+            }
+        };
+        let mut functions: Vec<&str> = matched
+            .iter()
+            .filter_map(|&index| bus.functions.get(index))
+            .map(String::as_str)
+            .collect();
+        functions.sort_unstable();
+        functions.dedup();
+        for function in functions {
+            self.invocations.enqueue(tx, function, event)?;
+        }
         Ok(())
+    }
+
+    /// The buses as they are now, for the length of one call.
+    fn buses(&self) -> Arc<BTreeMap<String, Bus>> {
+        Arc::clone(&self.buses.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The names of the buses that exist: the default one, and those subscribed to.
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![DEFAULT_EVENT_BUS.to_owned()];
+        names.extend(self.buses().keys().filter(|name| *name != DEFAULT_EVENT_BUS).cloned());
+        names
     }
 }

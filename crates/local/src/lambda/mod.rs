@@ -1,41 +1,41 @@
-//! Lambda: the queue of asynchronous invocations, and the function processes that work it off.
+//! Lambda on this machine: a durable queue of asynchronous invocations, and the function processes that work it off.
+//!
+//! A function is a program on the real `lambda_runtime`, started as a child process and fed through Lambda's Runtime API.
+//! `EventBridge` and S3 queue invocations inside their own transactions; clients invoke through Lambda's Invoke API. An
+//! invocation leaves the queue when its response was accepted, or when it was kept as failed; never otherwise, so that a
+//! `kill -9` at any moment loses nothing (and may repeat an invocation: at least once, as on Lambda).
 
-use std::sync::Arc;
+mod fleet;
+mod functions;
+mod invoke_api;
+mod logs;
+mod process;
+mod queue;
+mod runtime_api;
 
-use rusqlite::Transaction;
-use tokio::sync::Notify;
+pub(crate) use self::queue::SCHEMA;
+pub use self::{
+    fleet::{FunctionError, InvokeOutcome},
+    functions::{Error, Function, Functions, FunctionsConfig, InvocationEnded},
+    logs::LogLine,
+    queue::{FailedInvocation, Invocations},
+};
 
-/// The tables of this service.
-pub(crate) const SCHEMA: &str = "
-CREATE TABLE lambda_invocations (
-    id INTEGER PRIMARY KEY,
-    function TEXT NOT NULL,
-    payload TEXT NOT NULL
-);
-";
+/// The largest payload of a synchronous invocation, and the largest response but for [`RESPONSE_SLACK`].
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 
-/// The asynchronous invocations that wait for a function.
-#[derive(Clone, Debug, Default)]
-pub struct Invocations {
-    queued: Arc<Notify>,
-}
+/// What a response may have over [`PAYLOAD_BYTES_MAX`]: Lambda's own message names 6,291,556 bytes.
+const RESPONSE_SLACK: usize = 100;
 
-impl Invocations {
-    /// Queues an asynchronous invocation: it is durable with the transaction that it is part of.
-    ///
-    /// # Errors
-    ///
-    /// SQLite's, if the row cannot be written.
-    pub fn enqueue(
-        &self,
-        tx: &Transaction<'_>,
-        function: &str,
-        payload: &str,
-    ) -> rusqlite::Result<()> {
-        tx.prepare_cached("INSERT INTO lambda_invocations (function, payload) VALUES (?1, ?2)")?
-            .execute((function, payload))?;
-        // Whoever wakes must take the connection's lock first, so it sees the row or, after a rollback, nothing.
-        self.queued.notify_one();
-        Ok(())
-    }
+/// The largest payload of an asynchronous invocation.
+const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// The one version that a function has here.
+const VERSION: &str = "$LATEST";
+
+/// The ARN of a function.
+fn arn(function: &str) -> String {
+    use crate::identity::{ACCOUNT_ID, REGION};
+    format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{function}")
 }

@@ -1,0 +1,652 @@
+//! Who works on what: the deployed functions, their processes, and the invocations in hand.
+//!
+//! Pure bookkeeping under one lock: it decides which process gets which invocation, how many processes are to be
+//! started, and which are to be stopped. [`super::functions`] performs it, and does all I/O. It never drops a queued
+//! invocation that is not in the database.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::{
+    functions::{Function, FunctionsConfig},
+    queue::Queued,
+};
+
+/// How many queued invocations of one function are in hand at most, and how many bytes of payload, about.
+const READY_MAX: usize = 128;
+const READY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// So few in hand that more are loaded.
+const READY_LOW: usize = 32;
+
+/// The waits before a function that failed to initialise is started again: the first, doubled up to the last.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// How long a process that reported an error of its initialisation has to end by itself.
+const INIT_ERROR_GRACE: Duration = Duration::from_secs(1);
+
+/// How a function's work on an invocation went wrong.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FunctionError {
+    /// The error type, as the function or Lambda names it.
+    pub error_type: String,
+    /// The message.
+    pub message: String,
+    /// What a synchronous invocation is answered: usually a JSON object with both.
+    pub payload: Bytes,
+}
+
+impl FunctionError {
+    /// An error that Lambda itself reports.
+    pub(super) fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+        let (error_type, message) = (error_type.into(), message.into());
+        let payload = serde_json::json!({ "errorType": error_type, "errorMessage": message });
+        Self { payload: Bytes::from(payload.to_string()), error_type, message }
+    }
+}
+
+/// How a synchronous invocation ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum InvokeOutcome {
+    /// The function returned this.
+    Succeeded(Bytes),
+    /// The function failed.
+    Failed(FunctionError),
+}
+
+/// An invocation in hand.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) request_id: Arc<str>,
+    pub(super) payload: Bytes,
+    pub(super) origin: Origin,
+}
+
+/// Where an invocation came from, and so where its end is to be recorded.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// A row of the queue.
+    Queued { id: i64, attempts: u32 },
+    /// A client that waits.
+    Invoked(oneshot::Sender<InvokeOutcome>),
+}
+
+impl Origin {
+    /// Whether the client has gone; a queued invocation is always wanted.
+    fn is_abandoned(&self) -> bool {
+        matches!(self, Self::Invoked(client) if client.is_closed())
+    }
+}
+
+impl From<Queued> for Work {
+    fn from(Queued { id, request_id, attempts, payload }: Queued) -> Self {
+        Self { request_id: request_id.into(), payload, origin: Origin::Queued { id, attempts } }
+    }
+}
+
+/// What `next` is answered.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) request_id: Arc<str>,
+    pub(super) payload: Bytes,
+    /// How long the function has from now.
+    pub(super) remaining: Duration,
+}
+
+/// Everything in hand.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    deployments: BTreeMap<Arc<str>, Deployment>,
+    processes: HashMap<Arc<str>, Process>,
+    /// Nothing more is begun.
+    closing: bool,
+    limit: usize,
+    idle_timeout: Duration,
+    init_timeout: Duration,
+}
+
+/// A deployed function.
+#[derive(Debug)]
+struct Deployment {
+    function: Arc<Function>,
+    /// The last row that was loaded of those never tried.
+    cursor: i64,
+    /// Whether rows past `cursor` may be waiting.
+    more: bool,
+    /// Rows to be tried again, and when.
+    tried: BTreeSet<(Instant, i64)>,
+    ready: VecDeque<Work>,
+    invoked: VecDeque<Work>,
+    init_failures: u32,
+    /// No process is started before this.
+    spawn_after: Option<Instant>,
+    /// One process is wanted although nothing waits.
+    warm: bool,
+}
+
+#[derive(Debug)]
+struct Process {
+    name: Arc<str>,
+    timeout: Duration,
+    /// False once its function was deployed anew: it ends what it works on and gets nothing more.
+    current: bool,
+    phase: Phase,
+    /// What the process itself reported to `init/error`.
+    init_error: Option<FunctionError>,
+    /// Tells the process's supervisor to look at the phase.
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Has not asked for an invocation yet.
+    Starting { deadline: Instant },
+    /// Waits for an invocation.
+    Idle { since: Instant, next: oneshot::Sender<Delivery> },
+    /// Works on one.
+    Busy { work: Work, deadline: Instant },
+    /// Has answered and not asked for the next one yet; is not left to idle about past the deadline.
+    Answered { deadline: Instant },
+    /// Is being stopped. Its `next` stays unanswered: an answer that is no invocation makes a runtime panic.
+    Stopping { _next: Option<oneshot::Sender<Delivery>> },
+}
+
+/// What a process's supervisor is to do.
+#[derive(Debug)]
+pub(super) enum Supervision {
+    /// Look again at this time, or when told.
+    Until(Instant),
+    /// Stop the process: it is no longer wanted.
+    Retire,
+    /// Kill the process: it has not become ready in time.
+    InitTimeout,
+    /// Kill the process: its time for this invocation is up.
+    Timeout(Work),
+    /// Kill the process: it answered, and then did not ask for more in time.
+    Stuck,
+}
+
+/// What a process left behind when it ended.
+#[derive(Debug)]
+pub(super) enum Remains {
+    /// It never became ready: these invocations, which waited for it, have failed with the error that it reported, if any.
+    Init { failed: Vec<Work>, reported: Option<FunctionError> },
+    /// It was working on this.
+    Work(Work),
+    /// Nothing.
+    Nothing,
+}
+
+/// A process to start.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) id: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) function: Arc<Function>,
+    pub(super) changed: Arc<Notify>,
+}
+
+/// What may be loaded for a function.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) name: Arc<str>,
+    pub(super) cursor: i64,
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+    /// Rows whose time to be tried again has come; they are no longer in the fleet.
+    pub(super) due: Vec<i64>,
+}
+
+impl Fleet {
+    /// No function yet.
+    pub(super) fn new(config: &FunctionsConfig) -> Self {
+        Self {
+            deployments: BTreeMap::new(),
+            processes: HashMap::new(),
+            closing: false,
+            limit: config.concurrency_limit.max(1),
+            idle_timeout: config.idle_timeout,
+            init_timeout: config.init_timeout,
+        }
+    }
+
+    /// Deploys a function, or deploys it anew. `tried` are its rows that are to be tried again; they count at the first time only.
+    pub(super) fn deploy(
+        &mut self,
+        name: &Arc<str>,
+        function: Arc<Function>,
+        tried: BTreeSet<(Instant, i64)>,
+    ) {
+        if let Some(deployment) = self.deployments.get_mut(name) {
+            deployment.function = function;
+            deployment.init_failures = 0;
+            deployment.spawn_after = None;
+            deployment.warm = true;
+        } else {
+            let deployment = Deployment {
+                function,
+                cursor: 0,
+                more: true,
+                tried,
+                ready: VecDeque::new(),
+                invoked: VecDeque::new(),
+                init_failures: 0,
+                spawn_after: None,
+                warm: true,
+            };
+            self.deployments.insert(Arc::clone(name), deployment);
+        }
+        for process in self.processes.values_mut().filter(|process| process.name == *name) {
+            process.current = false;
+            if matches!(process.phase, Phase::Starting { .. } | Phase::Idle { .. }) {
+                process.stop();
+            }
+        }
+    }
+
+    /// Whether a function is deployed.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.deployments.contains_key(name)
+    }
+
+    /// Takes a synchronous invocation, unless the function is not deployed or nothing more is begun.
+    pub(super) fn invoke(&mut self, name: &str, work: Work) -> bool {
+        let deployment = self.deployments.get_mut(name).filter(|_| !self.closing);
+        let taken = deployment.map(|deployment| deployment.invoked.push_back(work)).is_some();
+        self.assign(name);
+        taken
+    }
+
+    /// What may be loaded, for functions that have room for it.
+    pub(super) fn room(&mut self, now: Instant) -> Vec<Room> {
+        if self.closing {
+            return Vec::new();
+        }
+        let low = self.deployments.iter_mut().filter(|(_, it)| it.ready.len() < READY_LOW);
+        low.map(|(name, deployment)| {
+            let bytes: usize = deployment.ready.iter().map(|work| work.payload.len()).sum();
+            let count = READY_MAX - deployment.ready.len();
+            let mut due = Vec::new();
+            while due.len() < READY_LOW
+                && deployment.tried.first().is_some_and(|&(at, _)| at <= now)
+                && let Some((_, id)) = deployment.tried.pop_first()
+            {
+                due.push(id);
+            }
+            Room {
+                name: Arc::clone(name),
+                cursor: deployment.cursor,
+                count,
+                bytes: READY_BYTES_MAX.saturating_sub(bytes),
+                due,
+            }
+        })
+        .collect()
+    }
+
+    /// Takes what was loaded: the rows that are due again, and those past the cursor.
+    pub(super) fn loaded(&mut self, room: &Room, due: Vec<Queued>, fresh: Vec<Queued>) {
+        let Some(deployment) = self.deployments.get_mut(&room.name) else { return };
+        let bytes: usize = fresh.iter().map(|queued| queued.payload.len()).sum();
+        deployment.more = fresh.len() >= room.count || bytes >= room.bytes;
+        deployment.cursor = fresh.last().map_or(deployment.cursor, |last| last.id);
+        deployment.ready.extend(due.into_iter().chain(fresh).map(Work::from));
+        self.assign(&room.name);
+    }
+
+    /// Has a row tried again at a time, since its attempt failed or it could not be loaded.
+    pub(super) fn try_again(&mut self, name: &str, id: i64, at: Instant) {
+        if let Some(deployment) = self.deployments.get_mut(name) {
+            deployment.tried.insert((at, id));
+        }
+    }
+
+    /// A process asks for an invocation of its function. `None` if there is no such process.
+    pub(super) fn next(
+        &mut self,
+        process: &str,
+        now: Instant,
+    ) -> Option<(Arc<str>, oneshot::Receiver<Delivery>)> {
+        let (next, delivered) = oneshot::channel();
+        let process = self.processes.get_mut(process)?;
+        let name = Arc::clone(&process.name);
+        match &mut process.phase {
+            Phase::Stopping { _next } => *_next = Some(next),
+            // The connection broke before the invocation arrived. Its time keeps running.
+            Phase::Busy { work, deadline } => {
+                let delivery = Delivery {
+                    request_id: Arc::clone(&work.request_id),
+                    payload: work.payload.clone(),
+                    remaining: deadline.saturating_duration_since(now),
+                };
+                // The receiver is in this function's hands.
+                drop(next.send(delivery));
+            }
+            Phase::Starting { .. } | Phase::Idle { .. } | Phase::Answered { .. } => {
+                if matches!(process.phase, Phase::Starting { .. }) {
+                    // The supervisor sleeps until the end of the time to start, which may be past that of an invocation.
+                    process.changed.notify_one();
+                }
+                process.phase = Phase::Idle { since: now, next };
+                if process.current {
+                    if let Some(deployment) = self.deployments.get_mut(&name) {
+                        deployment.init_failures = 0;
+                        deployment.spawn_after = None;
+                    }
+                } else {
+                    process.stop();
+                }
+            }
+        }
+        self.assign(&name);
+        Some((name, delivered))
+    }
+
+    /// Hands waiting invocations to idle processes.
+    fn assign(&mut self, name: &str) {
+        let Some(deployment) = self.deployments.get_mut(name).filter(|_| !self.closing) else {
+            return;
+        };
+        let now = Instant::now();
+        while let Some(process) = idle_process(&mut self.processes, name, now) {
+            let Some(work) = deployment.pop() else { return };
+            let deadline = now + process.timeout;
+            let delivery = Delivery {
+                request_id: Arc::clone(&work.request_id),
+                payload: work.payload.clone(),
+                remaining: process.timeout,
+            };
+            let idle = std::mem::replace(&mut process.phase, Phase::Answered { deadline });
+            if let Phase::Idle { next, .. } = idle
+                && next.send(delivery).is_ok()
+            {
+                process.phase = Phase::Busy { work, deadline };
+            } else {
+                // It hung up at this very moment: it dies, asks again, or is stopped at the deadline.
+                deployment.unpop(work);
+            }
+        }
+    }
+
+    /// Whether the dispatcher is needed, to load invocations or to start processes.
+    pub(super) fn needs_dispatcher(&self, name: &str, now: Instant) -> bool {
+        !self.closing
+            && self.deployments.get(name).is_some_and(|deployment| {
+                let due = deployment.tried.first().is_some_and(|&(at, _)| at <= now);
+                (deployment.ready.len() < READY_LOW && (deployment.more || due))
+                    || self.wanted(name, deployment, now) > 0
+            })
+    }
+
+    /// How many more processes a function wants.
+    fn wanted(&self, name: &str, deployment: &Deployment, now: Instant) -> usize {
+        if deployment.spawn_after.is_some_and(|after| now < after) {
+            return 0;
+        }
+        let (mut live, mut current, mut soon) = (0, 0, 0);
+        for process in self.processes.values().filter(|process| &*process.name == name) {
+            let stopping = matches!(process.phase, Phase::Stopping { .. });
+            let ready_soon =
+                matches!(process.phase, Phase::Starting { .. } | Phase::Answered { .. });
+            live += usize::from(!stopping);
+            current += usize::from(!stopping && process.current);
+            soon += usize::from(ready_soon && process.current);
+        }
+        let waiting = deployment.ready.len() + deployment.invoked.len();
+        let warm = usize::from(deployment.warm && current == 0);
+        let wanted = waiting.saturating_sub(soon).max(warm);
+        // After a failed start, one try at a time.
+        let limit =
+            if deployment.init_failures > 0 { current + 1 - soon.min(1) } else { self.limit };
+        wanted.min(limit.min(self.limit).saturating_sub(live))
+    }
+
+    /// The processes that are to be started now. They are already counted as starting.
+    pub(super) fn starts(&mut self, now: Instant, id: impl Fn() -> Arc<str>) -> Vec<Start> {
+        if self.closing {
+            return Vec::new();
+        }
+        let mut starts = Vec::new();
+        for (name, deployment) in &self.deployments {
+            for _ in 0..self.wanted(name, deployment, now) {
+                starts.push(Start {
+                    id: id(),
+                    name: Arc::clone(name),
+                    function: Arc::clone(&deployment.function),
+                    changed: Arc::default(),
+                });
+            }
+        }
+        for start in &starts {
+            if let Some(deployment) = self.deployments.get_mut(&start.name) {
+                deployment.warm = false;
+            }
+            let process = Process {
+                name: Arc::clone(&start.name),
+                timeout: start.function.timeout,
+                current: true,
+                phase: Phase::Starting { deadline: now + self.init_timeout },
+                init_error: None,
+                changed: Arc::clone(&start.changed),
+            };
+            self.processes.insert(Arc::clone(&start.id), process);
+        }
+        starts
+    }
+
+    /// When something is due that nobody will call for: a row to be tried again, a start after a failed one.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        let deployments = self.deployments.values();
+        deployments
+            .flat_map(|it| {
+                let waits = it.warm || !it.ready.is_empty() || !it.invoked.is_empty();
+                // What is due and has not been loaded has no room: a process's progress will call for it.
+                let tried = it.tried.first().map(|&(at, _)| at).filter(|&at| at > now);
+                let spawn = it.spawn_after.filter(|&at| at > now && waits);
+                [tried, spawn]
+            })
+            .flatten()
+            .min()
+    }
+
+    /// What is to be done with a process now.
+    pub(super) fn supervise(&mut self, process: &str, now: Instant) -> Supervision {
+        let others =
+            self.processes.get(process).map_or(0, |it| self.current(&it.name).saturating_sub(1));
+        let idle_timeout = self.idle_timeout;
+        let Some(process) = self.processes.get_mut(process) else { return Supervision::Retire };
+        match &process.phase {
+            Phase::Stopping { .. } => Supervision::Retire,
+            Phase::Starting { deadline } if *deadline <= now => Supervision::InitTimeout,
+            Phase::Answered { deadline } if *deadline <= now => {
+                process.stop();
+                Supervision::Stuck
+            }
+            Phase::Busy { deadline, .. } if *deadline <= now => {
+                match std::mem::replace(&mut process.phase, Phase::Stopping { _next: None }) {
+                    Phase::Busy { work, .. } => Supervision::Timeout(work),
+                    _ => Supervision::Retire,
+                }
+            }
+            Phase::Idle { since, .. } if others > 0 && *since + idle_timeout <= now => {
+                process.stop();
+                Supervision::Retire
+            }
+            // An invocation handed over from now on ends no sooner than this, so nobody has to call.
+            Phase::Idle { .. } => Supervision::Until(now + process.timeout.min(idle_timeout)),
+            Phase::Starting { deadline }
+            | Phase::Answered { deadline }
+            | Phase::Busy { deadline, .. } => Supervision::Until(*deadline),
+        }
+    }
+
+    /// How many processes of the newest deployment there are.
+    fn current(&self, name: &str) -> usize {
+        let current = self.processes.values().filter(|it| {
+            it.current && &*it.name == name && !matches!(it.phase, Phase::Stopping { .. })
+        });
+        current.count()
+    }
+
+    /// A process answered an invocation: takes the invocation, if it is the one that the process works on.
+    pub(super) fn answered(&mut self, process: &str, request_id: &str) -> Option<(Arc<str>, Work)> {
+        let process = self.processes.get_mut(process)?;
+        match std::mem::replace(&mut process.phase, Phase::Stopping { _next: None }) {
+            Phase::Busy { work, deadline } if &*work.request_id == request_id => {
+                process.phase = Phase::Answered { deadline };
+                Some((Arc::clone(&process.name), work))
+            }
+            phase => {
+                process.phase = phase;
+                None
+            }
+        }
+    }
+
+    /// Whether a process works on an invocation.
+    pub(super) fn works_on(&self, process: &str, request_id: &str) -> bool {
+        self.processes.get(process).is_some_and(
+            |it| matches!(&it.phase, Phase::Busy { work, .. } if &*work.request_id == request_id),
+        )
+    }
+
+    /// A process could not initialise, and says so before it ends. False if there is no such process, or it had started.
+    pub(super) fn init_error(&mut self, process: &str, error: FunctionError) -> bool {
+        let process = self.processes.get_mut(process);
+        let Some(process) = process.filter(|it| matches!(it.phase, Phase::Starting { .. })) else {
+            return false;
+        };
+        process.init_error = Some(error);
+        process.phase = Phase::Starting { deadline: Instant::now() + INIT_ERROR_GRACE };
+        process.changed.notify_one();
+        true
+    }
+
+    /// A process has ended.
+    pub(super) fn remove(&mut self, process: &str, now: Instant) -> Remains {
+        let Some(process) = self.processes.remove(process) else { return Remains::Nothing };
+        match process.phase {
+            Phase::Busy { work, .. } => Remains::Work(work),
+            Phase::Starting { .. } => {
+                let Some(deployment) = self.deployments.get_mut(&process.name) else {
+                    return Remains::Nothing;
+                };
+                let delay =
+                    BACKOFF_MIN.saturating_mul(2_u32.saturating_pow(deployment.init_failures));
+                deployment.init_failures += 1;
+                deployment.spawn_after = Some(now + delay.min(BACKOFF_MAX));
+                // With another process alive they need not fail: that one takes them.
+                let alive = self.processes.values().any(|it| {
+                    it.current
+                        && it.name == process.name
+                        && !matches!(it.phase, Phase::Starting { .. } | Phase::Stopping { .. })
+                });
+                let failed = if alive {
+                    Vec::new()
+                } else {
+                    deployment.invoked.drain(..).chain(deployment.ready.drain(..)).collect()
+                };
+                Remains::Init { failed, reported: process.init_error }
+            }
+            Phase::Idle { .. } | Phase::Answered { .. } | Phase::Stopping { .. } => {
+                Remains::Nothing
+            }
+        }
+    }
+
+    /// Begins nothing more; clients that wait for a process are let go, idle processes stop.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+        for deployment in self.deployments.values_mut() {
+            deployment.invoked.clear();
+        }
+        for process in self.processes.values_mut() {
+            process.current = false;
+            if matches!(process.phase, Phase::Starting { .. } | Phase::Idle { .. }) {
+                process.stop();
+            }
+        }
+    }
+
+    /// Stops all processes, whatever they work on; queued work stays queued, in the database.
+    pub(super) fn stop_all(&mut self) {
+        self.processes.values_mut().for_each(Process::stop);
+    }
+
+    /// Whether a process works on an invocation.
+    pub(super) fn is_active(&self) -> bool {
+        self.processes.values().any(|it| matches!(it.phase, Phase::Busy { .. }))
+    }
+
+    /// Whether nothing more is begun.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether no process is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.processes.is_empty()
+    }
+}
+
+impl Deployment {
+    /// The next invocation: clients that wait come first, those that have gone are forgotten.
+    fn pop(&mut self) -> Option<Work> {
+        while let Some(work) = self.invoked.pop_front() {
+            if !work.origin.is_abandoned() {
+                return Some(work);
+            }
+        }
+        self.ready.pop_front()
+    }
+
+    /// Puts back what [`Self::pop`] gave.
+    fn unpop(&mut self, work: Work) {
+        match work.origin {
+            Origin::Invoked(_) => self.invoked.push_front(work),
+            Origin::Queued { .. } => self.ready.push_front(work),
+        }
+    }
+}
+
+impl Process {
+    /// Has the supervisor stop the process.
+    fn stop(&mut self) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Stopping { _next: None });
+        if let Phase::Idle { next, .. } = phase {
+            self.phase = Phase::Stopping { _next: Some(next) };
+        }
+        self.changed.notify_one();
+    }
+}
+
+/// The idle process that worked last, so that those that are not needed age.
+///
+/// Those that have hung up are marked on the way.
+fn idle_process<'a>(
+    processes: &'a mut HashMap<Arc<str>, Process>,
+    name: &str,
+    now: Instant,
+) -> Option<&'a mut Process> {
+    let mut idle: Option<(&'a mut Process, Instant)> = None;
+    for process in processes.values_mut().filter(|it| it.current && &*it.name == name) {
+        let Phase::Idle { since, next } = &process.phase else { continue };
+        let since = *since;
+        if next.is_closed() {
+            process.phase = Phase::Answered { deadline: now + process.timeout };
+        } else if idle.as_ref().is_none_or(|(_, best)| *best < since) {
+            idle = Some((process, since));
+        }
+    }
+    idle.map(|(process, _)| process)
+}

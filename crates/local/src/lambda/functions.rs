@@ -1,0 +1,531 @@
+//! The functions: deployed by whoever starts the server, invoked from the queue or by a client.
+//!
+//! Performs what [`super::fleet`] decides. One spawned dispatcher loads invocations and starts processes, and one
+//! supervisor per process waits for its end; both sleep until they are called or something is due.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::{
+    sync::{Notify, broadcast, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+use uuid::Uuid;
+
+use super::{
+    FailedInvocation, InvokeOutcome, LogLine,
+    fleet::{Fleet, FunctionError, Origin, Remains, Room, Start, Supervision, Work},
+    logs::Logs,
+    process::{self, FunctionProcess},
+    queue::{self, Invocations},
+};
+use crate::db::Db;
+
+/// How many ended invocations a listener may lag behind before it loses some.
+const ENDED_BEHIND_MAX: usize = 1024;
+
+/// The wait after a statement failed (a full disk, most likely) before it is tried again.
+const DB_RETRY: Duration = Duration::from_secs(1);
+
+/// How functions are run on this machine.
+#[derive(Clone, Debug)]
+pub struct FunctionsConfig {
+    /// Where the server listens: functions find the Runtime API and AWS's services there.
+    pub endpoint: SocketAddr,
+    /// Where functions run, absolute.
+    pub task_root: PathBuf,
+    /// Where their logs go: a file per function.
+    pub logs_dir: PathBuf,
+    /// The waits before the second and the third attempt of an asynchronous invocation. Lambda waits one minute and
+    /// two; here it is one second and two, as somebody is watching.
+    // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+    pub retry_delays: [Duration; 2],
+    /// How many processes of one function there are at most.
+    pub concurrency_limit: usize,
+    /// How long a process is kept that has nothing to do. One of each function always is.
+    pub idle_timeout: Duration,
+    /// How long a process may take until it asks for its first invocation.
+    // https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    pub init_timeout: Duration,
+    /// How long a process has between SIGTERM and SIGKILL.
+    pub stop_timeout: Duration,
+    /// How long [`Functions::shutdown`] waits for invocations that run.
+    pub shutdown_timeout: Duration,
+}
+
+impl FunctionsConfig {
+    /// The defaults.
+    pub fn new(endpoint: SocketAddr, task_root: PathBuf, logs_dir: PathBuf) -> Self {
+        Self {
+            endpoint,
+            task_root,
+            logs_dir,
+            retry_delays: [Duration::from_secs(1), Duration::from_secs(2)],
+            concurrency_limit: 4,
+            idle_timeout: Duration::from_mins(5),
+            init_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_millis(500),
+            shutdown_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A function, as it is deployed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Function {
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// Environment variables beside Lambda's own, which win. Nothing else but `PATH` is inherited.
+    pub environment: Vec<(String, String)>,
+    /// How long an invocation may take.
+    pub timeout: Duration,
+    /// What the function is told about its memory. It is not limited here.
+    pub memory_mb: u32,
+}
+
+/// An attempt of an invocation has ended.
+#[derive(Clone, Debug)]
+pub struct InvocationEnded {
+    /// The function.
+    pub function: Arc<str>,
+    /// The request id, the same in every attempt.
+    pub request_id: Arc<str>,
+    /// Which attempt it was, counted from 1.
+    pub attempt: u32,
+    /// Why it failed, if it did.
+    pub error: Option<FunctionError>,
+    /// How long until the next attempt; `None` when there is none.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why functions cannot be run or invoked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log directory cannot be made.
+    #[error("cannot create the log directory {path}", path = path.display())]
+    Logs {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The queue cannot be read or written.
+    #[error("cannot read or write the queue of invocations")]
+    Queue(#[from] rusqlite::Error),
+    /// No function of that name is deployed.
+    #[error("function {name} is not deployed")]
+    NotDeployed {
+        /// The name asked for.
+        name: String,
+    },
+    /// The server shuts down.
+    #[error("functions are shutting down")]
+    ShuttingDown,
+}
+
+/// The functions on this machine.
+#[derive(Clone, Debug)]
+pub struct Functions {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) db: Arc<Db>,
+    pub(super) invocations: Invocations,
+    config: FunctionsConfig,
+    fleet: Mutex<Fleet>,
+    logs: Arc<Logs>,
+    ended: broadcast::Sender<InvocationEnded>,
+    /// A process ended, or stopped working on an invocation.
+    pub(super) quiet: Notify,
+}
+
+impl Functions {
+    /// Opens the queue, and ends what processes an unclean stop left behind. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Logs`] if the log directory cannot be made, [`Error::Queue`] if the queue cannot be read.
+    pub fn open(
+        db: Arc<Db>,
+        invocations: Invocations,
+        config: FunctionsConfig,
+    ) -> Result<Self, Error> {
+        let logs = Logs::open(config.logs_dir.clone())
+            .map_err(|source| Error::Logs { path: config.logs_dir.clone(), source })?;
+        for (id, pid) in db.read(queue::processes)? {
+            if process::kill_leftover(&id, pid) {
+                tracing::info!(pid, "killed a function process that an unclean stop left behind");
+            }
+            db.write(|tx| queue::remove_process(tx, &id))?;
+        }
+        let inner = Arc::new(Inner {
+            db,
+            invocations,
+            fleet: Mutex::new(Fleet::new(&config)),
+            config,
+            logs: Arc::new(logs),
+            ended: broadcast::channel(ENDED_BEHIND_MAX).0,
+            quiet: Notify::new(),
+        });
+        tokio::spawn(dispatch(Arc::clone(&inner)));
+        Ok(Self { inner })
+    }
+
+    /// Deploys a function, or deploys it anew: what runs ends in the old processes, all else goes to new ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Queue`] if the function's waiting invocations cannot be read.
+    pub fn deploy(&self, name: &str, function: Function) -> Result<(), Error> {
+        let tried = self.inner.db.read(|connection| queue::load_tried(connection, name))?;
+        let (now, now_wall) = (Instant::now(), Timestamp::now().as_millisecond());
+        let tried = tried.into_iter().map(|(id, due_at)| {
+            // A clock that was set back must not hold an invocation for longer than a delay.
+            let wait = u64::try_from(due_at.saturating_sub(now_wall)).unwrap_or(0);
+            (now + Duration::from_millis(wait).min(self.inner.config.retry_delays[1]), id)
+        });
+        let tried: BTreeSet<_> = tried.collect();
+        self.inner.fleet().deploy(&name.into(), Arc::new(function), tried);
+        self.inner.invocations.wake();
+        Ok(())
+    }
+
+    /// Invokes a function and waits for its answer, also for a free process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDeployed`], or [`Error::ShuttingDown`] if there is no more answer to be had.
+    pub async fn invoke(&self, name: &str, payload: Bytes) -> Result<InvokeOutcome, Error> {
+        self.invoke_as(Uuid::now_v7(), name, payload).await
+    }
+
+    /// [`Self::invoke`] under a request id of the caller's.
+    pub(super) async fn invoke_as(
+        &self,
+        request_id: Uuid,
+        name: &str,
+        payload: Bytes,
+    ) -> Result<InvokeOutcome, Error> {
+        let (client, outcome) = oneshot::channel();
+        let work = Work {
+            request_id: request_id.to_string().into(),
+            payload,
+            origin: Origin::Invoked(client),
+        };
+        {
+            let mut fleet = self.inner.fleet();
+            if !fleet.has(name) {
+                return Err(Error::NotDeployed { name: name.to_owned() });
+            }
+            if !fleet.invoke(name, work) {
+                return Err(Error::ShuttingDown);
+            }
+        }
+        self.inner.invocations.wake();
+        outcome.await.map_err(|_| Error::ShuttingDown)
+    }
+
+    /// Whether a function is deployed.
+    pub fn is_deployed(&self, name: &str) -> bool {
+        self.inner.fleet().has(name)
+    }
+
+    /// The asynchronous invocations that failed for good, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Queue`] if they cannot be read.
+    pub fn failed(&self) -> Result<Vec<FailedInvocation>, Error> {
+        Ok(self.inner.db.read(queue::failed)?)
+    }
+
+    /// Listens to what functions print from now on. Who reads slowly loses lines; a function never waits.
+    pub fn logs(&self) -> broadcast::Receiver<LogLine> {
+        self.inner.logs.subscribe()
+    }
+
+    /// Listens to how invocations end from now on.
+    pub fn ended(&self) -> broadcast::Receiver<InvocationEnded> {
+        self.inner.ended.subscribe()
+    }
+
+    /// The directory of the log files.
+    pub fn logs_dir(&self) -> &Path {
+        &self.inner.config.logs_dir
+    }
+
+    /// Begins nothing more, waits a while for what runs, and ends all processes. What was not answered stays queued.
+    ///
+    /// The server must be serving until this returns, since functions answer through it.
+    pub async fn shutdown(&self) {
+        self.inner.fleet().close();
+        self.inner.invocations.wake();
+        let calm = self.inner.until(|fleet| !fleet.is_active());
+        if timeout(self.inner.config.shutdown_timeout, calm).await.is_err() {
+            tracing::warn!("functions are still at work and are stopped; their events stay queued");
+        }
+        self.inner.fleet().stop_all();
+        self.inner.until(Fleet::is_empty).await;
+    }
+}
+
+impl Inner {
+    pub(super) fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        // Each method leaves the fleet whole, also where it could panic.
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the fleet is as asked.
+    async fn until(&self, is_so: impl Fn(&Fleet) -> bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.quiet.notified());
+            changed.as_mut().enable();
+            if is_so(&self.fleet()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Calls the dispatcher if it is needed for a function.
+    pub(super) fn call_dispatcher(&self, fleet: &Fleet, function: &str) {
+        if fleet.needs_dispatcher(function, Instant::now()) {
+            self.invocations.wake();
+        }
+    }
+
+    /// Records how an attempt ended, and has a failed one repeated, or kept.
+    pub(super) fn finish(&self, function: &Arc<str>, work: Work, outcome: InvokeOutcome) {
+        let Work { request_id, origin, .. } = work;
+        let (error, succeeded) = match &outcome {
+            InvokeOutcome::Failed(error) => (Some(error.clone()), false),
+            InvokeOutcome::Succeeded(_) => (None, true),
+        };
+        let (attempt, retry_after) = match origin {
+            Origin::Invoked(client) => {
+                // The client may have gone.
+                drop(client.send(outcome));
+                (1, None)
+            }
+            Origin::Queued { id, attempts } => {
+                let retry_after = match &error {
+                    None => None,
+                    Some(_) => self.config.retry_delays.get(attempts as usize).copied(),
+                };
+                let recorded = self.db.write(|tx| match (&error, retry_after) {
+                    (None, _) => queue::delete(tx, id),
+                    (Some(_), Some(delay)) => {
+                        queue::postpone(tx, id, attempts + 1, Timestamp::now() + delay)
+                    }
+                    (Some(error), None) => queue::give_up(tx, id, attempts + 1, error),
+                });
+                let again = match recorded {
+                    Ok(()) => retry_after,
+                    Err(error) => {
+                        tracing::error!(%function, %request_id, %error, "cannot record how an invocation ended; it will be repeated");
+                        Some(DB_RETRY)
+                    }
+                };
+                if let Some(delay) = again {
+                    self.fleet().try_again(function, id, Instant::now() + delay);
+                    self.invocations.wake();
+                }
+                (attempts + 1, retry_after)
+            }
+        };
+        if !succeeded {
+            let error_type = error.as_ref().map(|error| error.error_type.as_str());
+            tracing::warn!(%function, %request_id, attempt, error_type, "function failed");
+        }
+        let ended = InvocationEnded {
+            function: Arc::clone(function),
+            request_id,
+            attempt,
+            error,
+            retry_after,
+        };
+        // Fails when nobody listens.
+        drop(self.ended.send(ended));
+    }
+
+    /// Loads what there is room for. Returns when to try again what could not be loaded.
+    fn load(&self) -> Option<Instant> {
+        let rooms = self.fleet().room(Instant::now());
+        let mut failed = None;
+        for room in rooms {
+            let loaded = self.db.read(|connection| {
+                let due: Result<Vec<_>, _> = room
+                    .due
+                    .iter()
+                    .filter_map(|&id| queue::load(connection, id).transpose())
+                    .collect();
+                let Room { name, cursor, count, bytes, .. } = &room;
+                Ok::<_, rusqlite::Error>((
+                    due?,
+                    queue::load_fresh(connection, name, *cursor, *count, *bytes)?,
+                ))
+            });
+            let mut fleet = self.fleet();
+            match loaded {
+                Ok((due, fresh)) => fleet.loaded(&room, due, fresh),
+                Err(error) => {
+                    tracing::error!(function = %room.name, %error, "cannot read the queue of invocations");
+                    let at = Instant::now() + DB_RETRY;
+                    room.due.iter().for_each(|&id| fleet.try_again(&room.name, id, at));
+                    failed = Some(at);
+                }
+            }
+        }
+        failed
+    }
+}
+
+/// Loads invocations and starts processes, whenever called and whenever something is due, until the fleet is closed.
+async fn dispatch(inner: Arc<Inner>) {
+    loop {
+        let reload = inner.load();
+        let now = Instant::now();
+        let starts = inner.fleet().starts(now, || Uuid::now_v7().simple().to_string().into());
+        for start in starts {
+            begin(&inner, start);
+        }
+        let (closed, due) = {
+            let fleet = inner.fleet();
+            (fleet.is_closed(), fleet.due(now))
+        };
+        if closed {
+            return;
+        }
+        match reload.into_iter().chain(due).min() {
+            None => inner.invocations.woken().await,
+            Some(at) => tokio::select! {
+                () = inner.invocations.woken() => {}
+                () = sleep_until(at) => {}
+            },
+        }
+    }
+}
+
+/// Starts a process and its supervisor.
+fn begin(inner: &Arc<Inner>, start: Start) {
+    match FunctionProcess::spawn(&start, &inner.config, &inner.logs) {
+        Ok(process) => {
+            let pid = process.pid();
+            // Without its row the process is not killed after an unclean stop, and ends by itself all the same.
+            if let Err(error) = inner.db.write(|tx| queue::add_process(tx, &start.id, pid)) {
+                tracing::error!(%error, "cannot record a function process");
+            }
+            tokio::spawn(supervise(Arc::clone(inner), start, process));
+        }
+        Err(error) => {
+            let program = start.function.command.first().cloned().unwrap_or_default();
+            let message =
+                format!("cannot start {program}: {error}", program = program.to_string_lossy());
+            let error = FunctionError::new("Runtime.InvalidEntrypoint", message);
+            removed(inner, &start, error);
+        }
+    }
+}
+
+/// Stays with a process to its end.
+async fn supervise(inner: Arc<Inner>, start: Start, mut process: FunctionProcess) {
+    let (id, name) = (&start.id, &start.name);
+    let error = loop {
+        let supervision = inner.fleet().supervise(id, Instant::now());
+        match supervision {
+            Supervision::Until(at) => tokio::select! {
+                ended = process.ended() => break exit_error(&ended),
+                () = sleep_until(at) => {}
+                () = start.changed.notified() => {}
+            },
+            Supervision::Retire => {
+                process.stop(inner.config.stop_timeout).await;
+                break exit_error(&process.ended().await);
+            }
+            Supervision::InitTimeout => {
+                process.kill().await;
+                let seconds = inner.config.init_timeout.as_secs_f64();
+                let message =
+                    format!("the function asked for no invocation within {seconds:.2} seconds");
+                break FunctionError::new("Sandbox.Timedout", message);
+            }
+            Supervision::Timeout(work) => {
+                // The next attempt must not begin while this one is still at work.
+                process.kill().await;
+                let seconds = start.function.timeout.as_secs_f64();
+                let error = FunctionError::new(
+                    "Sandbox.Timedout",
+                    format!(
+                        "RequestId: {} Error: Task timed out after {seconds:.2} seconds",
+                        work.request_id
+                    ),
+                );
+                inner.logs.note(name, id, &error.message);
+                inner.finish(name, work, InvokeOutcome::Failed(error.clone()));
+                break error;
+            }
+            Supervision::Stuck => {
+                process.kill().await;
+                inner.logs.note(
+                    name,
+                    id,
+                    "the function answered and asked for nothing more in time",
+                );
+                break exit_error(&process.ended().await);
+            }
+        }
+    };
+    process.clear().await;
+    if let Err(error) = inner.db.write(|tx| queue::remove_process(tx, id)) {
+        tracing::error!(%error, "cannot forget a function process");
+    }
+    removed(&inner, &start, error);
+}
+
+/// Draws the conclusions from the end of a process: its invocation, or those that waited for it, have failed.
+fn removed(inner: &Inner, start: &Start, error: FunctionError) {
+    let Start { id, name, .. } = start;
+    let remains = inner.fleet().remove(id, Instant::now());
+    match remains {
+        Remains::Nothing => {}
+        Remains::Work(work) => {
+            let message = format!("RequestId: {} Error: {}", work.request_id, error.message);
+            let error = FunctionError::new(error.error_type, message);
+            inner.logs.note(name, id, &error.message);
+            inner.finish(name, work, InvokeOutcome::Failed(error));
+        }
+        Remains::Init { failed, reported } => {
+            let error = reported.unwrap_or(error);
+            let FunctionError { error_type, message, .. } = &error;
+            inner.logs.note(name, id, &format!("INIT_REPORT {error_type}: {message}"));
+            tracing::warn!(function = %name, %error_type, error = %message, "function failed to initialise");
+            for work in failed {
+                inner.finish(name, work, InvokeOutcome::Failed(error.clone()));
+            }
+        }
+    }
+    inner.quiet.notify_waiters();
+    inner.invocations.wake();
+}
+
+/// The error that Lambda reports when a process ended.
+fn exit_error(ended: &io::Result<ExitStatus>) -> FunctionError {
+    let message = match ended {
+        Ok(status) if status.success() => "Runtime exited without providing a reason".to_owned(),
+        Ok(status) => format!("Runtime exited with error: {status}"),
+        Err(error) => format!("Runtime cannot be waited for: {error}"),
+    };
+    FunctionError::new("Runtime.ExitError", message)
+}

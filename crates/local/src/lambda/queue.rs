@@ -1,0 +1,283 @@
+//! The asynchronous invocations that wait, and those that were given up: rows in SQLite.
+//!
+//! S3 and `EventBridge` queue rows in their own transactions; `Functions` loads, deletes, postpones and fails them. Only
+//! one process has the file open, so which rows are being worked on is known in its memory alone, and a row that was
+//! in work when the process died is simply loaded again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, Transaction};
+use tokio::sync::{Notify, futures::Notified};
+use uuid::Uuid;
+
+use super::fleet::FunctionError;
+
+/// The tables of this service.
+///
+/// `AUTOINCREMENT` keeps ids rising past deleted rows: [`load_fresh`] reads on from the last id it saw.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE lambda_invocations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    function TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    queued_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due_at INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX lambda_invocations_fresh ON lambda_invocations (function, id) WHERE attempts = 0;
+CREATE INDEX lambda_invocations_tried ON lambda_invocations (function, due_at) WHERE attempts > 0;
+CREATE TABLE lambda_failed_invocations (
+    id INTEGER PRIMARY KEY,
+    function TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    queued_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    failed_at INTEGER NOT NULL,
+    error_type TEXT NOT NULL,
+    error_message TEXT NOT NULL
+);
+CREATE TABLE lambda_processes (
+    id TEXT PRIMARY KEY,
+    pid INTEGER NOT NULL
+) WITHOUT ROWID;
+";
+
+/// The asynchronous invocations that wait for a function.
+#[derive(Clone, Debug, Default)]
+pub struct Invocations {
+    queued: Arc<Notify>,
+}
+
+/// An invocation that failed as often as Lambda tries, kept with its payload and the last error.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FailedInvocation {
+    /// Its place in the queue: invocations are numbered in the order they were queued.
+    pub id: i64,
+    /// The function.
+    pub function: String,
+    /// The request id, the same in every attempt.
+    pub request_id: String,
+    /// What the function was invoked with.
+    pub payload: String,
+    /// How often the function was tried.
+    pub attempts: u32,
+    /// The last attempt's error type.
+    pub error_type: String,
+    /// The last attempt's error message.
+    pub error_message: String,
+    /// When the invocation was queued.
+    pub queued_at: Timestamp,
+    /// When the last attempt failed.
+    pub failed_at: Timestamp,
+}
+
+impl Invocations {
+    /// Queues an asynchronous invocation: it is durable with the transaction that it is part of.
+    ///
+    /// An invocation of a function that is not deployed waits until it is.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, if the row cannot be written.
+    pub fn enqueue(
+        &self,
+        tx: &Transaction<'_>,
+        function: &str,
+        payload: &str,
+    ) -> rusqlite::Result<()> {
+        self.enqueue_as(tx, Uuid::now_v7(), function, payload)
+    }
+
+    /// [`Self::enqueue`] under a request id of the caller's.
+    pub(super) fn enqueue_as(
+        &self,
+        tx: &Transaction<'_>,
+        request_id: Uuid,
+        function: &str,
+        payload: &str,
+    ) -> rusqlite::Result<()> {
+        tx.prepare_cached(
+            "INSERT INTO lambda_invocations (function, request_id, payload, queued_at) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute((function, request_id.to_string(), payload, Timestamp::now().as_millisecond()))?;
+        // Whoever wakes must take the connection's lock first, so it sees the row or, after a rollback, nothing.
+        self.wake();
+        Ok(())
+    }
+
+    /// Has the dispatcher look again.
+    pub(super) fn wake(&self) {
+        self.queued.notify_one();
+    }
+
+    /// Ready once [`Self::wake`] was called since the last time.
+    pub(super) fn woken(&self) -> Notified<'_> {
+        self.queued.notified()
+    }
+}
+
+/// A waiting invocation, loaded.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) id: i64,
+    pub(super) request_id: String,
+    /// How many attempts have failed.
+    pub(super) attempts: u32,
+    pub(super) payload: Bytes,
+}
+
+impl Queued {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            request_id: row.get(1)?,
+            attempts: row.get(2)?,
+            payload: Bytes::from(row.get::<_, String>(3)?),
+        })
+    }
+}
+
+/// Loads what was never tried and was queued after row `after`: about `count` rows or `bytes` bytes, and at least one.
+pub(super) fn load_fresh(
+    connection: &Connection,
+    function: &str,
+    after: i64,
+    count: usize,
+    bytes: usize,
+) -> rusqlite::Result<Vec<Queued>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, request_id, attempts, payload FROM lambda_invocations
+         WHERE function = ?1 AND attempts = 0 AND id > ?2 ORDER BY id",
+    )?;
+    let mut rows = statement.query((function, after))?;
+    let mut loaded = Vec::new();
+    let mut loaded_bytes = 0;
+    while loaded.len() < count
+        && loaded_bytes < bytes
+        && let Some(row) = rows.next()?
+    {
+        let queued = Queued::from_row(row)?;
+        loaded_bytes += queued.payload.len();
+        loaded.push(queued);
+    }
+    Ok(loaded)
+}
+
+/// Loads one row, if it is still there.
+pub(super) fn load(connection: &Connection, id: i64) -> rusqlite::Result<Option<Queued>> {
+    use rusqlite::OptionalExtension as _;
+
+    connection
+        .prepare_cached(
+            "SELECT id, request_id, attempts, payload FROM lambda_invocations WHERE id = ?1",
+        )?
+        .query_row([id], Queued::from_row)
+        .optional()
+}
+
+/// The rows that were tried and are to be tried again: id and due time in milliseconds since the epoch.
+pub(super) fn load_tried(
+    connection: &Connection,
+    function: &str,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, due_at FROM lambda_invocations WHERE function = ?1 AND attempts > 0
+             ORDER BY due_at, id",
+        )?
+        .query_map([function], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Takes an invocation that succeeded off the queue.
+pub(super) fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM lambda_invocations WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+/// Records a failed attempt that another is to follow.
+pub(super) fn postpone(
+    tx: &Transaction<'_>,
+    id: i64,
+    attempts: u32,
+    due_at: Timestamp,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE lambda_invocations SET attempts = ?2, due_at = ?3 WHERE id = ?1")?
+        .execute((id, attempts, due_at.as_millisecond()))?;
+    Ok(())
+}
+
+/// Moves an invocation whose last attempt failed to the failed ones.
+pub(super) fn give_up(
+    tx: &Transaction<'_>,
+    id: i64,
+    attempts: u32,
+    error: &FunctionError,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO lambda_failed_invocations
+         SELECT id, function, request_id, payload, queued_at, ?2, ?3, ?4, ?5
+         FROM lambda_invocations WHERE id = ?1",
+    )?
+    .execute((
+        id,
+        attempts,
+        Timestamp::now().as_millisecond(),
+        &error.error_type,
+        &error.message,
+    ))?;
+    delete(tx, id)
+}
+
+/// The invocations that were given up, oldest first.
+pub(super) fn failed(connection: &Connection) -> rusqlite::Result<Vec<FailedInvocation>> {
+    connection
+        .prepare_cached(
+            "SELECT id, function, request_id, payload, attempts, error_type, error_message, queued_at, failed_at
+             FROM lambda_failed_invocations ORDER BY id",
+        )?
+        .query_map([], |row| {
+            Ok(FailedInvocation {
+                id: row.get(0)?,
+                function: row.get(1)?,
+                request_id: row.get(2)?,
+                payload: row.get(3)?,
+                attempts: row.get(4)?,
+                error_type: row.get(5)?,
+                error_message: row.get(6)?,
+                queued_at: timestamp(row.get(7)?),
+                failed_at: timestamp(row.get(8)?),
+            })
+        })?
+        .collect()
+}
+
+/// Remembers a process, for [`processes`] after an unclean stop.
+pub(super) fn add_process(tx: &Transaction<'_>, id: &str, pid: i32) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT OR REPLACE INTO lambda_processes VALUES (?1, ?2)")?
+        .execute((id, pid))?;
+    Ok(())
+}
+
+/// Forgets a process that has ended.
+pub(super) fn remove_process(tx: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM lambda_processes WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+/// The processes that were not known to have ended.
+pub(super) fn processes(connection: &Connection) -> rusqlite::Result<Vec<(String, i32)>> {
+    connection
+        .prepare_cached("SELECT id, pid FROM lambda_processes")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// A time as stored, in milliseconds; one that no clock shows reads as the epoch.
+fn timestamp(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}

@@ -1,0 +1,268 @@
+//! One port for all services: which request goes where.
+//!
+//! Each connection is served by itself: a slow or broken client holds up nobody else. Bodies of the JSON services are
+//! read whole, up to a limit; all others are streamed. Only loopback addresses are served, since nobody is asked for
+//! credentials.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, Method, Request, Response, StatusCode, header},
+};
+use futures_util::future::BoxFuture;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    eventbridge::EventBridgeApi,
+    lambda::Functions,
+    protocol::{Answer, BodyError, Exception, read_body, respond},
+};
+
+const AMZ_JSON: &str = "application/x-amz-json-1.1";
+
+/// How long a JSON service's request may be. The longest of AWS's is a `PutEvents` of 1 MB, escaped inside JSON.
+const JSON_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long connections that are being answered are waited for at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The wait after a connection could not be taken; the usual cause is that this process has too many files open.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Why the server cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another program listens there.
+    #[error("port {port} is in use", port = addr.port())]
+    PortInUse {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// The address is reachable from other machines.
+    #[error("{addr} is no loopback address, and this server asks nobody for credentials")]
+    NotLoopback {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// The system refused.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::PortInUse { .. } => Some(
+                "stop the other program, or choose a port: --port 0 takes a free one".to_owned(),
+            ),
+            Self::NotLoopback { .. } => Some("listen on 127.0.0.1".to_owned()),
+            Self::Listen { .. } => None,
+        }
+    }
+}
+
+/// A service that speaks AWS's JSON protocol: an operation and its request in, an answer out.
+pub trait JsonService: Send + Sync {
+    /// Performs an operation.
+    fn call<'a>(&'a self, operation: &'a str, request: Value) -> BoxFuture<'a, Answer>;
+}
+
+/// A service that takes requests as they are.
+pub trait HttpService: Send + Sync {
+    /// Answers a request.
+    fn call(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>>;
+}
+
+impl JsonService for EventBridgeApi {
+    fn call<'a>(&'a self, operation: &'a str, request: Value) -> BoxFuture<'a, Answer> {
+        Box::pin(async move { self.call(operation, request) })
+    }
+}
+
+/// The services behind the port.
+#[derive(Clone)]
+pub struct Services {
+    /// ECS's API.
+    pub ecs: Arc<dyn JsonService>,
+    /// What containers ask about themselves, below `/_ecs/`.
+    pub container_metadata: Arc<dyn HttpService>,
+    /// `EventBridge`'s API.
+    pub event_bridge: Arc<dyn JsonService>,
+    /// Lambda.
+    pub functions: Functions,
+    /// S3: whatever no other service claims.
+    pub s3: Arc<dyn HttpService>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
+/// The port, taken but not served yet, so that its number can be told to what is started next.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Server {
+    /// Takes a port; port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PortInUse`], [`Error::NotLoopback`], or [`Error::Listen`] for all else.
+    pub async fn bind(addr: SocketAddr) -> Result<Self, Error> {
+        if !addr.ip().is_loopback() {
+            return Err(Error::NotLoopback { addr });
+        }
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => Error::PortInUse { addr },
+            _ => Error::Listen { addr, source },
+        };
+        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, addr })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `shutdown` is ready, then ends the requests that are being answered, within some seconds.
+    pub async fn serve(self, services: Services, shutdown: impl Future<Output = ()>) {
+        let (closing, closed) = watch::channel(());
+        let services = Arc::new(services);
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = &mut shutdown => break,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    tokio::spawn(connection(stream, Arc::clone(&services), closed.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+        drop((self.listener, closed));
+        // Ends their waiting, and is ready once the last of them has dropped its end.
+        if closing.send(()).is_ok() && timeout(DRAIN, closing.closed()).await.is_err() {
+            tracing::warn!("requests were still being answered and were cut off");
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: watch::Receiver<()>) {
+    // Small answers are the rule here, and nobody should wait for them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let services = Arc::clone(&services);
+        async move { Ok::<_, Infallible>(dispatch(&services, request.map(Body::new)).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = closing.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Sends a request to its service.
+async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body> {
+    if let Some(target) = request.headers().get("x-amz-target") {
+        let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
+        return respond(json_operation(services, &target, request).await, AMZ_JSON);
+    }
+    let path = request.uri().path().to_owned();
+    if let Some(path) = path.strip_prefix("/_lambda/") {
+        let (process, path) = path.split_once('/').unwrap_or((path, ""));
+        return services.functions.runtime_api(process, path, request).await;
+    }
+    if request.method() == Method::POST
+        && let Some(path) = path.strip_prefix("/2015-03-31/functions/")
+        && let Some(function) = path.strip_suffix("/invocations")
+    {
+        return services.functions.invoke_api(function, request).await;
+    }
+    if path.starts_with("/_ecs/") {
+        return services.container_metadata.call(request).await;
+    }
+    if path == "/_taskferry/health" {
+        let mut response = Response::new(Body::from(json!({ "status": "ok" }).to_string()));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        return response;
+    }
+    services.s3.call(request).await
+}
+
+/// Performs the operation that `X-Amz-Target` names.
+async fn json_operation(services: &Services, target: &str, request: Request<Body>) -> Answer {
+    let (service, operation) = match target.split_once('.') {
+        Some(("AmazonEC2ContainerServiceV20141113", operation)) => (&services.ecs, operation),
+        Some(("AWSEvents", operation)) => (&services.event_bridge, operation),
+        _ => {
+            // Read all the same: a client that is still writing does not read the answer.
+            drop(read(request).await);
+            let message = format!("no service on this machine has the operation {target}");
+            return Err(Exception::client("UnknownOperationException", message));
+        }
+    };
+    let body = read(request).await?;
+    let request = if body.is_empty() {
+        json!({})
+    } else {
+        serde_json::from_slice(&body)
+            .map_err(|error| Exception::client("SerializationException", error.to_string()))?
+    };
+    if !request.is_object() {
+        let message = "a request is a JSON object";
+        return Err(Exception::client("SerializationException", message));
+    }
+    service.call(operation, request).await
+}
+
+/// Reads a request of a JSON service.
+async fn read(request: Request<Body>) -> Result<Bytes, Exception> {
+    read_body(request.into_body(), JSON_BYTES_MAX).await.map_err(|error| match error {
+        BodyError::TooLong { .. } => Exception {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            ..Exception::client("RequestEntityTooLargeException", error.to_string())
+        },
+        BodyError::BrokenOff { .. } => {
+            Exception::client("SerializationException", error.to_string())
+        }
+    })
+}
