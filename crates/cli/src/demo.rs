@@ -9,14 +9,16 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use taskferry_aws::Clients;
-use taskferry_core::{rules, run::Status};
+use taskferry_core::{
+    rules::{self, Rules},
+    run::Status,
+};
 use taskferry_engine::ports::{RunQuery, Runs as _};
 use tokio::time::timeout;
 
@@ -65,8 +67,10 @@ async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut story = Story::begin(out, wants_colour());
     let state = StateDir::new(&dir.join(".taskferry"));
     story.tell(&format!("start     the example csv-report, in {}", dir.display()), None)?;
-    let platform = Platform::start(&state, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let ended = tell_all(&mut story, &platform).await;
+    let rules = rules::check(RULES).rules.context("the example's rules are refused")?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let platform = Platform::start(&state, address, &rules).await?;
+    let ended = tell_all(&mut story, &platform, &rules).await;
     platform.shutdown().await;
     match ended {
         Ok(report) => {
@@ -84,11 +88,13 @@ async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 /// From the file to the report.
-async fn tell_all(story: &mut Story<'_>, platform: &Platform) -> anyhow::Result<String> {
-    let checked = rules::check(RULES);
-    let rules = checked.rules.ok_or_else(|| anyhow!("the example's rules are refused"))?;
+async fn tell_all(
+    story: &mut Story<'_>,
+    platform: &Platform,
+    rules: &Rules,
+) -> anyhow::Result<String> {
     let mut steps = Steps::of(platform, story.wants_colour);
-    platform.deploy(Arc::new(rules)).await?;
+    platform.deploy(rules)?;
     let endpoint = platform.endpoint_url();
     story.tell(&format!("ready     S3, EventBridge, Lambda and ECS at {endpoint}"), None)?;
 
@@ -109,7 +115,7 @@ async fn tell_all(story: &mut Story<'_>, platform: &Platform) -> anyhow::Result<
             break;
         }
     }
-    let runs = platform.state_dir().open_runs()?.list(&RunQuery::default()).await?;
+    let runs = platform.state().open_runs()?.list(&RunQuery::default()).await?;
     let run = runs.first().context("no run was recorded")?;
     if run.status != Status::Succeeded {
         bail!("the run ended as {}: {}", run.status, run.reason.as_deref().unwrap_or_default());

@@ -8,11 +8,11 @@ pub(crate) mod steps;
 use std::{
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
 };
 
+use anyhow::anyhow;
 use taskferry_core::rules::Rules;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -54,9 +54,9 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
 
     let state = StateDir::new(&arguments.state.state);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
-    let platform = Platform::start(&state, address).await?;
+    let platform = Platform::start(&state, address, &rules).await?;
     let mut steps = Steps::of(&platform, wants_colour_on_stderr());
-    platform.deploy(Arc::new(rules)).await?;
+    platform.deploy(&rules)?;
     platform.announce()?;
     let endpoint = platform.endpoint_url();
     writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;
@@ -66,12 +66,8 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
         tokio::select! {
             line = steps.next() => writeln!(io::stderr(), "{line}")?,
             () = reloads.next() => {
-                if let Some(rules) = check::load(&arguments.file, &mut io::stderr())? {
-                    platform.deploy(Arc::new(rules)).await?;
-                    writeln!(io::stderr(), "{} was read again", arguments.file.display())?;
-                } else {
-                    writeln!(io::stderr(), "the rules of before stay in force")?;
-                }
+                let told = reload(&platform, &arguments.file);
+                writeln!(io::stderr(), "{told}")?;
             }
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
@@ -80,4 +76,17 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     writeln!(io::stderr(), "stopping")?;
     platform.shutdown().await;
     Ok(())
+}
+
+/// Deploys the changed rules, if they can be: else those of before stay in force.
+fn reload(platform: &Platform, file: &Path) -> String {
+    let deployed = match check::load(file, &mut io::stderr()) {
+        Ok(Some(rules)) => platform.deploy(&rules),
+        Ok(None) => Err(anyhow!("{} has faults", file.display())),
+        Err(error) => Err(error),
+    };
+    match deployed {
+        Ok(()) => format!("{} was read again", file.display()),
+        Err(error) => format!("error: {error:#}\nthe rules of before stay in force"),
+    }
 }

@@ -27,22 +27,29 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
 const FUNCTION_MEMORY_MB: u32 = 256;
 
 /// Makes all that the rules ask for.
-pub(super) async fn deploy(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
-    task_definitions(platform, rules).await?;
-    clusters(platform, rules).await?;
+pub(super) fn deploy(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+    task_definitions(platform, rules)?;
+    clusters(platform, rules)?;
     functions(platform, rules)?;
     buckets(platform, rules)?;
-    let subscriptions = wiring::subscriptions(rules).into_iter().map(|wired| Subscription {
-        event_bus: wired.event_bus,
-        event_pattern: wired.event_pattern,
-        function: wired.function.as_str().to_owned(),
-    });
-    platform.event_bridge().subscribe(subscriptions.collect());
+    platform.event_bridge().subscribe(subscriptions(rules));
     Ok(())
 }
 
+/// The subscriptions that the rules ask for, as the local EventBridge takes them.
+pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
+    let wired = wiring::subscriptions(rules).into_iter();
+    wired
+        .map(|wired| Subscription {
+            event_bus: wired.event_bus,
+            event_pattern: wired.event_pattern,
+            function: wired.function.as_str().to_owned(),
+        })
+        .collect()
+}
+
 /// Registers the task definitions of the file, but for those whose newest revision was made from the same request.
-async fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
     let path = platform.state().path().join("task-definitions.json");
     let mut registered: BTreeMap<String, Value> = match fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
@@ -62,7 +69,7 @@ async fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<
         request["family"] = json!(family);
         if registered.get(family) != Some(&request) {
             call(platform, "RegisterTaskDefinition", &request)
-                .await
+                
                 .with_context(|| format!("taskDefinitions.{family}"))?;
             registered.insert(family.clone(), request);
         }
@@ -71,21 +78,21 @@ async fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-async fn clusters(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+fn clusters(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
     let mut clusters: BTreeSet<&str> =
         rules.rules.iter().flat_map(|rule| rule.target.clusters()).collect();
     clusters.insert("default");
     for cluster in clusters {
         let name = cluster.rsplit('/').next().unwrap_or(cluster);
         call(platform, "CreateCluster", &json!({ "clusterName": name }))
-            .await
+            
             .with_context(|| format!("cluster {cluster}"))?;
     }
     Ok(())
 }
 
-async fn call(platform: &Platform, operation: &str, request: &Value) -> anyhow::Result<Value> {
-    let answer = platform.ecs().call(operation, request.to_string().as_bytes()).await;
+fn call(platform: &Platform, operation: &str, request: &Value) -> anyhow::Result<Value> {
+    let answer = platform.ecs().call(operation, request.to_string().as_bytes());
     answer.map_err(|Exception { name, message, .. }| anyhow!("{name}: {message}"))
 }
 
