@@ -8,3 +8,4 @@ pub mod eventbridge;
 pub mod identity;
 pub mod lambda;
 pub mod protocol;
+pub mod s3;
