@@ -9,5 +9,6 @@ pub mod identity;
 pub mod lambda;
 pub mod protocol;
 pub mod runs;
+pub mod s3;
 pub mod server;
 pub mod state;

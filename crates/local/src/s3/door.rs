@@ -1,0 +1,306 @@
+//! The door: what comes before and after `s3s` on every request.
+//!
+//! Any credentials will do on this machine, so signatures are taken off here, unread; what else they stand for is kept:
+//! a presigned URL ends when it says, and an `aws-chunked` body is decoded. Errors get the text and ids that S3's have.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    http::{
+        Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+        header, uri::PathAndQuery,
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use percent_encoding::percent_decode_str;
+use s3s::{
+    S3Error, S3ErrorCode, S3Result,
+    host::{S3Host, VirtualHost},
+    service::{S3Service, S3ServiceBuilder},
+};
+use uuid::Uuid;
+
+use super::{
+    S3, chunked,
+    fault::{Fault, message, refuse, refuse_as},
+    form,
+    operations::Operations,
+};
+use crate::identity::REGION;
+
+/// A week: the longest that a presigned URL may be good for.
+const EXPIRES_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
+
+/// Answers S3's requests.
+#[derive(Clone, Debug)]
+pub struct Service {
+    s3s: S3Service,
+}
+
+/// S3 over HTTP: path style, and virtual-hosted style below `localhost`.
+pub fn service(s3: Arc<S3>) -> Service {
+    let mut builder = S3ServiceBuilder::new(Operations(s3));
+    builder.set_host(Localhost);
+    Service { s3s: builder.build() }
+}
+
+impl Service {
+    /// Answers a request; failures are answers too.
+    pub async fn call(&self, mut request: Request<Body>) -> Response<Body> {
+        let id = RequestId::new();
+        let resource = request.uri().path().to_owned();
+        let without_body = request.method() == Method::HEAD;
+        request.extensions_mut().insert(id.clone());
+        let mut response = match prepare(request) {
+            Ok(request) => {
+                let request = request.map(s3s::Body::http_body_unsync);
+                match self.s3s.call(request).await {
+                    Ok(response) => response,
+                    Err(error) => refusal(S3Error::with_message(
+                        S3ErrorCode::InternalError,
+                        s3s::StdError::from(error).to_string(),
+                    )),
+                }
+            }
+            Err(fault) => refusal(fault.into()),
+        };
+        complete(&mut response, &id, &resource, without_body);
+        response.map(Body::new)
+    }
+}
+
+/// The id of a request, in its answer and in the notifications that it leads to.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(String);
+
+impl RequestId {
+    fn new() -> Self {
+        let random = Uuid::now_v7().as_u64_pair().1;
+        Self(format!("{random:016X}"))
+    }
+
+    /// The id among a request's extensions.
+    pub(super) fn of(extensions: &Extensions) -> &str {
+        extensions.get::<Self>().map_or("", |id| &id.0)
+    }
+}
+
+/// Takes a bucket out of the `Host` header: `BUCKET.localhost`, with or without a port.
+struct Localhost;
+
+impl S3Host for Localhost {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let bucket = name.strip_suffix(".localhost").filter(|bucket| *bucket != "s3");
+        let bucket = bucket.map(|bucket| bucket.strip_suffix(".s3").unwrap_or(bucket));
+        Ok(match bucket {
+            Some(bucket) => VirtualHost::new("localhost").with_bucket(bucket),
+            None => VirtualHost::new(host),
+        })
+    }
+}
+
+/// Makes a request one that `s3s` takes without a signature.
+fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
+    let (mut parts, mut body) = request.into_parts();
+    let headers = &mut parts.headers;
+    headers.remove(header::AUTHORIZATION);
+    if let Some(unsigned) = unsign(&parts.uri, headers)? {
+        parts.uri = unsigned;
+    }
+    if headers.contains_key("x-amz-server-side-encryption-customer-algorithm") {
+        return Err(S3ErrorCode::NotImplemented.into());
+    }
+    // A range that is none, or several, asks for the whole object.
+    let range = headers.get(header::RANGE).map(HeaderValue::to_str);
+    if let Some(Ok(range)) = range
+        && s3s::dto::Range::parse(range).is_err()
+    {
+        headers.remove(header::RANGE);
+    }
+    if is_chunked(headers) {
+        let (decoded, trailer) = chunked::decode(body);
+        body = decoded;
+        parts.extensions.insert(trailer);
+        match headers.remove("x-amz-decoded-content-length") {
+            Some(length) => headers.insert(header::CONTENT_LENGTH, length),
+            None => return Err(S3ErrorCode::MissingContentLength.into()),
+        };
+        headers.remove(header::TRANSFER_ENCODING);
+        strip_chunked_encoding(headers);
+    }
+    if parts.method == Method::POST && is_form(headers) {
+        body = form::unsign(body);
+    }
+    // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+    // An upload says its length beforehand.
+    let endless = headers.contains_key(header::TRANSFER_ENCODING)
+        && !headers.contains_key(header::CONTENT_LENGTH);
+    if parts.method == Method::PUT && endless {
+        return Err(S3ErrorCode::MissingContentLength.into());
+    }
+    Ok(Request::from_parts(parts, body))
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|it| it.to_ascii_lowercase().starts_with(b"multipart/form-data"))
+}
+
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let has = |name: &str, accept: fn(&str) -> bool| {
+        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(accept)
+    };
+    has("x-amz-content-sha256", |value| value.starts_with("STREAMING-"))
+        || has("content-encoding", |value| {
+            value.split(',').any(|coding| coding.trim() == "aws-chunked")
+        })
+}
+
+/// `aws-chunked` belongs to the request; what other encodings there are belong to the object.
+fn strip_chunked_encoding(headers: &mut HeaderMap) {
+    let Some(Ok(encoding)) = headers.get(header::CONTENT_ENCODING).map(HeaderValue::to_str) else {
+        return;
+    };
+    let rest: Vec<&str> =
+        encoding.split(',').map(str::trim).filter(|coding| *coding != "aws-chunked").collect();
+    match HeaderValue::from_str(&rest.join(",")) {
+        Ok(rest) if !rest.is_empty() => headers.insert(header::CONTENT_ENCODING, rest),
+        _ => headers.remove(header::CONTENT_ENCODING),
+    };
+}
+
+/// Takes a presigned URL's signature off, if it has one and is still good.
+///
+/// Headers that the client moved into the URL are put back.
+fn unsign(uri: &Uri, headers: &mut HeaderMap) -> Result<Option<Uri>, Fault> {
+    let Some(query) = uri.query() else { return Ok(None) };
+    let pairs = || query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let find = |wanted: &str| {
+        let found = pairs().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| percent_decode_str(value).decode_utf8_lossy().into_owned())
+    };
+    let v4 = find("X-Amz-Signature").is_some();
+    let v2 = find("Signature").is_some() && find("AWSAccessKeyId").is_some();
+    if v4 {
+        check_expiry(find("X-Amz-Date").as_deref(), find("X-Amz-Expires").as_deref())?;
+    } else if v2 {
+        let expires = find("Expires").and_then(|seconds| seconds.parse().ok());
+        let expires = expires.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        if expires.is_none_or(|expires| expires < Timestamp::now()) {
+            return Err(expired());
+        }
+    } else {
+        return Ok(None);
+    }
+    let mut kept = Vec::new();
+    for (name, value) in pairs() {
+        match name.to_ascii_lowercase().as_str() {
+            "x-amz-algorithm"
+            | "x-amz-credential"
+            | "x-amz-date"
+            | "x-amz-expires"
+            | "x-amz-signedheaders"
+            | "x-amz-signature"
+            | "x-amz-security-token"
+            | "x-amz-content-sha256" => {}
+            "expires" | "signature" | "awsaccesskeyid" if v2 => {}
+            // Whoever signed the URL did not have the body: a checksum in it is of none.
+            lower if lower.starts_with("x-amz-") && !lower.contains("checksum") => {
+                let value = percent_decode_str(value).decode_utf8_lossy();
+                if let (Ok(name), Ok(value)) =
+                    (lower.parse::<HeaderName>(), HeaderValue::from_str(&value))
+                {
+                    headers.entry(name).or_insert(value);
+                }
+            }
+            _ if value.is_empty() => kept.push(name.to_owned()),
+            _ => kept.push(format!("{name}={value}")),
+        }
+    }
+    let path_and_query = match kept.as_slice() {
+        [] => uri.path().to_owned(),
+        kept => format!("{}?{}", uri.path(), kept.join("&")),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(
+        PathAndQuery::try_from(path_and_query).map_err(|_| Fault::from(S3ErrorCode::InvalidURI))?,
+    );
+    Uri::from_parts(parts).map(Some).map_err(|_| S3ErrorCode::InvalidURI.into())
+}
+
+fn check_expiry(date: Option<&str>, expires: Option<&str>) -> Result<(), Fault> {
+    let malformed = || {
+        refuse_as(
+            "AuthorizationQueryParametersError",
+            StatusCode::BAD_REQUEST,
+            "X-Amz-Date or X-Amz-Expires of the presigned URL is not as it must be.",
+        )
+    };
+    let date = date
+        .and_then(|date| jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ", date).ok())
+        .and_then(|date| date.to_datetime().ok())
+        .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok())
+        .ok_or_else(malformed)?;
+    let expires = expires
+        .and_then(|seconds| seconds.parse().ok())
+        .filter(|seconds| (0..=EXPIRES_SECONDS_MAX).contains(seconds))
+        .ok_or_else(malformed)?;
+    let age = Timestamp::now().duration_since(date.timestamp());
+    if age > SignedDuration::from_secs(expires) { Err(expired()) } else { Ok(()) }
+}
+
+fn expired() -> Fault {
+    refuse(S3ErrorCode::AccessDenied, "Request has expired")
+}
+
+fn refusal(error: S3Error) -> s3s::HttpResponse {
+    error.to_http_response().unwrap_or_else(|_| {
+        let mut response = Response::new(s3s::Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+/// Adds what S3 tells with every answer, and what its errors say beside their code.
+fn complete(
+    response: &mut s3s::HttpResponse,
+    RequestId(id): &RequestId,
+    resource: &str,
+    without_body: bool,
+) {
+    let status = response.status();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert("x-amz-request-id", id.clone());
+        response.headers_mut().insert("x-amz-id-2", id);
+    }
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("AmazonS3"));
+    if status.is_success() {
+        return;
+    }
+    response.headers_mut().entry("x-amz-bucket-region").or_insert(HeaderValue::from_static(REGION));
+    if without_body || status == StatusCode::NOT_MODIFIED {
+        // S3 says nothing of what, and a client must not take the error's length for the object's.
+        *response.body_mut() = s3s::Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        return;
+    }
+    let Some(body) = response.body().bytes() else { return };
+    let Ok(text) = std::str::from_utf8(&body) else { return };
+    let Some((head, tail)) = text.split_once("</Code>") else { return };
+    let Some(tail) = tail.strip_suffix("</Error>") else { return };
+    let code = head.rsplit('>').next().unwrap_or_default();
+    let said = if tail.contains("<Message>") {
+        String::new()
+    } else {
+        format!("<Message>{}</Message>", message(code))
+    };
+    // A request's path is percent-encoded, but for these.
+    let resource = resource.replace('&', "&amp;").replace('<', "&lt;");
+    let complete = format!(
+        "{head}</Code>{said}{tail}<Resource>{resource}</Resource><RequestId>{id}</RequestId>\
+         <HostId>{id}</HostId></Error>"
+    );
+    *response.body_mut() = s3s::Body::from(complete);
+}

@@ -1,0 +1,280 @@
+//! What a change of an object is told as: S3's event notification to functions, and EventBridge's event.
+//!
+//! Called inside the transaction that makes the change, so that a change and its notifications stand or fall together.
+
+use std::fmt::Write;
+
+use rusqlite::Transaction;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::S3;
+use crate::identity::{ACCOUNT_ID, REGION};
+
+/// Who owns every bucket here, in the canonical form of S3.
+pub(super) const OWNER_ID: &str =
+    "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The notifications of one bucket.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct BucketNotification {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Whether every change goes to EventBridge's default event bus.
+    pub event_bridge: bool,
+    /// The functions that are invoked.
+    pub functions: Vec<FunctionNotification>,
+}
+
+/// A function, and the changes that it is invoked for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct FunctionNotification {
+    /// The function's name.
+    pub function: String,
+    /// A change that fits any of these invokes the function, once.
+    pub filters: Vec<Filter>,
+}
+
+/// Which changes a function is invoked for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Filter {
+    /// The event types, for example `s3:ObjectCreated:*`.
+    pub events: Vec<String>,
+    /// What the key begins with.
+    pub prefix: String,
+    /// What the key ends with.
+    pub suffix: String,
+}
+
+impl Filter {
+    fn fits(&self, event_name: &str, key: &str) -> bool {
+        key.starts_with(&self.prefix)
+            && key.ends_with(&self.suffix)
+            && self.events.iter().any(|event| {
+                let event = event.strip_prefix("s3:").unwrap_or(event);
+                match event.strip_suffix('*') {
+                    Some(family) => event_name.starts_with(family),
+                    None => event_name == event,
+                }
+            })
+    }
+}
+
+/// What changed an object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cause {
+    /// `PutObject`.
+    Put,
+    /// A browser's form.
+    Post,
+    /// `CopyObject`.
+    Copy,
+    /// `CompleteMultipartUpload`.
+    CompleteMultipartUpload,
+    /// `DeleteObject` or `DeleteObjects`.
+    Delete,
+}
+
+impl Cause {
+    fn event_name(self) -> &'static str {
+        match self {
+            Self::Put => "ObjectCreated:Put",
+            Self::Post => "ObjectCreated:Post",
+            Self::Copy => "ObjectCreated:Copy",
+            Self::CompleteMultipartUpload => "ObjectCreated:CompleteMultipartUpload",
+            Self::Delete => "ObjectRemoved:Delete",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Put => "PutObject",
+            Self::Post => "POST Object",
+            Self::Copy => "CopyObject",
+            Self::CompleteMultipartUpload => "CompleteMultipartUpload",
+            Self::Delete => "DeleteObject",
+        }
+    }
+}
+
+/// A change of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    /// The bucket's name.
+    pub(super) bucket: &'a str,
+    /// The object's key, as it is.
+    pub(super) key: &'a str,
+    /// What changed it.
+    pub(super) cause: Cause,
+    /// The object's size, unless it was deleted.
+    pub(super) size: u64,
+    /// The object's ETag; the last one, if it was deleted.
+    pub(super) etag: &'a str,
+    /// Rises from change to change.
+    pub(super) sequencer: i64,
+    /// When.
+    pub(super) time: jiff::Timestamp,
+    /// The request that did it.
+    pub(super) request_id: &'a str,
+}
+
+impl S3 {
+    /// Queues what is to be told of a change: durable with the transaction that makes it.
+    pub(super) fn announce(
+        &self,
+        tx: &Transaction<'_>,
+        change: &Change<'_>,
+    ) -> rusqlite::Result<()> {
+        for bucket in self.notifications().iter().filter(|it| it.bucket == change.bucket) {
+            for FunctionNotification { function, filters } in &bucket.functions {
+                let name = change.cause.event_name();
+                if filters.iter().any(|filter| filter.fits(name, change.key)) {
+                    let payload = json!({ "Records": [change.record(function)] });
+                    self.invocations.enqueue(tx, function, &payload.to_string())?;
+                }
+            }
+            if bucket.event_bridge {
+                self.eventbridge.publish(tx, "default", &change.event().to_string())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Change<'_> {
+    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    fn record(&self, configuration: &str) -> Value {
+        let mut object = json!({
+            "key": encode_key(self.key),
+            "sequencer": self.sequencer(),
+        });
+        if self.cause != Cause::Delete {
+            object["size"] = json!(self.size);
+            object["eTag"] = json!(self.etag);
+        }
+        json!({
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "awsRegion": REGION,
+            "eventTime": format!("{:.3}", self.time),
+            "eventName": self.cause.event_name(),
+            "userIdentity": { "principalId": format!("AWS:{ACCOUNT_ID}") },
+            "requestParameters": { "sourceIPAddress": "127.0.0.1" },
+            "responseElements": {
+                "x-amz-request-id": self.request_id,
+                "x-amz-id-2": self.request_id,
+            },
+            "s3": {
+                "s3SchemaVersion": "1.0",
+                "configurationId": configuration,
+                "bucket": {
+                    "name": self.bucket,
+                    "ownerIdentity": { "principalId": OWNER_ID },
+                    "arn": format!("arn:aws:s3:::{}", self.bucket),
+                },
+                "object": object,
+            },
+        })
+    }
+
+    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    fn event(&self) -> Value {
+        let mut object = json!({
+            "key": self.key,
+            "etag": self.etag,
+            "sequencer": self.sequencer(),
+        });
+        let mut detail = json!({
+            "version": "0",
+            "bucket": { "name": self.bucket },
+            "request-id": self.request_id,
+            "requester": ACCOUNT_ID,
+            "source-ip-address": "127.0.0.1",
+            "reason": self.cause.reason(),
+        });
+        let detail_type = if self.cause == Cause::Delete {
+            detail["deletion-type"] = json!("Permanently Deleted");
+            "Object Deleted"
+        } else {
+            object["size"] = json!(self.size);
+            "Object Created"
+        };
+        detail["object"] = object;
+        json!({
+            "version": "0",
+            "id": Uuid::now_v7().to_string(),
+            "detail-type": detail_type,
+            "source": "aws.s3",
+            "account": ACCOUNT_ID,
+            "time": format!("{:.0}", self.time),
+            "region": REGION,
+            "resources": [format!("arn:aws:s3:::{}", self.bucket)],
+            "detail": detail,
+        })
+    }
+
+    /// "The sequencer": compared as text, the later of two is the greater.
+    fn sequencer(&self) -> String {
+        format!("{:018X}", self.sequencer)
+    }
+}
+
+/// A key as notifications and lists of encoding type `url` carry it.
+///
+/// It is the form encoding of HTML (a space is `+`), but for `/`, which stays.
+pub(super) fn encode_key(key: &str) -> String {
+    let mut encoded = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b' ' => encoded.push('+'),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
+                encoded.push(char::from(byte));
+            }
+            _ => write!(encoded, "%{byte:02X}").expect("a string takes any text"),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_encoded_as_s3_does() {
+        let check = |key, encoded| assert_eq!(encode_key(key), encoded);
+        check("a b/c+d%.txt", "a+b/c%2Bd%25.txt");
+        check("한글.csv", "%ED%95%9C%EA%B8%80.csv");
+        check("test_file(3)~.png", "test_file%283%29%7E.png");
+        check("\0\n", "%00%0A");
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_comes_back_byte_for_byte(key in any::<String>()) {
+            let encoded = encode_key(&key);
+            prop_assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic()));
+            let decoded: Vec<u8> = percent_decode_str(&encoded.replace('+', " ")).collect();
+            prop_assert_eq!(decoded, key.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_filter_fits_by_event_prefix_and_suffix() {
+        let filter = |event: &str| Filter {
+            events: vec![event.to_owned()],
+            prefix: "in/".to_owned(),
+            suffix: ".csv".to_owned(),
+        };
+        let put = "ObjectCreated:Put";
+        assert!(filter("s3:ObjectCreated:*").fits(put, "in/a.csv"));
+        assert!(filter("s3:ObjectCreated:Put").fits(put, "in/a.csv"));
+        assert!(!filter("s3:ObjectCreated:Copy").fits(put, "in/a.csv"));
+        assert!(!filter("s3:ObjectRemoved:*").fits(put, "in/a.csv"));
+        assert!(!filter("s3:ObjectCreated:*").fits(put, "out/a.csv"));
+        assert!(!filter("s3:ObjectCreated:*").fits(put, "in/a.csv.gz"));
+    }
+}

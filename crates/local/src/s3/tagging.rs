@@ -1,0 +1,94 @@
+//! Tags of objects: put with the object or by themselves, read and removed.
+
+use axum::http::StatusCode;
+use percent_encoding::percent_decode_str;
+use s3s::{
+    S3ErrorCode,
+    dto::{Tag, TagSet},
+};
+
+use super::{
+    S3, buckets,
+    fault::{Fault, refuse, refuse_as},
+    objects::Tags,
+};
+
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
+const TAGS_MAX: usize = 10;
+const KEY_CHARS_MAX: usize = 128;
+const VALUE_CHARS_MAX: usize = 256;
+
+impl S3 {
+    pub(super) fn tags(&self, bucket: &str, key: &str) -> Result<TagSet, Fault> {
+        let tags = self.object(bucket, key)?.tags;
+        Ok(tags
+            .into_iter()
+            .map(|(key, value)| Tag { key: Some(key), value: Some(value) })
+            .collect())
+    }
+
+    pub(super) fn set_tags(&self, bucket: &str, key: &str, tags: Tags) -> Result<(), Fault> {
+        let tags = serde_json::to_string(&check(tags)?)?;
+        self.db.write(|tx| {
+            let updated = tx
+                .prepare_cached("UPDATE s3_objects SET tags = ?3 WHERE bucket = ?1 AND key = ?2")?
+                .execute((bucket, key.as_bytes(), tags))?;
+            if updated == 0 {
+                buckets::check(tx, bucket)?;
+                return Err(S3ErrorCode::NoSuchKey.into());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The tags of a request's body.
+pub(super) fn read_set(tags: TagSet) -> Tags {
+    let pair = |tag: Tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default());
+    tags.into_iter().map(pair).collect()
+}
+
+/// The tags of the header `x-amz-tagging`, which is written like a URL's query.
+pub(super) fn read_header(header: Option<&str>) -> Result<Tags, Fault> {
+    let pairs = header.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let tags = pairs.map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(key)?, decode(value)?))
+    });
+    check(tags.collect::<Result<_, Fault>>()?)
+}
+
+fn decode(text: &str) -> Result<String, Fault> {
+    match percent_decode_str(&text.replace('+', " ")).decode_utf8() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(refuse(S3ErrorCode::InvalidArgument, "A tag is not UTF-8.")),
+    }
+}
+
+fn check(tags: Tags) -> Result<Tags, Fault> {
+    if tags.len() > TAGS_MAX {
+        return Err(refuse_as(
+            "BadRequest",
+            StatusCode::BAD_REQUEST,
+            "Object tags cannot be greater than 10",
+        ));
+    }
+    for (index, (key, value)) in tags.iter().enumerate() {
+        if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
+            return Err(refuse(S3ErrorCode::InvalidTag, "The TagKey you have provided is invalid"));
+        }
+        if value.chars().count() > VALUE_CHARS_MAX {
+            return Err(refuse(
+                S3ErrorCode::InvalidTag,
+                "The TagValue you have provided is invalid",
+            ));
+        }
+        if tags[..index].iter().any(|(earlier, _)| earlier == key) {
+            return Err(refuse(
+                S3ErrorCode::InvalidTag,
+                "Cannot provide multiple Tags with the same key",
+            ));
+        }
+    }
+    Ok(tags)
+}
