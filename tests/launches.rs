@@ -1,0 +1,308 @@
+//! The engine on real records and an ECS that answers as it is told: whatever breaks, one task a run.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use jiff::Timestamp;
+use taskferry_core::{
+    event::Event,
+    failure::FailureClass,
+    launch::{Answer, Failure, TaskDefinition},
+    route::Origin,
+    rules::{self, Rules},
+    run::{Run, Status},
+    track::TaskState,
+};
+use taskferry_engine::{
+    Disposition, Engine, How, Stopped,
+    ports::{self, Clock, RunQuery, Runs as _, Tasks},
+};
+use taskferry_local::runs::SqliteRuns;
+use tempfile::TempDir;
+
+const RULES: &str = r#"
+name: shop
+rules:
+  - name: order
+    on: { eventPattern: { source: [shop] } }
+    dedupe: "{{ detail.order }}"
+    target:
+      taskDefinition: order
+      overrides:
+        containerOverrides:
+          - { name: app, command: ["{{ detail.order }}"] }
+"#;
+
+fn event(order: u32) -> Event {
+    let text = format!(
+        r#"{{"id":"e{order}","source":"shop","detail-type":"Order","time":"2026-01-01T00:00:00Z","detail":{{"order":{order}}}}}"#
+    );
+    Event::parse(&text).unwrap()
+}
+
+fn rules() -> Arc<Rules> {
+    let checked = rules::check(RULES);
+    Arc::new(checked.rules.unwrap_or_else(|| panic!("{:?}", checked.faults)))
+}
+
+/// What ECS was asked, and what it answers.
+#[derive(Debug, Default)]
+struct Script {
+    /// The next answers of `RunTask`.
+    answers: Mutex<VecDeque<Answer>>,
+    /// Each request of `RunTask`, as it came.
+    requests: Mutex<Vec<String>>,
+    /// The tasks that there are.
+    tasks: Mutex<Vec<TaskState>>,
+    /// The tasks that were told to stop.
+    stopped: Mutex<Vec<String>>,
+}
+
+impl Script {
+    fn answering(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// The ECS of a script.
+#[derive(Clone, Debug)]
+struct ScriptedTasks(Arc<Script>);
+
+impl Tasks for ScriptedTasks {
+    async fn run(&self, request: &str) -> Answer {
+        self.0.requests.lock().unwrap().push(request.to_owned());
+        let mut answers = self.0.answers.lock().unwrap();
+        answers.pop_front().expect("no further call was expected")
+    }
+
+    async fn describe_task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
+        Ok(TaskDefinition { arn: format!("{named}:7"), essential: vec!["app".to_owned()] })
+    }
+
+    async fn describe(
+        &self,
+        _: Option<&str>,
+        task_arns: &[String],
+    ) -> Result<Vec<TaskState>, ports::Error> {
+        let tasks = self.0.tasks.lock().unwrap();
+        Ok(tasks.iter().filter(|task| task_arns.contains(&task.task_arn)).cloned().collect())
+    }
+
+    async fn list_started_by(
+        &self,
+        _: Option<&str>,
+        started_by: &str,
+    ) -> Result<Vec<String>, ports::Error> {
+        let tasks = self.0.tasks.lock().unwrap();
+        let ours = tasks.iter().filter(|task| task.started_by.as_deref() == Some(started_by));
+        Ok(ours.map(|task| task.task_arn.clone()).collect())
+    }
+
+    async fn stop(&self, _: Option<&str>, task_arn: &str, _: &str) -> Result<(), ports::Error> {
+        self.0.stopped.lock().unwrap().push(task_arn.to_owned());
+        Ok(())
+    }
+}
+
+/// A clock that stands.
+struct Standing;
+
+impl Clock for Standing {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_767_225_600).unwrap()
+    }
+}
+
+/// Records in a directory of their own, and as many engines upon them as processes would be.
+struct World {
+    dir: TempDir,
+    script: Arc<Script>,
+}
+
+impl World {
+    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), script: Script::answering(answers) }
+    }
+
+    fn runs(&self) -> SqliteRuns {
+        SqliteRuns::open(&self.dir.path().join("runs.db")).unwrap()
+    }
+
+    fn engine(&self) -> Engine<SqliteRuns, ScriptedTasks, Standing> {
+        Engine::new(rules(), self.runs(), ScriptedTasks(Arc::clone(&self.script)), Standing)
+    }
+
+    async fn run(&self) -> Run {
+        let mut runs = self.runs().list(&RunQuery::default()).await.unwrap();
+        assert_eq!(runs.len(), 1);
+        runs.remove(0)
+    }
+}
+
+/// The task that the first attempt for `event(1)` starts.
+fn task(last_status: &str, version: i64) -> TaskState {
+    let id = taskferry_core::run::RunId::new("shop", "order", "1");
+    TaskState {
+        task_arn: "task-1".to_owned(),
+        started_by: Some(format!("shop/{id}/1")),
+        last_status: last_status.to_owned(),
+        desired_status: Some("RUNNING".to_owned()),
+        stop_code: None,
+        stopped_reason: None,
+        containers: Vec::new(),
+        started_at: None,
+        stopped_at: None,
+        version: Some(version),
+    }
+}
+
+fn started() -> Answer {
+    Answer::Tasks { tasks: vec![task("PROVISIONING", 1)], failures: Vec::new() }
+}
+
+fn lost() -> Answer {
+    Answer::Lost { message: "connection reset".to_owned() }
+}
+
+fn failed(reason: &str) -> Answer {
+    let failure = Failure { arn: None, reason: Some(reason.to_owned()), detail: None };
+    Answer::Tasks { tasks: Vec::new(), failures: vec![failure] }
+}
+
+#[tokio::test]
+async fn an_event_becomes_one_task() {
+    let world = World::new([started()]);
+    let dispatched = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(dispatched[0].how, How::Launched);
+    let run = world.run().await;
+    assert_eq!(run.status, Status::Starting);
+    assert_eq!(run.attempts[0].task_arn.as_deref(), Some("task-1"));
+    assert_eq!(world.script.requests(), [run.attempts[0].request.clone()]);
+}
+
+#[tokio::test]
+async fn the_recorded_request_is_whole_and_pinned() {
+    let world = World::new([started()]);
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    let request: serde_json::Value = serde_json::from_str(&world.script.requests()[0]).unwrap();
+    insta::assert_json_snapshot!(request);
+}
+
+#[tokio::test]
+async fn a_repeated_event_starts_nothing() {
+    let world = World::new([started()]);
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    let dispatched = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(dispatched[0].how, How::Duplicate);
+    assert_eq!(world.script.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_the_same_bytes_are_sent_again() {
+    let world = World::new([lost(), started()]);
+    let error = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap_err();
+    assert_eq!(error.disposition(), Disposition::Again);
+    let run = world.run().await;
+    assert_eq!(run.status, Status::Launching);
+    assert_eq!(run.reason.as_deref(), Some("the answer of RunTask was lost: connection reset"));
+
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(world.run().await.status, Status::Starting);
+    let requests = world.script.requests();
+    assert_eq!(requests[0], requests[1]);
+}
+
+#[tokio::test]
+async fn a_task_that_a_lost_answer_hid_is_found_by_started_by() {
+    let world = World::new([lost()]);
+    world.script.tasks.lock().unwrap().push(task("PENDING", 2));
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    let run = world.run().await;
+    assert_eq!((run.status, run.attempts[0].version), (Status::Starting, Some(2)));
+}
+
+#[tokio::test]
+async fn a_task_that_failures_deny_is_found_by_started_by() {
+    let world = World::new([failed("RESOURCE:MEMORY")]);
+    world.script.tasks.lock().unwrap().push(task("PENDING", 2));
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(world.run().await.status, Status::Starting);
+}
+
+#[tokio::test]
+async fn failures_without_a_task_end_the_run_with_their_reason() {
+    let world = World::new([failed("RESOURCE:MEMORY")]);
+    let dispatched = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(dispatched[0].how, How::Failed);
+    let run = world.run().await;
+    assert_eq!(run.status, Status::Failed);
+    assert_eq!(run.attempts[0].failure_class, Some(FailureClass::Capacity));
+    assert_eq!(run.reason.as_deref(), Some("RunTask started no task: RESOURCE:MEMORY"));
+}
+
+#[tokio::test]
+async fn the_task_that_a_conflict_names_is_adopted() {
+    let world = World::new([Answer::Conflict { task_arns: vec!["task-1".to_owned()] }]);
+    world.script.tasks.lock().unwrap().push(task("RUNNING", 4));
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(world.run().await.status, Status::Running);
+}
+
+#[tokio::test]
+async fn a_conflict_over_somebody_elses_task_fails_the_run() {
+    let world = World::new([Answer::Conflict { task_arns: vec!["task-1".to_owned()] }]);
+    let mut other = task("RUNNING", 4);
+    other.started_by = Some("someone".to_owned());
+    world.script.tasks.lock().unwrap().push(other);
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(world.run().await.status, Status::Failed);
+}
+
+#[tokio::test]
+async fn a_throttle_spends_nothing_and_is_tried_again() {
+    let message = "ThrottlingException: Rate exceeded".to_owned();
+    let throttled = Answer::NotNow { class: FailureClass::Throttled, message };
+    let world = World::new([throttled, started()]);
+    let error = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap_err();
+    assert_eq!(error.disposition(), Disposition::Again);
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(world.run().await.attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_request_fails_the_run_and_is_not_sent_again() {
+    let message = "AccessDeniedException: not yours".to_owned();
+    let world = World::new([Answer::Refused { message: message.clone() }]);
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    let run = world.run().await;
+    assert_eq!((run.status, run.reason), (Status::Failed, Some(message)));
+    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(world.script.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_the_rule_cannot_render_fails_the_run_with_the_expression() {
+    let world = World::new([]);
+    let text = event(1).text().replace("\"order\":1", "\"other\":1");
+    world.engine().dispatch(Origin::EventBridge, &Event::parse(&text).unwrap()).await.unwrap();
+    let run = world.run().await;
+    assert_eq!(run.status, Status::Failed);
+    let reason = run.reason.unwrap();
+    assert!(reason.contains("detail.order"), "{reason}");
+}
+
+#[tokio::test]
+async fn only_what_runs_is_stopped() {
+    let world = World::new([started()]);
+    let engine = world.engine();
+    engine.dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    let run = world.run().await;
+    assert_eq!(engine.stop(&run.id, "enough").await.unwrap(), Stopped::Stopping);
+    assert_eq!(*world.script.stopped.lock().unwrap(), ["task-1"]);
+}
