@@ -1,1 +1,5 @@
 //! stub
+
+pub mod ecs;
+pub mod rules;
+pub mod template;
