@@ -1,0 +1,185 @@
+//! What a schema cannot say of a rules file: names, templates, sources, limits.
+//!
+//! Works on the tree, whatever its shape: what is not as the schema wants is
+//! passed over here, since `validate` has reported it. No check stops another.
+
+mod definitions;
+mod source;
+mod target;
+
+use std::collections::HashMap;
+
+use super::{
+    fault::{Faults, Span},
+    merge, policy,
+    tree::{Kind, Node},
+};
+use crate::template::{self, Template};
+
+/// Reports all that is wrong with the file beyond its shape.
+pub(super) fn check(root: &Node, faults: &mut Faults) {
+    let mut checker = Checker { root, faults };
+    if let Some(name) = root.get("name") {
+        checker.name(name, "stack");
+    }
+    checker.definitions();
+    checker.local_containers();
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    let rules = root.get("rules").map_or(&[][..], Node::items);
+    for rule in rules {
+        if let Some(name) = rule.get("name") {
+            checker.name(name, "rule");
+            if let Some(text) = name.text() {
+                checker.unique(text, name.span, &mut seen);
+            }
+        }
+        checker.rule(rule);
+    }
+    if let Some(rules) = root.entry("rules")
+        && matches!(&rules.value.kind, Kind::List(items) if items.is_empty())
+    {
+        checker.faults.warning(rules.key_span, "the file has no rule, so nothing will run");
+    }
+}
+
+struct Checker<'a, 'f> {
+    root: &'a Node,
+    faults: &'f mut Faults,
+}
+
+/// The source of a rule's events, as far as it decides what an event can have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Source {
+    S3,
+    Schedule,
+    Sqs,
+    EventPattern,
+}
+
+impl<'a> Checker<'a, '_> {
+    /// A name that becomes part of AWS's names: `startedBy` takes letters, digits, `-` and `_`.
+    fn name(&mut self, name: &Node, what: &str) {
+        let Some(text) = name.text() else { return };
+        let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if text.is_empty() {
+            self.faults.error(name.span, format!("the {what} name is empty"));
+        } else if let Some(wrong) = text.chars().find(|c| !right(*c)) {
+            let better: String = text.chars().map(|c| if right(c) { c } else { '-' }).collect();
+            self.faults
+                .error(name.span, format!("a {what} name cannot hold `{}`", wrong.escape_default()))
+                .hint(format!("letters, digits, `-` and `_` are allowed: `{better}`"));
+        } else if text.len() > 64 {
+            let length = text.len();
+            self.faults
+                .error(name.span, format!("the {what} name has {length} characters"))
+                .hint("64 are allowed");
+        }
+    }
+
+    fn unique<'t>(&mut self, text: &'t str, span: Span, seen: &mut HashMap<&'t str, Span>) {
+        if let Some(first) = seen.get(text) {
+            self.faults
+                .error(span, format!("the name `{text}` is given twice"))
+                .hint("runs are kept by rule name, so each rule needs its own")
+                .related(*first, "first given here");
+        } else {
+            seen.insert(text, span);
+        }
+    }
+
+    fn rule(&mut self, rule: &'a Node) {
+        let source = self.source(rule);
+        let merged = merge::with_defaults(self.root.get("defaults"), rule);
+        self.target(rule, &merged, source);
+        if let Some(dedupe) = merged.get("dedupe") {
+            self.template(dedupe, source);
+            if dedupe.text().is_some_and(|text| !template::is_template(text)) {
+                self.faults
+                    .warning(dedupe.span, "this dedupe key is the same for every event")
+                    .hint("only the first event will start a run; write a template, such as `{{ id }}`");
+            }
+        }
+        self.policies(&merged, source);
+    }
+
+    fn policies(&mut self, rule: &Node, source: Option<Source>) {
+        for key in ["concurrency", "retry", "timeout"] {
+            if let Some(entry) = rule.entry(key) {
+                self.faults
+                    .warning(entry.key_span, format!("`{key}` is checked but not yet enforced"))
+                    .hint("this version starts each run at once, once, and lets it run to its end");
+            }
+        }
+        if let Some(concurrency) = rule.entry("concurrency") {
+            if matches!(concurrency.value.kind, Kind::Map(_))
+                && concurrency.value.get("limit").is_none()
+            {
+                self.faults
+                    .error(concurrency.key_span, "`limit` is missing")
+                    .hint("say how many runs may be under way at once");
+            }
+            if let Some(key) = concurrency.value.get("key") {
+                self.template(key, source);
+            }
+        }
+        for path in [
+            &["retry", "backoff", "min"][..],
+            &["retry", "backoff", "max"],
+            &["timeout", "start"],
+            &["timeout", "run"],
+            &["timeout", "total"],
+        ] {
+            if let Some(node) = rule.at(path) {
+                self.duration(node);
+            }
+        }
+        let wait = |name| {
+            let node = rule.at(&["retry", "backoff", name])?;
+            Some((node, policy::parse_duration(node.text()?).ok()?))
+        };
+        if let (Some((node, min)), Some((longest, max))) = (wait("min"), wait("max"))
+            && min > max
+        {
+            self.faults
+                .error(node.span, "the first wait is longer than the longest")
+                .related(longest.span, "the longest");
+        }
+    }
+
+    fn duration(&mut self, node: &Node) {
+        let Some(text) = node.text() else { return };
+        if let Err(error) = policy::parse_duration(text) {
+            self.faults
+                .error(node.span, error.to_string())
+                .hint("write a number and its unit: `30s`, `15m`, `1h 30m`, `1d`");
+        }
+    }
+
+    /// Compiles a template, and warns of names that no event of the source has.
+    fn template(&mut self, node: &Node, source: Option<Source>) {
+        let Some(text) = node.text() else { return };
+        match Template::compile(text) {
+            Ok(template) => self.names(&template, node, source),
+            Err(error) => {
+                let span = error.range().map_or(node.span, |range| node.span_within(range));
+                self.faults.error(span, error.to_string()).hint(
+                    "templates are Jinja: `{{ detail.object.key }}`; for plain braces write `{{ '{{' }}`",
+                );
+            }
+        }
+    }
+
+    /// Compiles an event pattern; a fault points at its place in the file.
+    fn event_pattern(&mut self, node: &Node) {
+        if !matches!(node.kind, Kind::Map(_)) {
+            return;
+        }
+        let (json, places) = node.to_json_with_places();
+        if let Err(error) = taskferry_event_pattern::EventPattern::parse(&json) {
+            let span = places.span_at(error.offset()).unwrap_or(node.span);
+            self.faults
+                .error(span, format!("event pattern: {error}"))
+                .hint_if(error.hint().map(str::to_owned));
+        }
+    }
+}

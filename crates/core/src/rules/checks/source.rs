@@ -1,0 +1,216 @@
+//! `on`: exactly one source, and each part of it as AWS takes it.
+
+use super::{Checker, Source};
+use crate::rules::{
+    fault::{nearest, suggest},
+    on, schedule,
+    tree::{Entry, Kind, Node},
+};
+
+const SOURCES: [(&str, Source); 4] = [
+    ("s3", Source::S3),
+    ("schedule", Source::Schedule),
+    ("sqs", Source::Sqs),
+    ("eventPattern", Source::EventPattern),
+];
+
+/// Keys that only make sense beside another.
+const COMPANIONS: [(&str, &str); 4] =
+    [("timezone", "schedule"), ("start", "schedule"), ("end", "schedule"), ("bus", "eventPattern")];
+
+impl Checker<'_, '_> {
+    /// Checks `on`, and says which source it is if it is exactly one.
+    pub(super) fn source(&mut self, rule: &Node) -> Option<Source> {
+        let on = rule.entry("on")?;
+        if !matches!(on.value.kind, Kind::Map(_)) {
+            return None;
+        }
+        let found: Vec<(&Entry, Source)> = SOURCES
+            .iter()
+            .filter_map(|(key, source)| Some((on.value.entry(key)?, *source)))
+            .collect();
+        match found.as_slice() {
+            [] => {
+                self.faults
+                    .error(on.key_span, "`on` says no source")
+                    .hint("give it one of `s3`, `schedule`, `sqs`, `eventPattern`");
+            }
+            [_] => {}
+            [first, others @ ..] => {
+                for (other, _) in others {
+                    let (a, b) = (&first.0.key, &other.key);
+                    self.faults
+                        .error(
+                            other.key_span,
+                            format!("a rule has one source, and `{a}` is there already"),
+                        )
+                        .hint(format!("write a second rule for `{b}`"))
+                        .related(first.0.key_span, "the first");
+                }
+            }
+        }
+        for (key, companion) in COMPANIONS {
+            if let Some(entry) = on.value.entry(key)
+                && on.value.get(companion).is_none()
+            {
+                self.faults
+                    .error(entry.key_span, format!("`{key}` belongs beside `{companion}`"))
+                    .hint("leave it out");
+            }
+        }
+        for (entry, source) in &found {
+            self.source_parts(&on.value, entry, *source);
+        }
+        if let [(_, source)] = found.as_slice() { Some(*source) } else { None }
+    }
+
+    fn source_parts(&mut self, on: &Node, entry: &Entry, source: Source) {
+        match source {
+            Source::S3 => self.s3(&entry.value),
+            Source::Schedule => {
+                self.schedule(on, &entry.value);
+                self.faults
+                    .warning(entry.key_span, "schedules are checked but do not run yet")
+                    .hint("this version runs rules on `s3` and `eventPattern`");
+            }
+            Source::Sqs => {
+                self.sqs(&entry.value);
+                self.faults
+                    .warning(entry.key_span, "queues are checked but do not run yet")
+                    .hint("this version runs rules on `s3` and `eventPattern`");
+            }
+            Source::EventPattern => {
+                self.event_pattern(&entry.value);
+                if let Some(bus) = on.get("bus") {
+                    self.not_empty(bus, "bus");
+                }
+            }
+        }
+    }
+
+    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+    fn s3(&mut self, s3: &Node) {
+        if let Some(bucket) = s3.get("bucket")
+            && let Some(name) = bucket.text()
+        {
+            let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            let right = |c: char| edge(c) || matches!(c, '.' | '-');
+            let well_formed = (3..=63).contains(&name.len())
+                && name.chars().all(right)
+                && name.starts_with(edge)
+                && name.ends_with(edge)
+                && !name.contains("..");
+            if !well_formed {
+                self.faults.error(bucket.span, format!("`{name}` cannot be a bucket's name")).hint(
+                    "3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends",
+                );
+            }
+        }
+        for key in ["prefix", "suffix"] {
+            let Some(node) = s3.get(key) else { continue };
+            let Some(text) = node.text() else { continue };
+            if text.len() > 1024 {
+                self.faults
+                    .error(node.span, format!("the {key} has {} bytes", text.len()))
+                    .hint("a key has 1,024 at most");
+            } else if key == "prefix" && text.starts_with('/') {
+                self.faults
+                    .warning(node.span, "keys seldom begin with `/`")
+                    .hint(format!("write `{}` if that is meant", text.trim_start_matches('/')));
+            } else if text.contains('*') {
+                self.faults
+                    .warning(node.span, format!("`*` in a {key} stands for itself"))
+                    .hint(format!("leave it out: a {key} needs no `*`"));
+            }
+        }
+        for event in s3.get("events").map_or(&[][..], Node::items) {
+            let Some(name) = event.text() else { continue };
+            let known: Vec<_> = on::s3_events().collect();
+            if !known.contains(&name) {
+                self.faults
+                    .error(event.span, format!("`{name}` is not an S3 event type"))
+                    .hint_if(suggest(name, &known));
+            }
+        }
+    }
+
+    fn schedule(&mut self, on: &Node, expression: &Node) {
+        if let Some(text) = expression.text()
+            && let Err(error) = schedule::check(text)
+        {
+            self.faults.error(expression.span, error.to_string()).hint(error.hint());
+        }
+        if let Some(timezone) = on.get("timezone")
+            && let Some(name) = timezone.text()
+        {
+            let zones = jiff::tz::TimeZoneDatabase::bundled();
+            // Names compare without case, and AWS wants them as they are spelled.
+            let known: Vec<String> = zones.available().map(|zone| zone.to_string()).collect();
+            if !known.iter().any(|known| known == name) {
+                let nearest = nearest(name, known.iter().map(String::as_str));
+                self.faults.error(timezone.span, format!("no time zone is called `{name}`")).hint(
+                    match nearest {
+                        Some(nearest) => format!("did you mean `{nearest}`?"),
+                        None => "write it as in the IANA database, such as `Asia/Seoul`".to_owned(),
+                    },
+                );
+            }
+        }
+        let time = |key| {
+            let node = on.get(key)?;
+            Some((node, node.text()?.to_owned()))
+        };
+        let mut times = Vec::new();
+        for (node, text) in ["start", "end"].into_iter().filter_map(time) {
+            match on::time(Some(&text)) {
+                Ok(time) => times.push((node, time)),
+                Err(error) => {
+                    self.faults
+                        .error(node.span, error.to_string())
+                        .hint("write it with its zone, such as `2027-01-31T09:00:00Z`");
+                }
+            }
+        }
+        if let [(start, Some(from)), (end, Some(to))] = times.as_slice()
+            && from >= to
+        {
+            self.faults
+                .error(end.span, "the schedule ends before it starts")
+                .related(start.span, "the start");
+        }
+    }
+
+    // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
+    fn sqs(&mut self, sqs: &Node) {
+        if let Some(queue) = sqs.get("queue")
+            && let Some(text) = queue.text()
+        {
+            let name = text.rsplit([':', '/']).next().unwrap_or(text);
+            let base = name.strip_suffix(".fifo").unwrap_or(name);
+            let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if base.is_empty() || name.len() > 80 || !base.chars().all(right) {
+                self.faults.error(queue.span, format!("`{text}` cannot be a queue's name")).hint(
+                    "1 to 80 letters, digits, `-` and `_`, with `.fifo` at the end of a FIFO queue",
+                );
+            }
+        }
+        if let Some(pattern) = sqs.get("eventPattern") {
+            self.event_pattern(pattern);
+            let known = ["body", "messageAttributes", "messageId", "messageGroupId"];
+            for entry in pattern.entries() {
+                if !known.contains(&entry.key.as_str()) && !entry.key.starts_with('$') {
+                    self.faults
+                        .warning(entry.key_span, format!("a message has no `{}`", entry.key))
+                        .hint_if(suggest(&entry.key, &known));
+                }
+            }
+        }
+    }
+
+    /// A name that must say something.
+    fn not_empty(&mut self, node: &Node, what: &str) {
+        if node.text().is_some_and(str::is_empty) {
+            self.faults.error(node.span, format!("the {what} is empty"));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! From the file as it is written, defaults merged, to compiled rules.
+//!
+//! Called at the end of `check` and when a function starts; the second has only
+//! this between the text and its first event, so it knows no YAML and no schema.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use taskferry_event_pattern::EventPattern;
+
+use super::{
+    Concurrency, Retry, Rule, RuleName, Rules, Target, Timeout, file,
+    on::{self, compile as compile_on},
+    policy, target,
+};
+use crate::template::{self, Template};
+
+/// Why rules could not be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is not the JSON of a rules file.
+    #[error("the rules are not what `Rules::to_json` writes")]
+    Json(#[source] serde_json::Error),
+    /// The source of a rule's events.
+    #[error("rule `{rule}`: its source is refused")]
+    On {
+        /// The rule.
+        rule: String,
+        /// Why.
+        #[source]
+        source: on::Error,
+    },
+    /// The event pattern of a rule.
+    #[error("rule `{rule}`: its event pattern is refused")]
+    EventPattern {
+        /// The rule.
+        rule: String,
+        /// Why.
+        #[source]
+        source: taskferry_event_pattern::Error,
+    },
+    /// The target of a rule.
+    #[error("rule `{rule}`: its target is refused")]
+    Target {
+        /// The rule.
+        rule: String,
+        /// Why.
+        #[source]
+        source: target::Error,
+    },
+    /// The dedupe key of a rule.
+    #[error("rule `{rule}`: its dedupe key is refused")]
+    Dedupe {
+        /// The rule.
+        rule: String,
+        /// Why.
+        #[source]
+        source: template::Error,
+    },
+    /// Concurrency, retry or timeout of a rule.
+    #[error("rule `{rule}`: its limits are refused")]
+    Policy {
+        /// The rule.
+        rule: String,
+        /// Why.
+        #[source]
+        source: policy::Error,
+    },
+}
+
+impl Error {
+    /// The rule it is about, if it is about one.
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Json(_) => None,
+            Self::On { rule, .. }
+            | Self::EventPattern { rule, .. }
+            | Self::Target { rule, .. }
+            | Self::Dedupe { rule, .. }
+            | Self::Policy { rule, .. } => Some(rule),
+        }
+    }
+}
+
+impl Rules {
+    /// The rules as one JSON text, defaults merged: what is deployed with the functions.
+    pub fn to_json(&self) -> String {
+        self.canonical.to_string()
+    }
+
+    /// Compiles what [`Rules::to_json`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says which part of which rule; none if the text came from [`Rules::to_json`].
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let file: file::File = serde_json::from_str(text).map_err(Error::Json)?;
+        let mut task_definitions = file.task_definitions.unwrap_or_default();
+        for (family, definition) in &mut task_definitions {
+            if let Value::Object(members) = definition {
+                members.insert("family".to_owned(), Value::from(family.as_str()));
+            }
+        }
+        Ok(Self {
+            name: file.name,
+            task_definitions,
+            local_containers: file.local.map(|local| local.containers).unwrap_or_default(),
+            rules: file.rules.into_iter().map(compile_rule).collect::<Result<_, _>>()?,
+            canonical: text.into(),
+        })
+    }
+}
+
+fn compile_rule(raw: file::Rule) -> Result<Rule, Error> {
+    let rule = || raw.name.clone();
+    let policy = |source| Error::Policy { rule: rule(), source };
+    let (on, pattern) =
+        compile_on(&raw.name, &raw.on).map_err(|source| Error::On { rule: rule(), source })?;
+    let event_pattern = EventPattern::parse(&pattern)
+        .map_err(|source| Error::EventPattern { rule: rule(), source })?;
+    let dedupe = raw.dedupe.as_deref().map(Template::compile).transpose();
+    let dedupe = dedupe.map_err(|source| Error::Dedupe { rule: rule(), source })?;
+    let allow = raw.allow.clone().unwrap_or_else(BTreeMap::new);
+    let target = Target::compile(raw.target.clone(), &allow)
+        .map_err(|source| Error::Target { rule: rule(), source })?;
+    let concurrency = raw.concurrency.as_ref().map(Concurrency::compile).transpose();
+    let retry = raw.retry.as_ref().map(Retry::compile).transpose();
+    let timeout = raw.timeout.as_ref().map(Timeout::compile).transpose();
+    Ok(Rule {
+        on,
+        event_pattern,
+        dedupe,
+        target,
+        concurrency: concurrency.map_err(policy)?,
+        retry: retry.map_err(policy)?,
+        timeout: timeout.map_err(policy)?.unwrap_or_default(),
+        description: raw.description,
+        name: RuleName::new(raw.name),
+    })
+}

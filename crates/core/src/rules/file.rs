@@ -1,0 +1,242 @@
+//! The rules file as it is written: the types that its JSON Schema is derived from.
+//!
+//! `compile` makes a [`super::Rules`] of it. Where a part reaches AWS as JSON (the
+//! target, the task definitions, the event patterns) the schema is that of the
+//! typed shape, and the value stays JSON, so that nothing is lost on the way.
+//! What `defaults` may supply is optional here.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+
+use crate::ecs;
+
+/// A Taskferry rules file: which events start which ECS tasks.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, title = "Taskferry rules")]
+pub(super) struct File {
+    /// Name of the stack: 1 to 64 letters, digits, `-` and `_`.
+    pub(super) name: String,
+    /// What every rule has unless it says otherwise. Maps are merged key by key; lists and plain
+    /// values in a rule replace those given here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) defaults: Option<Defaults>,
+    /// Task definitions that this project owns, by family.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, ecs::TaskDefinition>>")]
+    pub(super) task_definitions: Option<BTreeMap<String, Value>>,
+    /// The rules. An event that matches several starts several runs.
+    pub(super) rules: Vec<Rule>,
+    /// What holds on a developer's machine only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) local: Option<Local>,
+}
+
+/// What every rule has unless it says otherwise.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Defaults {
+    /// Part of a `RunTask` request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ecs::RunTask>")]
+    target: Option<Value>,
+    /// Key by which repeated events are told from new ones; a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedupe: Option<String>,
+    /// Values that templates in privileged fields may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow: Option<BTreeMap<String, Vec<String>>>,
+    /// How many runs may be under way at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: Option<Concurrency>,
+    /// How often a failed run is attempted again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<Retry>,
+    /// How long a run may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<Timeout>,
+}
+
+/// A rule: the events it is for, and the task that each of them starts.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Rule {
+    /// Name, unique in the file: 1 to 64 letters, digits, `-` and `_`.
+    pub(super) name: String,
+    /// What the rule is for, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+    /// Where its events come from.
+    pub(super) on: On,
+    /// The `RunTask` request. Every string in it may be a template over the event.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[schemars(with = "Option<ecs::RunTask>")]
+    pub(super) target: Value,
+    /// Key by which repeated events are told from new ones; a template. The event's id when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dedupe: Option<String>,
+    /// Values that templates in privileged fields may take, by field, such as
+    /// `taskDefinition: [small, large]`. Without it such a field may hold no template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allow: Option<BTreeMap<String, Vec<String>>>,
+    /// How many runs may be under way at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) concurrency: Option<Concurrency>,
+    /// How often a failed run is attempted again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) retry: Option<Retry>,
+    /// How long a run may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<Timeout>,
+}
+
+/// Where a rule's events come from: exactly one of `s3`, `schedule`, `sqs` and `eventPattern`.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, extend("oneOf" = [
+    { "required": ["s3"] }, { "required": ["schedule"] },
+    { "required": ["sqs"] }, { "required": ["eventPattern"] },
+]))]
+pub(super) struct On {
+    /// Objects of an S3 bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) s3: Option<S3>,
+    /// A schedule: `rate(5 minutes)`, `cron(0 3 * * ? *)` or `at(2027-01-31T09:00:00)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schedule: Option<String>,
+    /// Time zone of the schedule, such as `Asia/Seoul`; UTC when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["Asia/Seoul"]))]
+    pub(super) timezone: Option<String>,
+    /// When the schedule begins, such as `2027-01-01T00:00:00Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["2027-01-01T00:00:00Z"]))]
+    pub(super) start: Option<String>,
+    /// When the schedule ends, such as `2027-12-31T00:00:00Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["2027-12-31T00:00:00Z"]))]
+    pub(super) end: Option<String>,
+    /// Messages of an SQS queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sqs: Option<Sqs>,
+    /// Events on an event bus that match this EventBridge event pattern.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
+    pub(super) event_pattern: Option<Box<RawValue>>,
+    /// Name or ARN of the event bus; `default` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bus: Option<String>,
+}
+
+/// Objects of an S3 bucket.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct S3 {
+    /// Name of the bucket.
+    pub(super) bucket: String,
+    /// What keys begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prefix: Option<String>,
+    /// What keys end with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) suffix: Option<String>,
+    /// S3's event types; `[s3:ObjectCreated:*]` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(super) events: Option<Vec<String>>,
+}
+
+/// Messages of an SQS queue.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Sqs {
+    /// Name or ARN of the queue.
+    pub(super) queue: String,
+    /// Event pattern for the event's `detail`: `body`, `messageAttributes`, `messageId`,
+    /// `messageGroupId`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
+    pub(super) event_pattern: Option<Box<RawValue>>,
+}
+
+/// How many runs may be under way at once.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Concurrency {
+    /// The most runs at once, per key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub(super) limit: Option<u32>,
+    /// What the limit is counted by; a template. The whole rule when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
+    /// What becomes of an event while the limit is reached; `queue` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) overlap: Option<super::Overlap>,
+}
+
+/// How often a failed run is attempted again.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Retry {
+    /// Attempts in all, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) attempts: Option<u32>,
+    /// The waits between attempts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) backoff: Option<Backoff>,
+}
+
+/// The waits between attempts: they double from `min` up to `max`.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Backoff {
+    /// The first wait, such as `10s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["10s"]))]
+    pub(super) min: Option<String>,
+    /// The longest wait, such as `10m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["10m"]))]
+    pub(super) max: Option<String>,
+}
+
+/// How long a run may take.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Timeout {
+    /// From `RunTask` until the task runs, such as `15m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["15m"]))]
+    pub(super) start: Option<String>,
+    /// For which the task runs, such as `1h 30m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["1h 30m"]))]
+    pub(super) run: Option<String>,
+    /// For the whole run, waits and attempts included, such as `1d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["1d"]))]
+    pub(super) total: Option<String>,
+}
+
+/// What holds on a developer's machine only.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Local {
+    /// How containers run here, by `family/container`.
+    #[serde(default)]
+    pub(super) containers: BTreeMap<String, super::LocalContainer>,
+}

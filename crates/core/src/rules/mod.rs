@@ -1,0 +1,200 @@
+//! The rules file, `taskferry.yaml`: text in, rules out, and every fault of the text.
+//!
+//! [`check`] reads what a person wrote: YAML to a tree that knows its places
+//! (`tree`), held against the schema of the types in `file` (`validate`), checked
+//! for what a schema cannot say (`checks`), `defaults` merged in (`merge`). What is
+//! deployed is [`Rules::to_json`]; functions load it with [`Rules::from_json`],
+//! which knows neither YAML nor schema. Both end in `compile`.
+//! Nothing here reads a file or a clock.
+
+mod checks;
+mod compile;
+mod fault;
+mod file;
+mod merge;
+mod on;
+mod policy;
+mod scalar;
+mod schedule;
+mod schema;
+pub mod target;
+mod tree;
+mod validate;
+
+use std::{collections::BTreeMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taskferry_event_pattern::EventPattern;
+
+use self::fault::Faults;
+pub use self::{
+    compile::Error,
+    fault::{Fault, Severity, Span},
+    on::{Error as OnError, On},
+    policy::{Backoff, Concurrency, Error as PolicyError, Overlap, Retry, Timeout},
+    schedule::Error as ScheduleError,
+    schema::schema,
+    target::Target,
+};
+use crate::{ecs, template::Template};
+
+/// The rules of one stack, compiled.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Name of the stack.
+    pub name: String,
+    /// `RegisterTaskDefinition` requests that this project owns, by family; `family` is in each.
+    pub task_definitions: BTreeMap<String, Value>,
+    /// How containers run on a developer's machine, by `family/container`.
+    pub local_containers: BTreeMap<String, LocalContainer>,
+    /// The rules, in file order.
+    pub rules: Vec<Rule>,
+    // What `to_json` gives, and what everything above was compiled from.
+    canonical: std::sync::Arc<str>,
+}
+
+/// A rule, compiled.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Name, unique in the file.
+    pub name: RuleName,
+    /// What the rule is for, for people.
+    pub description: Option<String>,
+    /// Where its events come from.
+    pub on: On,
+    /// What an event must match.
+    pub event_pattern: EventPattern,
+    /// Key by which repeated events are told from new ones; the event's id if `None`.
+    pub dedupe: Option<Template>,
+    /// The task to start.
+    pub target: Target,
+    /// How many runs may be under way at once.
+    pub concurrency: Option<Concurrency>,
+    /// How often a run is attempted.
+    pub retry: Option<Retry>,
+    /// How long a run may take.
+    pub timeout: Timeout,
+}
+
+/// The name of a rule: 1 to 64 letters, digits, `-` and `_`.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct RuleName(String);
+
+impl RuleName {
+    /// Takes a name as it stands, such as one read back from a run's record.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for RuleName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How a container runs on a developer's machine, where images are not at hand.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct LocalContainer {
+    /// Replaces the command of image and definition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Replaces the entry point of image and definition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry_point: Option<Vec<String>>,
+    /// Added to the environment of the definition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<ecs::KeyValuePair>,
+}
+
+/// What [`check`] found.
+#[derive(Debug)]
+pub struct Checked {
+    /// The rules, unless there is an error among the faults.
+    pub rules: Option<Rules>,
+    /// Errors and warnings, in file order.
+    pub faults: Vec<Fault>,
+}
+
+/// Reads a rules file and reports all that is wrong with it. Never panics, whatever the text.
+pub fn check(text: &str) -> Checked {
+    let mut faults = Faults::default();
+    let root = tree::parse(text, &mut faults);
+    if let Some(root) = &root {
+        validate::validate(schema::shared(), root, &mut faults);
+        checks::check(root, &mut faults);
+    }
+    let mut faults = faults.into_sorted();
+    for fault in &mut faults {
+        if let (Some(root), Some(span)) = (&root, fault.span) {
+            fault.path = tree::path_at(root, span.start);
+            fault.rule = rule_at(root, &fault.path);
+        }
+    }
+    let refused = faults.iter().any(|fault| fault.severity == Severity::Error);
+    let rules = match root {
+        Some(root) if !refused => match Rules::from_json(&canonical(&root)) {
+            Ok(rules) => Some(rules),
+            Err(error) => {
+                faults.push(unplaced(&error));
+                None
+            }
+        },
+        _ => None,
+    };
+    Checked { rules, faults }
+}
+
+/// A fault that only compiling showed: what `checks` should have found with its place.
+fn unplaced(error: &Error) -> Fault {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    Fault {
+        severity: Severity::Error,
+        path: String::new(),
+        rule: error.rule().map(str::to_owned),
+        span: None,
+        message,
+        hint: None,
+        related: Vec::new(),
+    }
+}
+
+/// The name of the rule that a path such as `rules[3].target` is in.
+fn rule_at(root: &tree::Node, path: &str) -> Option<String> {
+    let index = path.strip_prefix("rules[")?.split(']').next()?.parse::<usize>().ok()?;
+    let name = root.get("rules")?.items().get(index)?.get("name")?.text()?;
+    Some(name.to_owned())
+}
+
+/// The file as JSON, `defaults` merged into every rule.
+fn canonical(root: &tree::Node) -> String {
+    let mut root = root.clone();
+    let defaults = root.get("defaults").cloned();
+    if let tree::Kind::Map(entries) = &mut root.kind {
+        entries.retain(|entry| entry.key != "defaults");
+        for entry in entries.iter_mut().filter(|entry| entry.key == "rules") {
+            if let tree::Kind::List(rules) = &mut entry.value.kind {
+                for rule in rules {
+                    *rule = merge::with_defaults(defaults.as_ref(), rule);
+                }
+            }
+        }
+    }
+    root.to_json()
+}

@@ -1,0 +1,556 @@
+//! The YAML text as a tree that remembers where each part stands.
+//!
+//! Built on the parser's events rather than on serde, because serde stops at the
+//! first fault: duplicate keys, strange tags and keys that are no text are all
+//! reported, and the rest of the file is read on. Anchors, aliases and merge keys
+//! work; budgets bound what a hostile file can make of them. Text that looks like
+//! a number is one (YAML 1.2's core schema); `yes` and `no` are text.
+
+use std::{borrow::Cow, collections::HashMap, iter::Peekable, vec};
+
+use granit_parser::{Event, Parser, ScalarStyle, Tag};
+
+use super::{
+    fault::{Faults, Span},
+    scalar::{self, Number, Scalar},
+};
+
+/// A rules file is some kilobytes; what is larger than this is not one.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Bounds the tree, aliases expanded. 1 MiB of rules has fewer.
+const NODES_MAX: usize = 200_000;
+/// A rules file nests about 12 deep.
+const DEPTH_MAX: usize = 48;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// Where the value is written; for an alias, where its anchor is.
+    pub(super) span: Span,
+    pub(super) kind: Kind,
+    /// Whether an alias brought it here from elsewhere in the file.
+    borrowed: bool,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(Text),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// Text, and where it starts in the file if it stands there letter by letter.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) value: String,
+    verbatim_at: Option<usize>,
+}
+
+/// One key of a map and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Span,
+    pub(super) value: Node,
+    /// Whether a merge key brought it here from elsewhere in the file.
+    merged: bool,
+}
+
+impl Node {
+    /// The value under `key`, if this is a map that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// The entry under `key`, if this is a map that has it.
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// The value at the end of `keys`, if each map on the way has the next.
+    pub(super) fn at(&self, keys: &[&str]) -> Option<&Node> {
+        keys.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// The entries, none if this is not a map.
+    pub(super) fn entries(&self) -> &[Entry] {
+        if let Kind::Map(entries) = &self.kind { entries } else { &[] }
+    }
+
+    /// The items, none if this is not a list.
+    pub(super) fn items(&self) -> &[Node] {
+        if let Kind::List(items) = &self.kind { items } else { &[] }
+    }
+
+    /// The text, if this is text.
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Kind::Text(text) = &self.kind { Some(&text.value) } else { None }
+    }
+
+    /// The number as an integer, if it is one.
+    pub(super) fn integer(&self) -> Option<i64> {
+        if let Kind::Number(number) = &self.kind { number.json.parse().ok() } else { None }
+    }
+
+    /// Where a range of this text's bytes stands in the file; the whole of it if it is escaped.
+    pub(super) fn span_within(&self, range: std::ops::Range<usize>) -> Span {
+        let Kind::Text(Text { value, verbatim_at: Some(at) }) = &self.kind else {
+            return self.span;
+        };
+        let (start, end) = (range.start.min(value.len()), range.end.min(value.len()));
+        Span { start: at + start, end: at + end.max(start) }
+    }
+
+    /// The value as JSON text, numbers as they are written.
+    pub(super) fn to_json(&self) -> String {
+        self.to_json_with_places().0
+    }
+
+    /// The value as JSON text, and where in the file each part of that text comes from.
+    pub(super) fn to_json_with_places(&self) -> (String, Places) {
+        let (mut out, mut places) = (String::new(), Places(Vec::new()));
+        self.write_json(&mut out, &mut places);
+        (out, places)
+    }
+
+    fn write_json(&self, out: &mut String, places: &mut Places) {
+        places.0.push((out.len(), self.span));
+        match &self.kind {
+            Kind::Null => out.push_str("null"),
+            Kind::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Kind::Number(number) => out.push_str(&number.json),
+            Kind::Text(text) => out.push_str(&quoted(&text.value)),
+            Kind::List(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    item.write_json(out, places);
+                }
+                out.push(']');
+            }
+            Kind::Map(entries) => {
+                out.push('{');
+                for (index, entry) in entries.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    places.0.push((out.len(), entry.key_span));
+                    out.push_str(&quoted(&entry.key));
+                    out.push(':');
+                    entry.value.write_json(out, places);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+/// Where in the file each part of a JSON text comes from, in the order of the text.
+pub(super) struct Places(Vec<(usize, Span)>);
+
+impl Places {
+    /// Where in the file the byte at `offset` of the JSON text comes from.
+    pub(super) fn span_at(&self, offset: usize) -> Option<Span> {
+        let next = self.0.partition_point(|(start, _)| *start <= offset);
+        self.0.get(next.checked_sub(1)?).map(|(_, span)| *span)
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The path of what stands at `offset`, such as `rules[0].target.cluster`.
+///
+/// Siblings stand in file order, so the last that starts at or before `offset` holds it.
+pub(super) fn path_at(root: &Node, offset: usize) -> String {
+    let mut path = String::new();
+    let mut node = root;
+    loop {
+        match &node.kind {
+            Kind::Map(entries) => {
+                let Some(entry) = entries
+                    .iter()
+                    .filter(|entry| !entry.merged && entry.key_span.start <= offset)
+                    .last()
+                else {
+                    return path;
+                };
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&entry.key);
+                node = &entry.value;
+            }
+            Kind::List(items) => {
+                let Some((index, item)) = items
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, item)| !item.borrowed && item.span.start <= offset)
+                    .last()
+                else {
+                    return path;
+                };
+                path.push_str(&format!("[{index}]"));
+                node = item;
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => return path,
+        }
+        if node.borrowed {
+            return path;
+        }
+    }
+}
+
+/// Reads `text`. `None` if it is not YAML at all, or too large; the reason is among the faults.
+pub(super) fn parse(text: &str, faults: &mut Faults) -> Option<Node> {
+    if text.len() > TEXT_BYTES_MAX {
+        let size = text.len();
+        faults
+            .error(
+                Span { start: 0, end: 0 },
+                format!("the file has {size} bytes, more than {TEXT_BYTES_MAX} are not read"),
+            )
+            .hint("put data that tasks need into S3, not into the rules");
+        return None;
+    }
+    let events = events(text, faults)?;
+    let mut builder = Builder {
+        text,
+        events: events.into_iter().peekable(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        faults,
+    };
+    builder.document().ok()
+}
+
+type Events<'a> = Vec<(Event<'a>, Span)>;
+
+/// All events of the text, bounded in number and depth.
+fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
+    let options = granit_parser::options! {
+        flow_nesting_limit: DEPTH_MAX,
+        block_nesting_limit: DEPTH_MAX,
+        emit_unresolved_aliases: true,
+        disallow_directives: true,
+    };
+    let mut events = Vec::new();
+    for next in Parser::new_from_str_with_options(text, options) {
+        match next {
+            Ok((event, place)) => {
+                let range = place.byte_range().unwrap_or(0..0);
+                events.push((event, Span { start: range.start, end: range.end }));
+            }
+            Err(error) => {
+                let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+                let at = text.floor_char_boundary(at);
+                let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
+                let reason = error.kind().to_string();
+                faults.error(Span { start: at, end }, format!("not valid YAML: {reason}"));
+                return None;
+            }
+        }
+        if events.len() > 2 * NODES_MAX {
+            let (_, span) = events[events.len() - 1];
+            faults.error(span, format!("the file has more than {NODES_MAX} values"));
+            return None;
+        }
+    }
+    Some(events)
+}
+
+/// What stops the reading of a file; the reason is among the faults.
+struct Stop;
+
+struct Anchor {
+    node: Node,
+    nodes: usize,
+    depth: usize,
+}
+
+struct Builder<'a, 'f> {
+    text: &'a str,
+    events: Peekable<vec::IntoIter<(Event<'a>, Span)>>,
+    anchors: HashMap<usize, Anchor>,
+    nodes: usize,
+    faults: &'f mut Faults,
+}
+
+impl<'a> Builder<'a, '_> {
+    fn document(&mut self) -> Result<Node, Stop> {
+        while let Some((event, _)) = self.events.peek()
+            && matches!(event, Event::StreamStart | Event::DocumentStart(..))
+        {
+            self.events.next();
+        }
+        if matches!(self.events.peek(), None | Some((Event::StreamEnd | Event::DocumentEnd, _))) {
+            self.faults
+                .error(Span { start: 0, end: 0 }, "the file is empty")
+                .hint("it needs at least `name` and `rules`");
+            return Err(Stop);
+        }
+        let (root, _) = self.node(0)?;
+        for (event, span) in self.events.by_ref() {
+            if let Event::DocumentStart(..) = event {
+                self.faults
+                    .error(span, "a second document starts here")
+                    .hint("a rules file is one YAML document");
+                break;
+            }
+        }
+        Ok(root)
+    }
+
+    /// The next node, and how deep it is.
+    fn node(&mut self, depth: usize) -> Result<(Node, usize), Stop> {
+        let Some((event, span)) = self.events.next() else {
+            return Err(self.stop(Span { start: 0, end: 0 }, "the file ends within a value"));
+        };
+        self.spend(1, span)?;
+        let before = self.nodes - 1;
+        let (node, node_depth, anchor) = match event {
+            Event::Scalar(value, style, anchor, tag) => {
+                (self.scalar(&value, style, tag.as_deref(), span), 1, anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                let (items, end, inner) = self.list(depth)?;
+                let whole = Span { start: span.start, end: end.end.max(span.end) };
+                self.collection_tag(tag, "seq", span);
+                (node_of(whole, Kind::List(items)), inner + 1, anchor)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                let (entries, end, inner) = self.map(depth)?;
+                let whole = Span { start: span.start, end: end.end.max(span.end) };
+                self.collection_tag(tag, "map", span);
+                (node_of(whole, Kind::Map(entries)), inner + 1, anchor)
+            }
+            Event::Alias(id) => return self.alias(id, depth, span),
+            Event::UnresolvedAlias(name) => {
+                let known = self.anchors.is_empty();
+                let fault = self.faults.error(span, format!("no anchor is called `{name}`"));
+                fault.hint(if known {
+                    "an anchor, `&name`, stands before its aliases; quote the text if `*` is meant"
+                        .to_owned()
+                } else {
+                    format!("write `&{name}` before the value that is meant, further up")
+                });
+                (node_of(span, Kind::Null), 1, 0)
+            }
+            _ => return Err(self.stop(span, "a value is missing here")),
+        };
+        if depth + node_depth > DEPTH_MAX {
+            return Err(self.stop(span, "values are nested too deep"));
+        }
+        if anchor != 0 {
+            let nodes = self.nodes - before;
+            self.anchors.insert(anchor, Anchor { node: node.clone(), nodes, depth: node_depth });
+        }
+        Ok((node, node_depth))
+    }
+
+    fn alias(&mut self, id: usize, depth: usize, span: Span) -> Result<(Node, usize), Stop> {
+        let Some(anchor) = self.anchors.get(&id) else {
+            return Err(self.stop(span, "this alias stands within its own anchor"));
+        };
+        let (nodes, node_depth) = (anchor.nodes, anchor.depth);
+        if depth + node_depth > DEPTH_MAX {
+            return Err(self.stop(span, "values are nested too deep"));
+        }
+        // Paid for before the copy is made: a few aliases of aliases make billions of values.
+        self.spend(nodes, span)?;
+        let mut node = self.anchors[&id].node.clone();
+        node.borrowed = true;
+        Ok((node, node_depth))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<(Vec<Node>, Span, usize), Stop> {
+        let (mut items, mut deepest) = (Vec::new(), 0);
+        loop {
+            if let Some((_, span)) =
+                self.events.next_if(|(event, _)| matches!(event, Event::SequenceEnd))
+            {
+                return Ok((items, span, deepest));
+            }
+            let (item, item_depth) = self.node(depth + 1)?;
+            deepest = deepest.max(item_depth);
+            items.push(item);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<(Vec<Entry>, Span, usize), Stop> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut merged = Vec::new();
+        let mut deepest = 0;
+        loop {
+            if let Some((_, end)) =
+                self.events.next_if(|(event, _)| matches!(event, Event::MappingEnd))
+            {
+                self.merge(merged, &mut entries, &mut places)?;
+                return Ok((entries, end, deepest));
+            }
+            let key = self.key(depth)?;
+            let (value, value_depth) = self.node(depth + 1)?;
+            deepest = deepest.max(value_depth);
+            match key {
+                Key::None => {}
+                Key::Merge(span) => merged.push((span, value)),
+                Key::Text(key, key_span) => {
+                    if let Some(first) = places.get(&key) {
+                        let first = entries[*first].key_span;
+                        self.faults
+                            .error(key_span, format!("the key `{key}` is given twice"))
+                            .related(first, "first given here");
+                    } else {
+                        places.insert(key.clone(), entries.len());
+                        entries.push(Entry { key, key_span, value, merged: false });
+                    }
+                }
+            }
+        }
+    }
+
+    fn key(&mut self, depth: usize) -> Result<Key, Stop> {
+        if let Some((Event::Scalar(text, style, 0, None), span)) = self.events.peek() {
+            let (text, span) = (text.clone().into_owned(), *span);
+            let key = if text == "<<" && *style == ScalarStyle::Plain {
+                Key::Merge(span)
+            } else {
+                Key::Text(text, span)
+            };
+            self.events.next();
+            self.spend(1, span)?;
+            return Ok(key);
+        }
+        let (node, _) = self.node(depth + 1)?;
+        match node.kind {
+            Kind::Text(text) => Ok(Key::Text(text.value, node.span)),
+            Kind::Number(number) => Ok(Key::Text(number.raw, node.span)),
+            _ => {
+                self.faults.error(node.span, "a key must be text");
+                Ok(Key::None)
+            }
+        }
+    }
+
+    /// Adds what merge keys bring: a key of the map itself wins, then the first that brings it.
+    fn merge(
+        &mut self,
+        merged: Vec<(Span, Node)>,
+        entries: &mut Vec<Entry>,
+        places: &mut HashMap<String, usize>,
+    ) -> Result<(), Stop> {
+        for (span, node) in merged {
+            let sources = match node.kind {
+                Kind::Map(_) => vec![node],
+                Kind::List(items) => items,
+                _ => vec![node],
+            };
+            for source in sources {
+                let Kind::Map(more) = source.kind else {
+                    self.faults
+                        .error(span, "`<<` merges maps, and this is none")
+                        .hint("write `<<: *anchor`, or quote the key if `<<` is meant");
+                    continue;
+                };
+                for mut entry in more {
+                    self.spend(1, span)?;
+                    if !places.contains_key(&entry.key) {
+                        places.insert(entry.key.clone(), entries.len());
+                        entry.merged = true;
+                        entries.push(entry);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, value: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
+        let tag_name = tag.map(|tag| (tag.core_suffix(), tag));
+        let plain = style == ScalarStyle::Plain;
+        let resolved = match tag_name {
+            None if plain => scalar::resolve(value),
+            None | Some((Some("str"), _)) => Scalar::Text,
+            Some((Some("int" | "float" | "bool" | "null"), _)) => scalar::resolve(value),
+            Some((_, tag)) => {
+                let name = tag.original();
+                self.faults
+                    .error(span, format!("the tag `{name}` means nothing here"))
+                    .hint("leave it out; values are plain text, numbers, lists and maps");
+                Scalar::Text
+            }
+        };
+        let kind = match resolved {
+            Scalar::Null => Kind::Null,
+            Scalar::Bool(value) => Kind::Bool(value),
+            Scalar::Number(number) => Kind::Number(number),
+            Scalar::Ambiguous(number) => {
+                let raw = &number.raw;
+                self.faults
+                    .error(
+                        span,
+                        format!("`{raw}` is one number to some readers of YAML, another to others"),
+                    )
+                    .hint(format!(
+                        "quote it, \"{raw}\", or write the number without the leading zero"
+                    ));
+                Kind::Number(number)
+            }
+            Scalar::Text => Kind::Text(Text {
+                value: value.to_owned(),
+                verbatim_at: self.verbatim(value, span),
+            }),
+        };
+        node_of(span, kind)
+    }
+
+    /// Where the text itself starts, if the file has it letter by letter.
+    fn verbatim(&self, value: &str, span: Span) -> Option<usize> {
+        let written = self.text.get(span.start..span.end)?;
+        let quote = usize::from(written.starts_with(['"', '\'']));
+        written.get(quote..)?.starts_with(value).then_some(span.start + quote)
+    }
+
+    fn collection_tag(&mut self, tag: Option<Cow<'a, Tag>>, expected: &str, span: Span) {
+        if let Some(tag) = tag
+            && tag.core_suffix() != Some(expected)
+        {
+            let name = tag.original();
+            self.faults
+                .error(span, format!("the tag `{name}` means nothing here"))
+                .hint("leave it out; values are plain text, numbers, lists and maps");
+        }
+    }
+
+    fn spend(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > NODES_MAX {
+            return Err(self.stop(span, "aliases and values make more than the file may hold"));
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, span: Span, message: &str) -> Stop {
+        self.faults.error(span, message);
+        Stop
+    }
+}
+
+enum Key {
+    Text(String, Span),
+    Merge(Span),
+    /// No text; the fault is reported.
+    None,
+}
+
+fn node_of(span: Span, kind: Kind) -> Node {
+    Node { span, kind, borrowed: false }
+}

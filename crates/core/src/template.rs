@@ -1,0 +1,457 @@
+//! Templates over an event: Jinja, strict, compiled once.
+//!
+//! Used by `rules` for targets, dedupe keys and concurrency keys. What an event
+//! carries is data: it is rendered once and never read as a template. There is no
+//! access to files, clock or randomness, and fuel bounds what a template may do.
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, LazyLock},
+};
+
+use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, value::ValueKind};
+use serde_json::Value;
+
+/// Steps of Jinja's machine that one rendering may take.
+const FUEL: u64 = 200_000;
+/// ECS takes 8,192 characters of overrides, so what renders to more than this goes nowhere.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+const NAME: &str = "template";
+
+/// Whether Jinja would read `text` as more than plain text.
+pub fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|opening| text.contains(opening))
+}
+
+/// Text that is rendered over an event, compiled.
+#[derive(Clone)]
+pub struct Template {
+    source: Arc<str>,
+    // `None` for plain text, which is never touched.
+    compiled: Option<Environment<'static>>,
+}
+
+/// What a template can name: the members of an event's envelope.
+///
+/// `detail-type` is also there as `detail_type`, and the whole envelope as `event`.
+#[derive(Clone, Debug)]
+pub struct Context {
+    values: minijinja::Value,
+    event: Value,
+}
+
+/// Why a template was refused, or could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is no template that Jinja knows.
+    #[error("the template is malformed: {reason}")]
+    Malformed {
+        /// What Jinja found.
+        reason: String,
+        /// Where, in bytes of the template's text.
+        range: Option<Range<usize>>,
+    },
+    /// It names what the event does not have.
+    #[error("`{name}` is not in the event{}", Hint(hint.as_deref()))]
+    Undefined {
+        /// The name, as far as it is missing.
+        name: String,
+        /// The expression that names it.
+        expression: String,
+        /// What the event has at that place, the nearest name first.
+        hint: Option<String>,
+        /// Where the expression is, in bytes of the template's text.
+        range: Option<Range<usize>>,
+    },
+    /// It failed while it was rendered.
+    #[error("{reason}")]
+    Failed {
+        /// What went wrong.
+        reason: String,
+        /// The expression that failed.
+        expression: String,
+        /// Where the expression is, in bytes of the template's text.
+        range: Option<Range<usize>>,
+    },
+    /// What it renders to holds a NUL character, which no argument or variable can.
+    #[error("the rendered text holds a NUL character")]
+    Nul,
+    /// What it renders to is larger than any request.
+    #[error("the rendered text has {size} bytes, more than {OUTPUT_BYTES_MAX}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+}
+
+struct Hint<'a>(Option<&'a str>);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |hint| write!(formatter, "; {hint}"))
+    }
+}
+
+impl Error {
+    /// Where it is, in bytes of the template's text.
+    pub fn range(&self) -> Option<Range<usize>> {
+        match self {
+            Self::Malformed { range, .. }
+            | Self::Undefined { range, .. }
+            | Self::Failed { range, .. } => range.clone(),
+            Self::Nul | Self::TooLarge { .. } => None,
+        }
+    }
+}
+
+impl Context {
+    /// The names of an event in EventBridge's envelope.
+    pub fn new(event: &Value) -> Self {
+        let mut names = match event {
+            Value::Object(members) => members.clone(),
+            _ => serde_json::Map::new(),
+        };
+        if let Some(detail_type) = names.get("detail-type").cloned() {
+            names.insert("detail_type".to_owned(), detail_type);
+        }
+        names.insert("event".to_owned(), event.clone());
+        let event = Value::Object(names);
+        let values = minijinja::Value::from(minijinja::value::Serde(&event));
+        Self { values, event }
+    }
+}
+
+impl Template {
+    /// Compiles `source`. Text without `{{`, `{%` or `{#` is plain and stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] if Jinja cannot read it.
+    pub fn compile(source: &str) -> Result<Self, Error> {
+        let compiled = if is_template(source) {
+            let mut environment = ENVIRONMENT.clone();
+            environment.add_template_owned(NAME, source.to_owned()).map_err(|error| {
+                Error::Malformed { reason: reason(&error), range: range_in(source, &error) }
+            })?;
+            Some(environment)
+        } else {
+            None
+        };
+        Ok(Self { source: source.into(), compiled })
+    }
+
+    /// The text it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it is plain text.
+    pub fn is_literal(&self) -> bool {
+        self.compiled.is_none()
+    }
+
+    /// The names it looks up, such as `detail.object.key`, with functions, in order.
+    pub fn names(&self) -> Vec<String> {
+        let Some(environment) = &self.compiled else { return Vec::new() };
+        let Ok(template) = environment.get_template(NAME) else { return Vec::new() };
+        let is_function = |name: &str| environment.globals().any(|(global, _)| global == name);
+        let mut names: Vec<_> = template
+            .undeclared_variables(true)
+            .into_iter()
+            .filter(|name| !is_function(name.split('.').next().unwrap_or(name)))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Renders it over an event.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Undefined`] if it names what the event lacks, [`Error::Failed`] if an expression
+    /// fails or never ends, [`Error::Nul`] and [`Error::TooLarge`] for what it renders to.
+    pub fn render(&self, context: &Context) -> Result<String, Error> {
+        let Some(environment) = &self.compiled else { return Ok(self.source.to_string()) };
+        let rendered = environment
+            .get_template(NAME)
+            .and_then(|template| template.render(context.values.clone()))
+            .map_err(|error| self.explain(&error, &context.event))?;
+        if rendered.len() > OUTPUT_BYTES_MAX {
+            return Err(Error::TooLarge { size: rendered.len() });
+        }
+        if rendered.contains('\0') {
+            return Err(Error::Nul);
+        }
+        Ok(rendered)
+    }
+
+    /// Says which name is missing where Jinja only says that one is.
+    fn explain(&self, error: &minijinja::Error, event: &Value) -> Error {
+        let range = range_in(&self.source, error);
+        let expression = self.expression(range.clone());
+        if error.kind() == ErrorKind::UndefinedError
+            && let Some((name, hint)) = self.missing_name(&expression, event)
+        {
+            return Error::Undefined { name, expression, hint, range };
+        }
+        Error::Failed { reason: reason(error), expression, range }
+    }
+
+    /// The text between the delimiters around `range`; all of it if that is unknown.
+    fn expression(&self, range: Option<Range<usize>>) -> String {
+        let source = &*self.source;
+        let Some(range) = range else { return source.to_owned() };
+        let before = &source[..range.start];
+        let opening = ["{{", "{%"].iter().filter_map(|opening| before.rfind(opening)).max();
+        let start = opening.map_or(0, |at| at + 2);
+        let behind = &source[range.end..];
+        let closing = ["}}", "%}"].iter().filter_map(|closing| behind.find(closing)).min();
+        let end = closing.map_or(source.len(), |at| range.end + at);
+        source[start..end].trim_matches(['-', '+', ' ', '\t', '\n']).to_owned()
+    }
+
+    /// The first name of the expression that the event lacks, and what there is instead.
+    fn missing_name(&self, expression: &str, event: &Value) -> Option<(String, Option<String>)> {
+        let names = Template::compile(&format!("{{{{ {expression} }}}}"))
+            .map_or_else(|_| self.names(), |template| template.names());
+        names.iter().find_map(|name| missing_part(name, event))
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Template").field(&self.source).finish()
+    }
+}
+
+/// The shortest beginning of the dotted `name` that `event` lacks, and what it has there.
+fn missing_part(name: &str, event: &Value) -> Option<(String, Option<String>)> {
+    let mut node = event;
+    let mut seen = String::new();
+    for part in name.split('.') {
+        let found = match node {
+            Value::Object(members) => members.get(part),
+            _ => None,
+        };
+        let parent = seen.clone();
+        if !seen.is_empty() {
+            seen.push('.');
+        }
+        seen.push_str(part);
+        let Some(found) = found else {
+            return Some((seen, what_there_is(part, &parent, node)));
+        };
+        node = found;
+    }
+    None
+}
+
+/// The members of `node`, those most like `wanted` first.
+fn what_there_is(wanted: &str, parent: &str, node: &Value) -> Option<String> {
+    let Value::Object(members) = node else {
+        return Some(format!("`{parent}` has no members"));
+    };
+    let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
+    if names.is_empty() {
+        return Some(format!("`{parent}` is empty"));
+    }
+    let likeness = |name: &str| strsim::jaro_winkler(&wanted.replace('_', "-"), name);
+    names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    names.truncate(8);
+    let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let place = if parent.is_empty() { "it".to_owned() } else { format!("`{parent}`") };
+    Some(format!("{place} has {names}"))
+}
+
+/// What Jinja found, without its source or line number.
+fn reason(error: &minijinja::Error) -> String {
+    match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => "the template takes too many steps".to_owned(),
+        (_, Some(detail)) => detail.to_owned(),
+        (kind, None) => kind.to_string(),
+    }
+}
+
+fn range_in(source: &str, error: &minijinja::Error) -> Option<Range<usize>> {
+    let range = error.range()?;
+    let inside = source.get(range.clone()).is_some();
+    inside.then_some(range)
+}
+
+/// Filters, tests and functions for all templates; each clones it, which shares them.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_formatter(format_value);
+    let syntax = minijinja::syntax::SyntaxConfig::builder().keep_trailing_newline(true).build();
+    environment.set_syntax(syntax.expect("Jinja's usual delimiters do not clash"));
+    environment.set_fuel(Some(FUEL));
+    environment.set_debug(true);
+    environment.add_filter("tojson", |value: &minijinja::Value| to_json(value));
+    // It prints the whole event: an event may hold what no log or command line should.
+    environment.remove_global("debug");
+    environment
+});
+
+/// Text as it is; everything else as JSON, so that `true` stays `true`.
+fn format_value(
+    out: &mut Output,
+    _: &mut State,
+    value: &minijinja::Value,
+) -> Result<(), minijinja::Error> {
+    let written = match value.kind() {
+        ValueKind::String => out.write_str(value.as_str().unwrap_or_default()),
+        ValueKind::Undefined => Ok(()),
+        _ => out.write_str(&to_json(value)?),
+    };
+    written.map_err(|_| {
+        minijinja::Error::new(ErrorKind::WriteFailure, "the text could not be written")
+    })
+}
+
+fn to_json(value: &minijinja::Value) -> Result<String, minijinja::Error> {
+    if value.is_undefined() {
+        return Err(minijinja::Error::from(ErrorKind::UndefinedError));
+    }
+    serde_json::to_string(value).map_err(|error| {
+        minijinja::Error::new(ErrorKind::BadSerialization, "the value has no JSON form")
+            .with_source(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event() -> Value {
+        json!({
+            "id": "e-1", "source": "aws.s3", "detail-type": "Object Created", "account": "1",
+            "detail": {
+                "bucket": { "name": "uploads" },
+                "object": { "key": "in/{{ id }} {% raw %}.jpg", "size": 12, "version-id": "v" },
+                "flag": true, "none": null, "ratio": 0.1, "big": 12_345_678_901_234_567_u64,
+                "list": [1, "a"], "nul": "a\u{0}b", "whole": 3.0,
+            },
+        })
+    }
+
+    #[track_caller]
+    fn check(source: &str, expected: &str) {
+        let template = Template::compile(source).unwrap();
+        assert_eq!(template.render(&Context::new(&event())).unwrap(), expected);
+    }
+
+    #[track_caller]
+    fn check_error(source: &str) -> Error {
+        let template = Template::compile(source).unwrap();
+        template.render(&Context::new(&event())).unwrap_err()
+    }
+
+    #[test]
+    fn names_of_the_envelope_are_there() {
+        check("{{ id }} {{ source }} {{ detail_type }}", "e-1 aws.s3 Object Created");
+        check("{{ event['detail-type'] }}", "Object Created");
+        check("s3://{{ detail.bucket.name }}/", "s3://uploads/");
+        check(r#"{{ detail.object["version-id"] }}"#, "v");
+    }
+
+    #[test]
+    fn what_an_event_carries_is_never_a_template() {
+        check("{{ detail.object.key }}", "in/{{ id }} {% raw %}.jpg");
+    }
+
+    #[test]
+    fn plain_text_is_never_touched() {
+        for text in ["", "plain", "{ }", "a % b # c", "$HOME `x` \\n\n", "}}"] {
+            let template = Template::compile(text).unwrap();
+            assert!(template.is_literal());
+            assert_eq!(template.render(&Context::new(&event())).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn values_are_written_as_json() {
+        check("{{ detail.flag }} {{ detail.none }}", "true null");
+        check(
+            "{{ detail.ratio }} {{ detail.whole }} {{ detail.big }}",
+            "0.1 3.0 12345678901234567",
+        );
+        check("{{ detail.list }}", r#"[1,"a"]"#);
+        check("{{ detail.bucket | tojson }}", r#"{"name":"uploads"}"#);
+        check("{{ '<a&b>' | tojson }}", r#""<a&b>""#);
+    }
+
+    #[test]
+    fn a_trailing_newline_stays() {
+        check("{{ id }}\n", "e-1\n");
+    }
+
+    #[test]
+    fn an_undefined_name_is_named_with_what_there_is() {
+        let Error::Undefined { name, expression, hint, range } =
+            check_error("a {{ detail.objct.key }} b")
+        else {
+            panic!("not an undefined name");
+        };
+        assert_eq!(name, "detail.objct");
+        assert_eq!(expression, "detail.objct.key");
+        assert!(hint.unwrap().starts_with("`detail` has `object`"));
+        assert!(range.is_some());
+    }
+
+    #[test]
+    fn an_undefined_name_in_a_filter_is_named_too() {
+        let Error::Undefined { name, .. } = check_error("{{ detail.bucket.nam | upper }}") else {
+            panic!("not an undefined name");
+        };
+        assert_eq!(name, "detail.bucket.nam");
+    }
+
+    #[test]
+    fn a_default_stands_in_for_what_is_missing() {
+        check("{{ detail.nothing | default('x') }}", "x");
+    }
+
+    #[test]
+    fn loops_without_end_are_stopped() {
+        let error = check_error(
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+        );
+        assert!(matches!(error, Error::Failed { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_nul_character_is_refused() {
+        assert!(matches!(check_error("{{ detail.nul }}"), Error::Nul));
+    }
+
+    #[test]
+    fn nothing_can_be_included() {
+        for source in ["{% include 'x' %}", "{% import 'x' as x %}", "{% extends 'x' %}"] {
+            let refused = Template::compile(source)
+                .and_then(|template| template.render(&Context::new(&event())));
+            assert!(refused.is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn malformed_templates_say_where() {
+        for source in ["{{ id", "{{ }}", "{{ id | nofilter }}", "{% if %}", "{# open"] {
+            let error = Template::compile(source)
+                .and_then(|template| template.render(&Context::new(&event())))
+                .unwrap_err();
+            assert!(!error.to_string().is_empty(), "{source}");
+        }
+    }
+
+    #[test]
+    fn names_are_listed_without_functions() {
+        let template =
+            Template::compile("{{ detail.a.b }}{% for x in range(3) %}{{ x }}{{ id }}{% endfor %}");
+        assert_eq!(template.unwrap().names(), ["detail.a.b", "id"]);
+    }
+}
