@@ -100,7 +100,7 @@ pub struct Services {
     pub ecs: Arc<dyn JsonService>,
     /// What containers ask about themselves, below `/_ecs/`.
     pub container_metadata: Arc<dyn HttpService>,
-    /// `EventBridge`'s API.
+    /// EventBridge's API.
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
