@@ -46,7 +46,7 @@ async fn perform(event: LambdaEvent<Value>) -> Result<Value, Error> {
                 stdout.write_all(text.as_bytes())?;
             }
             stdout.write_all(&[0xff, b'\n'])?;
-            eprintln!("to stderr");
+            writeln!(std::io::stderr(), "to stderr")?;
             Ok(Value::Null)
         }
         // Fails until it has been called often enough.

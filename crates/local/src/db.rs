@@ -82,11 +82,19 @@ impl Db {
     }
 
     /// Reads.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
     pub fn read<T, E>(&self, read: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         read(&self.lock())
     }
 
     /// Writes in one transaction: all of it stands, or, when `write` fails, none.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`, and SQLite's if the transaction cannot be begun or committed.
     pub fn write<T, E: From<rusqlite::Error>>(
         &self,
         write: impl FnOnce(&Transaction<'_>) -> Result<T, E>,

@@ -32,7 +32,7 @@ const AMZ_JSON: &str = "application/x-amz-json-1.1";
 const JSON_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long connections that are being answered are waited for at the end.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// The wait after a connection could not be taken; the usual cause is that this process has too many files open.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -100,7 +100,7 @@ pub struct Services {
     pub ecs: Arc<dyn JsonService>,
     /// What containers ask about themselves, below `/_ecs/`.
     pub container_metadata: Arc<dyn HttpService>,
-    /// `EventBridge`'s API.
+    /// EventBridge's API.
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,

@@ -1,4 +1,4 @@
-//! `EventBridge`'s API (JSON 1.1, target `AWSEvents`): what clients of an event bus call.
+//! EventBridge's API (JSON 1.1, target `AWSEvents`): what clients of an event bus call.
 //!
 //! Rules come from Taskferry's rules file alone, so the operations that change rules or buses are absent on purpose.
 
@@ -11,7 +11,7 @@ use taskferry_event_pattern::{EventPattern, Matcher};
 
 use super::{
     EventBridge,
-    put_events::{PutEvents, bus_name},
+    put_events::{EntryError, PutEvents, bus_name},
 };
 use crate::{
     db::Db,
@@ -23,7 +23,7 @@ use crate::{
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_TestEventPattern.html
 const EVENT_FIELDS: [&str; 6] = ["id", "account", "source", "time", "region", "detail-type"];
 
-/// `EventBridge`, for clients.
+/// EventBridge, for clients.
 #[derive(Debug)]
 pub struct EventBridgeApi {
     db: Arc<Db>,
@@ -59,7 +59,7 @@ impl EventBridgeApi {
     ///
     /// # Errors
     ///
-    /// The exceptions of `EventBridge`, `UnknownOperationException` for an operation that is not here.
+    /// The exceptions of EventBridge, `UnknownOperationException` for an operation that is not here.
     pub fn call(&self, operation: &str, request: Value) -> Answer {
         match operation {
             "PutEvents" => self.put_events(parse(request)?),
@@ -89,10 +89,19 @@ impl EventBridgeApi {
 
     fn put_events(&self, request: PutEvents) -> Answer {
         let events = request.into_events(Timestamp::now())?;
+        let events: Vec<_> = events
+            .into_iter()
+            .map(|event| {
+                let event = event?;
+                let functions = self.event_bridge.route(&event.bus, &event.text);
+                let functions = functions.map_err(|error| EntryError::malformed(&error))?;
+                Ok::<_, EntryError>((event, functions))
+            })
+            .collect();
         let published = self.db.write(|tx| {
-            let mut events = events.iter().flatten();
-            events
-                .try_for_each(|event| self.event_bridge.publish(tx, &event.event_bus, &event.text))
+            events.iter().flatten().try_for_each(|(event, functions)| {
+                self.event_bridge.invoke(tx, functions, &event.text)
+            })
         });
         published.map_err(|error: rusqlite::Error| {
             tracing::error!(%error, "cannot queue the invocations that events lead to");
@@ -102,7 +111,7 @@ impl EventBridgeApi {
         let entries: Vec<Value> = events
             .iter()
             .map(|event| match event {
-                Ok(event) => json!({ "EventId": event.id }),
+                Ok((event, _)) => json!({ "EventId": event.id }),
                 Err(error) => error.to_json(),
             })
             .collect();

@@ -1,4 +1,4 @@
-//! `EventBridge`: events in, functions invoked whose subscription matches.
+//! EventBridge: events in, functions invoked whose subscription matches.
 //!
 //! S3 and ECS publish inside their own transactions; clients through [`EventBridgeApi`]. What an event leads to is durable
 //! with the transaction that it came in.
@@ -12,7 +12,7 @@ use std::{
 };
 
 use rusqlite::Transaction;
-use taskferry_event_pattern::{EventPattern, Matcher};
+use taskferry_event_pattern::{EventError, EventPattern, Matcher};
 
 pub use self::api::EventBridgeApi;
 use crate::lambda::Invocations;
@@ -20,7 +20,7 @@ use crate::lambda::Invocations;
 /// The bus that AWS services publish on, and clients that name none.
 pub const DEFAULT_EVENT_BUS: &str = "default";
 
-/// Which events of a bus invoke which function; a rule with one target, in `EventBridge`'s terms.
+/// Which events of a bus invoke which function; a rule with one target, in EventBridge's terms.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// The event bus's name.
@@ -66,11 +66,11 @@ impl EventBridge {
         *self.buses.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(buses.collect());
     }
 
-    /// Takes an event, whole and in `EventBridge`'s envelope, onto a bus: what it leads to is durable with the
+    /// Takes an event, whole and in EventBridge's envelope, onto a bus: what it leads to is durable with the
     /// transaction that it is part of.
     ///
     /// A function that several subscriptions name is invoked once. A bus that nobody subscribed to drops the event, and
-    /// so does a bus that does not exist, as `EventBridge` documents it.
+    /// so does a bus that does not exist, as EventBridge documents it.
     ///
     /// # Errors
     ///
@@ -81,15 +81,20 @@ impl EventBridge {
         event_bus: &str,
         event: &str,
     ) -> rusqlite::Result<()> {
-        let buses = self.buses();
-        let Some(bus) = buses.get(event_bus) else { return Ok(()) };
-        let matched = match bus.matcher.matches(event) {
-            Ok(matched) => matched,
+        match self.route(event_bus, event) {
+            Ok(functions) => self.invoke(tx, &functions, event),
             Err(error) => {
                 tracing::error!(event_bus, %error, "an event cannot be matched and is dropped");
-                return Ok(());
+                Ok(())
             }
-        };
+        }
+    }
+
+    /// The functions that an event on a bus invokes.
+    fn route(&self, event_bus: &str, event: &str) -> Result<Vec<String>, EventError> {
+        let buses = self.buses();
+        let Some(bus) = buses.get(event_bus) else { return Ok(Vec::new()) };
+        let matched = bus.matcher.matches(event)?;
         let mut functions: Vec<&str> = matched
             .iter()
             .filter_map(|&index| bus.functions.get(index))
@@ -97,10 +102,17 @@ impl EventBridge {
             .collect();
         functions.sort_unstable();
         functions.dedup();
-        for function in functions {
-            self.invocations.enqueue(tx, function, event)?;
-        }
-        Ok(())
+        Ok(functions.into_iter().map(str::to_owned).collect())
+    }
+
+    /// Invokes functions with an event.
+    fn invoke(
+        &self,
+        tx: &Transaction<'_>,
+        functions: &[String],
+        event: &str,
+    ) -> rusqlite::Result<()> {
+        functions.iter().try_for_each(|function| self.invocations.enqueue(tx, function, event))
     }
 
     /// The buses as they are now, for the length of one call.

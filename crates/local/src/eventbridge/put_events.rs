@@ -1,10 +1,11 @@
-//! `PutEvents`: entries in, events in `EventBridge`'s envelope out, or a reason per entry.
+//! `PutEvents`: entries in, events in EventBridge's envelope out, or a reason per entry.
 //!
-//! Pure: the API publishes what comes out. A bad entry never fails the others, as on `EventBridge`.
+//! Pure: the API publishes what comes out. A bad entry never fails the others, as on EventBridge.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
+use taskferry_event_pattern::EventError;
 use uuid::Uuid;
 
 use super::DEFAULT_EVENT_BUS;
@@ -47,7 +48,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) id: String,
-    pub(super) event_bus: String,
+    pub(super) bus: String,
     /// The envelope.
     pub(super) text: String,
 }
@@ -150,12 +151,17 @@ impl Entry {
             detail,
         };
         let text = serde_json::to_string(&envelope).expect("strings and checked JSON");
-        let event_bus = self.event_bus_name.as_deref().map_or(DEFAULT_EVENT_BUS, bus_name);
-        Ok(Event { event_bus: event_bus.to_owned(), id, text })
+        let bus = self.event_bus_name.as_deref().map_or(DEFAULT_EVENT_BUS, bus_name);
+        Ok(Event { bus: bus.to_owned(), id, text })
     }
 }
 
 impl EntryError {
+    /// The detail is JSON, and yet cannot be matched: it is nested too deep.
+    pub(super) fn malformed(error: &EventError) -> Self {
+        Self { code: "MalformedDetail", message: format!("Detail is malformed. Reason: {error}.") }
+    }
+
     /// The entry's part of the answer.
     pub(super) fn to_json(&self) -> Value {
         json!({ "ErrorCode": self.code, "ErrorMessage": self.message })

@@ -1,7 +1,7 @@
 //! Lambda on this machine: a durable queue of asynchronous invocations, and the function processes that work it off.
 //!
 //! A function is a program on the real `lambda_runtime`, started as a child process and fed through Lambda's Runtime API.
-//! `EventBridge` and S3 queue invocations inside their own transactions; clients invoke through Lambda's Invoke API. An
+//! EventBridge and S3 queue invocations inside their own transactions; clients invoke through Lambda's Invoke API. An
 //! invocation leaves the queue when its response was accepted, or when it was kept as failed; never otherwise, so that a
 //! `kill -9` at any moment loses nothing (and may repeat an invocation: at least once, as on Lambda).
 

@@ -1,6 +1,6 @@
 //! The asynchronous invocations that wait, and those that were given up: rows in SQLite.
 //!
-//! S3 and `EventBridge` queue rows in their own transactions; `Functions` loads, deletes, postpones and fails them. Only
+//! S3 and EventBridge queue rows in their own transactions; `Functions` loads, deletes, postpones and fails them. Only
 //! one process has the file open, so which rows are being worked on is known in its memory alone, and a row that was
 //! in work when the process died is simply loaded again.
 

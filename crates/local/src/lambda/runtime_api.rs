@@ -32,10 +32,17 @@ struct ErrorReport {
     error_message: Option<String>,
 }
 
-/// What a process sent: its bytes and what stood around them, or that it was too long.
-enum Sent {
-    Whole { body: Bytes, headers: HeaderMap, trailers: HeaderMap },
+/// What a process sent: its bytes and what stood around them.
+struct Sent {
+    body: Bytes,
+    headers: HeaderMap,
+    trailers: HeaderMap,
+}
+
+/// Why there is nothing to be had of what a process sent.
+enum Unsent {
     TooLarge,
+    BrokenOff,
 }
 
 impl Functions {
@@ -86,21 +93,21 @@ impl Functions {
         if !self.inner.fleet().works_on(process, id) {
             return unknown_id();
         }
-        let Some(sent) = receive(request).await else { return broken_off() };
-        let (outcome, status) = match sent {
-            Sent::TooLarge => {
+        let (outcome, status) = match receive(request).await {
+            // A streamed response reports an error that came after its first byte in a trailer.
+            Ok(Sent { trailers, .. }) if trailers.contains_key(ERROR_TYPE) => {
+                let error = function_error(Bytes::new(), &trailers);
+                (InvokeOutcome::Failed(error), StatusCode::ACCEPTED)
+            }
+            Ok(Sent { body, .. }) => (InvokeOutcome::Succeeded(body), StatusCode::ACCEPTED),
+            Err(Unsent::TooLarge) => {
                 let message = format!(
                     "Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."
                 );
                 let error = FunctionError::new("Function.ResponseSizeTooLarge", message);
                 (InvokeOutcome::Failed(error), StatusCode::PAYLOAD_TOO_LARGE)
             }
-            // A streamed response reports an error that came after its first byte in a trailer.
-            Sent::Whole { trailers, .. } if trailers.contains_key(ERROR_TYPE) => (
-                InvokeOutcome::Failed(function_error(Bytes::new(), &trailers)),
-                StatusCode::ACCEPTED,
-            ),
-            Sent::Whole { body, .. } => (InvokeOutcome::Succeeded(body), StatusCode::ACCEPTED),
+            Err(Unsent::BrokenOff) => return broken_off(),
         };
         self.end(process, id, outcome, status)
     }
@@ -109,16 +116,16 @@ impl Functions {
         if !self.inner.fleet().works_on(process, id) {
             return unknown_id();
         }
-        let Some(sent) = receive(request).await else { return broken_off() };
-        let (error, status) = match sent {
-            Sent::Whole { body, headers, .. } => {
+        let (error, status) = match receive(request).await {
+            Ok(Sent { body, headers, .. }) => {
                 (function_error(body, &headers), StatusCode::ACCEPTED)
             }
-            Sent::TooLarge => {
+            Err(Unsent::TooLarge) => {
                 let message = "the function's error is larger than a response may be";
                 let error = FunctionError::new("Function.ResponseSizeTooLarge", message);
                 (error, StatusCode::PAYLOAD_TOO_LARGE)
             }
+            Err(Unsent::BrokenOff) => return broken_off(),
         };
         self.end(process, id, InvokeOutcome::Failed(error), status)
     }
@@ -144,10 +151,12 @@ impl Functions {
     }
 
     async fn init_error(&self, process: &str, request: Request<Body>) -> Response<Body> {
-        let Some(sent) = receive(request).await else { return broken_off() };
-        let error = match sent {
-            Sent::Whole { body, headers, .. } => function_error(body, &headers),
-            Sent::TooLarge => FunctionError::new("Runtime.InitError", "the report is too large"),
+        let error = match receive(request).await {
+            Ok(Sent { body, headers, .. }) => function_error(body, &headers),
+            Err(Unsent::TooLarge) => {
+                FunctionError::new("Runtime.InitError", "the report is too large")
+            }
+            Err(Unsent::BrokenOff) => return broken_off(),
         };
         if self.inner.fleet().init_error(process, error) {
             answer(StatusCode::ACCEPTED, &json!({ "status": "OK" }))
@@ -175,14 +184,14 @@ fn function_error(body: Bytes, headers: &HeaderMap) -> FunctionError {
     }
 }
 
-/// Reads what a process sends, to its end; `None` if it breaks off.
-async fn receive(request: Request<Body>) -> Option<Sent> {
+/// Reads what a process sends, to its end.
+async fn receive(request: Request<Body>) -> Result<Sent, Unsent> {
     let (parts, mut body) = request.into_parts();
     let mut bytes = Vec::new();
     let mut too_large = false;
     let mut trailers = HeaderMap::new();
     while let Some(frame) = body.frame().await {
-        match frame.ok()?.into_data() {
+        match frame.map_err(|_| Unsent::BrokenOff)?.into_data() {
             // What is too long is read all the same, as a client that is still writing does not read the answer.
             Ok(data) if too_large || bytes.len() + data.len() > RESPONSE_BYTES_MAX => {
                 too_large = true;
@@ -193,9 +202,9 @@ async fn receive(request: Request<Body>) -> Option<Sent> {
         }
     }
     if too_large {
-        return Some(Sent::TooLarge);
+        return Err(Unsent::TooLarge);
     }
-    Some(Sent::Whole { body: bytes.into(), headers: parts.headers, trailers })
+    Ok(Sent { body: bytes.into(), headers: parts.headers, trailers })
 }
 
 /// The answer to `next`.

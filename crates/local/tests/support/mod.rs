@@ -39,23 +39,33 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory that goes away with the test.
-pub struct TempDir(PathBuf);
+pub struct TempDir {
+    path: PathBuf,
+    keep: bool,
+}
 
 impl TempDir {
     pub fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir(&dir).unwrap();
-        Self(dir)
+        Self { path: dir, keep: false }
+    }
+
+    /// A directory that is somebody else's.
+    pub fn keep(path: PathBuf) -> Self {
+        Self { path, keep: true }
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
+        if !self.keep {
+            drop(std::fs::remove_dir_all(&self.path));
+        }
     }
 }
 

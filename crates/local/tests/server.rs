@@ -1,0 +1,200 @@
+//! The one port: which request reaches which service, and what bad clients are told. Also the state directory.
+
+mod support;
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+use support::{Local, TempDir, soon};
+use taskferry_local::{
+    db,
+    server::{Error, Server},
+    state::{self, State},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+#[tokio::test]
+async fn a_request_reaches_its_service() {
+    let local = Local::start().await;
+    let ecs = local.call("AmazonEC2ContainerServiceV20141113.RunTask", &json!({ "a": 1 })).await;
+    let expected = json!({ "service": "ecs", "operation": "RunTask", "request": { "a": 1 } });
+    assert_eq!((ecs.status, ecs.json()), (200, expected));
+    assert_eq!(ecs.header("content-type"), Some("application/x-amz-json-1.1"));
+    for (method, path, service) in [
+        ("GET", "/_ecs/v4/1/task", "metadata"),
+        ("GET", "/", "s3"),
+        ("PUT", "/bucket/a%2Bb?partNumber=1", "s3"),
+        ("POST", "/2015-03-31/functions/f", "s3"),
+        ("GET", "/2015-03-31/functions/f/invocations", "s3"),
+    ] {
+        let answer = local.http(method, path, &[], b"abc").await;
+        let expected = json!({ "service": service, "uri": path, "length": 3 });
+        assert_eq!((answer.status, answer.json()), (200, expected));
+    }
+    let health = local.http("GET", "/_taskferry/health", &[], b"").await;
+    assert_eq!((health.status, health.json()), (200, json!({ "status": "ok" })));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_json_request_that_makes_no_sense_is_refused_by_name() {
+    let local = Local::start().await;
+    let ecs = "AmazonEC2ContainerServiceV20141113.RunTask";
+    let deep = [b"{\"a\":".repeat(500), b"1".to_vec(), b"}".repeat(500)].concat();
+    let long = b" ".repeat(8 * 1024 * 1024 + 1);
+    let cases: [(&str, &[u8], u16, &str); 8] = [
+        (ecs, b"{", 400, "SerializationException"),
+        (ecs, b"[]", 400, "SerializationException"),
+        (ecs, b"\xff", 400, "SerializationException"),
+        (ecs, &deep, 400, "SerializationException"),
+        (ecs, &long, 413, "RequestEntityTooLargeException"),
+        ("AWSEvents.PutRule", b"{}", 400, "UnknownOperationException"),
+        ("DynamoDB_20120810.GetItem", b"{}", 400, "UnknownOperationException"),
+        ("nonsense", &long, 400, "UnknownOperationException"),
+    ];
+    for (target, body, status, exception) in cases {
+        let answer = local.http("POST", "/", &[("x-amz-target", target)], body).await;
+        assert_eq!(
+            (answer.status, &answer.json()["__type"]),
+            (status, &json!(exception)),
+            "{target}"
+        );
+        assert_eq!(answer.header("x-amzn-errortype"), Some(&*exception.to_lowercase()));
+        assert!(answer.header("x-amzn-requestid").is_some());
+    }
+    // Nothing at all is an empty request.
+    let answer = local.http("POST", "/", &[("x-amz-target", ecs)], b"").await;
+    assert_eq!(answer.json()["request"], json!({}));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_object_streams_through() {
+    let local = Local::start().await;
+    let body = vec![b'x'; 32 * 1024 * 1024];
+    let answer = local.http("PUT", "/bucket/key", &[], &body).await;
+    assert_eq!(answer.json()["length"], body.len());
+    local.stop().await;
+}
+
+/// Reads until what was read ends like this.
+async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut read = Vec::new();
+    while !read.ends_with(end) {
+        assert_ne!(soon(stream.read_buf(&mut read)).await.unwrap(), 0, "{read:?}");
+    }
+    read
+}
+
+#[tokio::test]
+async fn a_client_that_expects_to_be_told_to_continue_is_told() {
+    let local = Local::start().await;
+    let mut stream = TcpStream::connect(local.addr).await.unwrap();
+    let head = b"PUT /b/k HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let told = read_until(&mut stream, b"\r\n\r\n").await;
+    assert_eq!(told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"abc").await.unwrap();
+    let answer = read_until(&mut stream, b"}").await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn slow_and_broken_clients_disturb_nobody() {
+    let local = Local::start().await;
+    let mut clients = Vec::new();
+    for start in [
+        &b"PUT /b/k HTTP/1.1\r\ncontent-length: 100\r\n\r\nabc"[..],
+        b"GET /",
+        b"",
+        b"\x16\x03\x01\x00",
+    ] {
+        let mut stream = TcpStream::connect(local.addr).await.unwrap();
+        stream.write_all(start).await.unwrap();
+        clients.push(stream);
+    }
+    assert_eq!(local.http("GET", "/", &[], b"").await.status, 200);
+    drop(clients.pop());
+    assert_eq!(local.http("GET", "/", &[], b"").await.status, 200);
+    // They do not hold up the end for long either.
+    drop(clients.remove(0));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_requests() {
+    let local = Local::start().await;
+    let mut stream = TcpStream::connect(local.addr).await.unwrap();
+    for _ in 0..3 {
+        stream.write_all(b"GET /_taskferry/health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        read_until(&mut stream, b"\"ok\"}").await;
+    }
+    // An idle connection does not hold up the end.
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let first = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let error = Server::bind(first.addr()).await.unwrap_err();
+    assert!(matches!(error, Error::PortInUse { .. }));
+    assert_eq!(error.to_string(), format!("port {} is in use", first.addr().port()));
+    assert!(error.hint().unwrap().contains("--port 0"));
+}
+
+#[tokio::test]
+async fn only_this_machine_is_served() {
+    let everywhere: SocketAddr = "0.0.0.0:0".parse().unwrap();
+    let error = Server::bind(everywhere).await.unwrap_err();
+    assert!(matches!(error, Error::NotLoopback { .. }));
+}
+
+#[test]
+fn a_state_directory_serves_one_at_a_time_and_tells_where() {
+    let dir = TempDir::new();
+    let path = dir.path().join("a/.taskferry");
+    assert_eq!(state::endpoint(&path).unwrap(), None);
+    let state = State::open(&path).unwrap();
+    assert_eq!(std::fs::read_to_string(path.join(".gitignore")).unwrap(), "*\n");
+    assert_eq!(state::endpoint(&path).unwrap(), None);
+    state.announce("127.0.0.1:4566".parse().unwrap()).unwrap();
+    assert_eq!(state::endpoint(&path).unwrap().as_deref(), Some("http://127.0.0.1:4566"));
+
+    let error = State::open(&path).unwrap_err();
+    let expected = format!(
+        "{} is in use by another taskferry (process {})",
+        path.canonicalize().unwrap().display(),
+        std::process::id()
+    );
+    assert_eq!(error.to_string(), expected);
+    drop(state);
+    assert!(!path.join("endpoint").exists());
+    // What a killed server left behind does not count.
+    std::fs::write(path.join("endpoint"), "http://127.0.0.1:1\n").unwrap();
+    assert_eq!(state::endpoint(&path).unwrap(), None);
+    drop(State::open(&path).unwrap());
+    assert!(!path.join("endpoint").exists());
+}
+
+#[test]
+fn a_state_directory_of_a_newer_version_is_left_alone() {
+    let dir = TempDir::new();
+    let state = State::open(dir.path()).unwrap();
+    state.db().write(|tx| tx.pragma_update(None, "user_version", 99)).unwrap();
+    drop(state);
+    let error = State::open(dir.path()).unwrap_err();
+    assert!(matches!(error, state::Error::Db(db::Error::Newer { found: 99, .. })), "{error}");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_named() {
+    let dir = TempDir::new();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = State::open(&file.join("state")).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot create {}", file.join("state").display()));
+}
