@@ -26,6 +26,7 @@ use super::{
     fault::{Fault, message, refuse, refuse_as},
     form,
     operations::Operations,
+    unread,
 };
 use crate::identity::REGION;
 
@@ -51,7 +52,9 @@ impl Service {
         let id = RequestId::new();
         let resource = request.uri().path().to_owned();
         let without_body = request.method() == Method::HEAD;
+        let expects_continue = request.headers().contains_key(header::EXPECT);
         request.extensions_mut().insert(id.clone());
+        let (request, unread) = unread::keep(request);
         let mut response = match prepare(request) {
             Ok(request) => {
                 let request = request.map(s3s::Body::http_body_unsync);
@@ -66,6 +69,9 @@ impl Service {
             Err(fault) => refusal(fault.into()),
         };
         complete(&mut response, &id, &resource, without_body);
+        if !expects_continue {
+            unread.drain().await;
+        }
         response.map(Body::new)
     }
 }

@@ -24,6 +24,7 @@ mod put;
 mod tagging;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod uploads;
 
 use std::{

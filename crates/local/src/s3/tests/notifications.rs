@@ -1,0 +1,121 @@
+//! Every change is told once, in S3's words, and with the change.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Folder, Machine};
+use crate::s3::{BucketNotification, Filter, FunctionNotification};
+
+#[tokio::test]
+async fn a_put_is_told_as_s3_tells_it() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    let answer = machine.put("a b/c+d 한.csv", b"hello").await;
+
+    let mut queued = machine.queued();
+    let mut record = queued.remove(0)["Records"][0].take();
+    let time = record["eventTime"].take();
+    let time = time.as_str().unwrap();
+    assert!(time.parse::<jiff::Timestamp>().is_ok() && time.len() == 24, "{time}");
+    let sequencer = record["s3"]["object"]["sequencer"].take();
+    assert!(sequencer.as_str().unwrap().bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let id = answer.headers["x-amz-request-id"].to_str().unwrap();
+    assert_eq!(
+        record,
+        json!({
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "awsRegion": "us-east-1",
+            "eventTime": null,
+            "eventName": "ObjectCreated:Put",
+            "userIdentity": { "principalId": "AWS:000000000000" },
+            "requestParameters": { "sourceIPAddress": "127.0.0.1" },
+            "responseElements": { "x-amz-request-id": id, "x-amz-id-2": id },
+            "s3": {
+                "s3SchemaVersion": "1.0",
+                "configurationId": "function",
+                "bucket": {
+                    "name": "bucket",
+                    "ownerIdentity": { "principalId": "0".repeat(64) },
+                    "arn": "arn:aws:s3:::bucket",
+                },
+                "object": {
+                    "key": "a+b/c%2Bd+%ED%95%9C.csv",
+                    "size": 5,
+                    "eTag": "5d41402abc4b2a76b9719d911017c592",
+                    "sequencer": null,
+                },
+            },
+        })
+    );
+    assert!(queued.is_empty());
+}
+
+#[tokio::test]
+async fn each_way_of_change_has_its_name_and_a_later_sequencer() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    machine.put("key", b"one").await;
+    let copy = [("x-amz-copy-source", "bucket/key")];
+    machine.send("PUT", "/copy", &copy, b"").await.expect(StatusCode::OK);
+    let upload = machine.send("POST", "/whole?uploads", &[], b"").await.elements("UploadId");
+    let part = format!("/whole?partNumber=1&uploadId={}", upload[0]);
+    let etag = machine.send("PUT", &part, &[], b"part").await.headers["etag"].clone();
+    let parts = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>\
+         </CompleteMultipartUpload>",
+        etag.to_str().unwrap()
+    );
+    let complete = format!("/whole?uploadId={}", upload[0]);
+    machine.send("POST", &complete, &[], parts.as_bytes()).await.expect(StatusCode::OK);
+    machine.send("DELETE", "/key", &[], b"").await.expect(StatusCode::NO_CONTENT);
+    let deletes =
+        b"<Delete><Object><Key>copy</Key></Object><Object><Key>none</Key></Object></Delete>";
+    machine.send("POST", "/?delete", &[], deletes).await.expect(StatusCode::OK);
+    // Nothing changes, nothing is told.
+    machine.send("DELETE", "/key", &[], b"").await.expect(StatusCode::NO_CONTENT);
+
+    let queued = machine.queued();
+    let field = |pointer: &str| -> Vec<&str> {
+        queued.iter().map(|it| it.pointer(pointer).and_then(Value::as_str).unwrap()).collect()
+    };
+    assert_eq!(
+        field("/Records/0/eventName"),
+        [
+            "ObjectCreated:Put",
+            "ObjectCreated:Copy",
+            "ObjectCreated:CompleteMultipartUpload",
+            "ObjectRemoved:Delete",
+            "ObjectRemoved:Delete",
+        ]
+    );
+    assert_eq!(field("/Records/0/s3/object/key"), ["key", "copy", "whole", "key", "copy"]);
+    assert!(field("/Records/0/s3/object/sequencer").is_sorted_by(|a, b| a < b));
+}
+
+#[tokio::test]
+async fn a_function_is_invoked_once_if_any_filter_fits() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    let filter = |prefix: &str, suffix: &str| Filter {
+        events: vec!["s3:ObjectCreated:*".to_owned()],
+        prefix: prefix.to_owned(),
+        suffix: suffix.to_owned(),
+    };
+    machine.s3.set_notifications(vec![BucketNotification {
+        bucket: "bucket".to_owned(),
+        event_bridge: false,
+        functions: vec![FunctionNotification {
+            function: "function".to_owned(),
+            filters: vec![filter("in/", ""), filter("", ".csv")],
+        }],
+    }]);
+    for key in ["in/a.csv", "in/b", "c.csv", "out/d"] {
+        machine.put(key, b"").await;
+    }
+    machine.send("DELETE", "/c.csv", &[], b"").await.expect(StatusCode::NO_CONTENT);
+    let queued = machine.queued();
+    let keys: Vec<&Value> =
+        queued.iter().map(|it| &it["Records"][0]["s3"]["object"]["key"]).collect();
+    assert_eq!(keys, ["in/a.csv", "in/b", "c.csv"]);
+}
