@@ -4,6 +4,7 @@
 //! which function, which event pattern leads where) by whoever starts it, as a deployment wires AWS.
 
 pub mod db;
+pub mod ecs;
 pub mod eventbridge;
 pub mod identity;
 pub mod lambda;

@@ -1,0 +1,511 @@
+//! A task's life, from its launch to `STOPPED`.
+//!
+//! One spawned future per task. Each step is stored and published before the next is taken, so whoever asks and
+//! whoever listens see the same. A step that cannot be stored is tried again until it can: a full disk halts a task's
+//! record, never falsifies it.
+
+use std::{
+    error::Error as _,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use rusqlite::Transaction;
+use tokio::{
+    sync::{Notify, oneshot},
+    task::{JoinSet, yield_now},
+    time::{self, Instant},
+};
+
+use super::{
+    Containers, Ecs,
+    containers::{self, Failure, Plan},
+    launch::Launch,
+    process::Process,
+    task::{self, Container, Epoch, Status, StopCode, Task},
+};
+
+/// How long after a step could not be stored it is tried again.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+const SHUT_DOWN: &str = "The local ECS was shut down.";
+
+impl Ecs {
+    /// Begins a task's life.
+    pub(super) fn begin(self: &Arc<Self>, launch: Launch) {
+        let stop = Arc::new(Notify::new());
+        self.live().insert(launch.id.clone(), Arc::clone(&stop));
+        let life = Life {
+            ecs: Arc::clone(self),
+            launch,
+            stop,
+            running: Vec::new(),
+            exits: JoinSet::new(),
+        };
+        let mut lifecycles = self.lifecycles.lock().unwrap_or_else(PoisonError::into_inner);
+        while lifecycles.try_join_next().is_some() {}
+        lifecycles.spawn(life.live());
+    }
+
+    /// Stops all tasks, and returns when they are `STOPPED`. `RunTask` is refused from here on.
+    pub async fn shutdown(&self) {
+        self.closing.store(true, Ordering::Release);
+        loop {
+            let lifecycles = std::mem::take(
+                &mut *self.lifecycles.lock().unwrap_or_else(PoisonError::into_inner),
+            );
+            if lifecycles.is_empty() {
+                return;
+            }
+            let live: Vec<_> =
+                self.live().iter().map(|(id, stop)| (id.clone(), Arc::clone(stop))).collect();
+            for (id, stop) in live {
+                let asked = self.db.write(|tx| {
+                    let task = task::find(tx, &id)?;
+                    if task.is_some_and(|task| !task.is_stopping()) {
+                        task::change(tx, &self.eventbridge, &id, |task, now| {
+                            task.stop(StopCode::TerminationNotice, SHUT_DOWN, now);
+                        })?;
+                    }
+                    Ok::<_, rusqlite::Error>(())
+                });
+                if let Err(error) = asked {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "a task is not told to stop"
+                    );
+                }
+                stop.notify_one();
+            }
+            lifecycles.join_all().await;
+        }
+    }
+}
+
+/// Why a task comes to its end.
+enum Cause {
+    /// Somebody asked; the stored task says who and why.
+    Asked,
+    Failed(Failure),
+    EssentialExited,
+}
+
+/// Where a container is.
+enum Progress {
+    Waiting,
+    Running { stop: Option<oneshot::Sender<()>>, since: Instant, process: Option<(i32, String)> },
+    Exited(i32),
+}
+
+impl Progress {
+    fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Exited(code) => Some(*code),
+            Self::Waiting | Self::Running { .. } => None,
+        }
+    }
+
+    fn has_started(&self) -> bool {
+        !matches!(self, Self::Waiting)
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+}
+
+struct Life {
+    ecs: Arc<Ecs>,
+    launch: Launch,
+    stop: Arc<Notify>,
+    /// The containers, in the order of the definition.
+    running: Vec<Progress>,
+    exits: JoinSet<(usize, i32)>,
+}
+
+impl Life {
+    async fn live(mut self) {
+        let plans = self.ecs.plan(&self.launch);
+        let containers = self.launch.definition.container_definitions.len();
+        self.running = std::iter::repeat_with(|| Progress::Waiting).take(containers).collect();
+        let cause = match self.prepare().await {
+            Some(cause) => cause,
+            None => match &plans {
+                Ok(plans) => self.operate(plans).await,
+                Err(failure) => Cause::Failed(failure.clone()),
+            },
+        };
+        self.finish(&cause, plans.as_deref().unwrap_or_default()).await;
+        self.ecs.live().remove(&self.launch.id);
+    }
+
+    /// `PENDING` and `ACTIVATING`.
+    async fn prepare(&self) -> Option<Cause> {
+        let asked = |task: &Task| task.is_stopping().then_some(Cause::Asked);
+        let task = self.step(|task, _| {
+            // A task that waits for nothing was launched as pending, and this is its next step.
+            if task.last_status == Status::Provisioning {
+                task.last_status = Status::Pending;
+                task.attachments_become("ATTACHED");
+            } else {
+                activate(task);
+            }
+        });
+        let task = task.await;
+        if let Some(cause) = asked(&task) {
+            return Some(cause);
+        }
+        if task.last_status < Status::Activating {
+            return asked(&self.step(|task, _| activate(task)).await);
+        }
+        None
+    }
+
+    /// Starts the containers as their dependencies allow, and waits for what ends the task.
+    async fn operate(&mut self, plans: &[Plan]) -> Cause {
+        loop {
+            let started = match self.start_ready(plans) {
+                Ok(started) => started,
+                Err(failure) => return Cause::Failed(failure),
+            };
+            if !started.is_empty() && self.record_started(&started, plans).await.is_stopping() {
+                return Cause::Asked;
+            }
+            let deadline = self.start_deadline(plans);
+            let (index, code) = tokio::select! {
+                biased;
+                () = self.stop.notified() => return Cause::Asked,
+                Some(exit) = self.exits.join_next() => match exit {
+                    Ok(exit) => exit,
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "a container is lost");
+                        continue;
+                    }
+                },
+                () = sleep_until(deadline.as_ref()) => {
+                    return deadline.map_or(Cause::Asked, |(_, failure)| Cause::Failed(failure));
+                }
+            };
+            let gone = self.exited(index, code);
+            if plans.get(index).is_some_and(|plan| plan.essential) {
+                return Cause::EssentialExited;
+            }
+            let task = self.write(|tx, task, _| {
+                forget_process(tx, gone.as_ref())?;
+                stop_container(task.containers.get_mut(index), Some(code));
+                Ok(())
+            });
+            if task.await.is_stopping() {
+                return Cause::Asked;
+            }
+        }
+    }
+
+    /// Starts each container that waits for nothing more.
+    fn start_ready(&mut self, plans: &[Plan]) -> Result<Vec<usize>, Failure> {
+        let mut started = Vec::new();
+        // As starting one may allow another, until a round starts none.
+        loop {
+            let mut ready = Vec::new();
+            for (index, plan) in plans.iter().enumerate() {
+                if !self.running[index].has_started() && self.is_ready(index, plan, plans)? {
+                    ready.push(index);
+                }
+            }
+            if ready.is_empty() {
+                return Ok(started);
+            }
+            for index in ready {
+                self.running[index] = self
+                    .start(index, &plans[index])
+                    .map_err(|reason| Failure { container: index, reason })?;
+                started.push(index);
+            }
+        }
+    }
+
+    fn is_ready(&self, index: usize, plan: &Plan, plans: &[Plan]) -> Result<bool, Failure> {
+        for depends in &plan.depends_on {
+            let on = plans.iter().position(|other| other.name == depends.container_name);
+            let Some(progress) = on.and_then(|on| self.running.get(on)) else { continue };
+            let met = containers::dependency(
+                depends.condition,
+                &depends.container_name,
+                progress.has_started(),
+                progress.exit_code(),
+            );
+            let failure = |reason| Failure {
+                container: index,
+                reason: format!(
+                    "TaskFailedToStart: container {} is not started: {reason}",
+                    plan.name
+                ),
+            };
+            if !met.map_err(failure)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn start(&mut self, index: usize, plan: &Plan) -> Result<Progress, String> {
+        let (stop, stopped) = oneshot::channel();
+        let since = Instant::now();
+        let process = match self.ecs.config.containers {
+            Containers::Stub => {
+                self.exits.spawn(std::future::ready((index, 0)));
+                None
+            }
+            Containers::HostProcesses => {
+                let directory = self.ecs.config.tasks_dir.join(&self.launch.id);
+                let process = Process::spawn(plan, &directory).map_err(|error| {
+                    let source = error.source().map(|source| format!(": {source}"));
+                    format!("{error}{}", source.unwrap_or_default())
+                })?;
+                let identity = (process.group.as_raw(), process.started.clone());
+                let exit = self.ecs.supervise(process, stopped, plan.stop_timeout);
+                self.exits.spawn(async move { (index, exit.await) });
+                Some(identity)
+            }
+        };
+        Ok(Progress::Running { stop: Some(stop), since, process })
+    }
+
+    /// Stores which containers run now; with the last of them the task is `RUNNING`.
+    async fn record_started(&self, started: &[usize], plans: &[Plan]) -> Task {
+        let all = self.running.iter().all(Progress::has_started);
+        let processes: Vec<_> = started
+            .iter()
+            .filter_map(|index| match &self.running[*index] {
+                Progress::Running { process, .. } => process.as_ref(),
+                Progress::Waiting | Progress::Exited(_) => None,
+            })
+            .collect();
+        self.write(|tx, task, now| {
+            for (pid, started) in &processes {
+                tx.prepare_cached(
+                    "INSERT OR REPLACE INTO ecs_processes (pid, started, task_id)
+                     VALUES (?1, ?2, ?3)",
+                )?
+                .execute((pid, started, &self.launch.id))?;
+            }
+            for index in started {
+                if let Some(container) = task.containers.get_mut(*index) {
+                    container.last_status = Status::Running;
+                    container.runtime_id = Some(plans[*index].runtime_id.clone());
+                }
+            }
+            if all {
+                task.last_status = Status::Running;
+                task.started_at = Some(now);
+                task.connectivity = Some("CONNECTED".to_owned());
+                task.connectivity_at = Some(now);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// When the first container that another waits for has taken too long.
+    fn start_deadline(&self, plans: &[Plan]) -> Option<(Instant, Failure)> {
+        let waiting =
+            plans.iter().enumerate().filter(|(index, _)| !self.running[*index].has_started());
+        let awaited = waiting.flat_map(|(index, plan)| {
+            plan.depends_on.iter().map(move |depends| (index, plan, &depends.container_name))
+        });
+        awaited
+            .filter_map(|(container, plan, on)| {
+                let on = plans.iter().position(|other| other.name == *on)?;
+                let Progress::Running { since, .. } = &self.running[on] else { return None };
+                let reason = format!(
+                    "TaskFailedToStart: container {} is not started: {} took longer than its \
+                     startTimeout",
+                    plan.name, plans[on].name
+                );
+                Some((*since + plans[on].start_timeout?, Failure { container, reason }))
+            })
+            .min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// Takes note of an exit, and answers which process is gone.
+    fn exited(&mut self, index: usize, code: i32) -> Option<(i32, String)> {
+        match std::mem::replace(&mut self.running[index], Progress::Exited(code)) {
+            Progress::Running { process, .. } => process,
+            Progress::Waiting | Progress::Exited(_) => None,
+        }
+    }
+
+    /// From `DEACTIVATING` to `STOPPED`.
+    async fn finish(&mut self, cause: &Cause, plans: &[Plan]) {
+        let codes = self.exit_codes();
+        let explain = |task: &mut Task, now: Epoch| {
+            explain(cause, task, now);
+            record_exits(&codes, task);
+        };
+        if self.running.iter().all(Progress::has_started) {
+            self.step(|task, now| {
+                explain(task, now);
+                task.last_status = Status::Deactivating;
+            })
+            .await;
+        }
+        self.step(|task, now| {
+            explain(task, now);
+            task.last_status = Status::Stopping;
+        })
+        .await;
+        self.stop_containers(plans).await;
+        let codes = self.exit_codes();
+        let end = |task: &mut Task, now: Epoch| {
+            for container in &mut task.containers {
+                container.last_status = Status::Stopped;
+            }
+            record_exits(&codes, task);
+            task.execution_stopped_at.get_or_insert(now);
+        };
+        if self.launch.awsvpc {
+            self.step(|task, now| {
+                end(task, now);
+                task.last_status = Status::Deprovisioning;
+            })
+            .await;
+        }
+        self.write(|tx, task, now| {
+            tx.prepare_cached("DELETE FROM ecs_processes WHERE task_id = ?1")?
+                .execute([&self.launch.id])?;
+            end(task, now);
+            task.attachments_become("DELETED");
+            task.last_status = Status::Stopped;
+            task.stopped_at = Some(now);
+            Ok(())
+        })
+        .await;
+    }
+
+    fn exit_codes(&self) -> Vec<Option<i32>> {
+        self.running.iter().map(Progress::exit_code).collect()
+    }
+
+    /// Stops what runs, what depends on others before what it depends on, and waits until it is gone.
+    async fn stop_containers(&mut self, plans: &[Plan]) {
+        while self.running.iter().any(Progress::is_running) {
+            for index in 0..self.running.len() {
+                let name = plans.get(index).map(|plan| plan.name.as_str());
+                let is_needed = plans.iter().zip(&self.running).any(|(other, progress)| {
+                    progress.is_running()
+                        && other
+                            .depends_on
+                            .iter()
+                            .any(|on| Some(on.container_name.as_str()) == name)
+                });
+                if let Progress::Running { stop, .. } = &mut self.running[index]
+                    && !is_needed
+                    && let Some(stop) = stop.take()
+                {
+                    // One that has exited meanwhile does not listen any more.
+                    stop.send(()).unwrap_or_default();
+                }
+            }
+            match self.exits.join_next().await {
+                Some(Ok((index, code))) => drop(self.exited(index, code)),
+                Some(Err(_)) => {}
+                None => return,
+            }
+        }
+    }
+
+    fn not_stored(&self, error: &rusqlite::Error) {
+        let error = error as &dyn std::error::Error;
+        tracing::error!(task_id = self.launch.id, error, "a task's step is not stored");
+    }
+
+    async fn step(&self, change: impl Fn(&mut Task, Epoch)) -> Task {
+        self.write(|_, task, now| {
+            change(task, now);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stores a step, and publishes it.
+    async fn write(
+        &self,
+        change: impl Fn(&Transaction<'_>, &mut Task, Epoch) -> rusqlite::Result<()>,
+    ) -> Task {
+        loop {
+            let stored = self.ecs.db.write(|tx| {
+                let mut written = Ok(());
+                let id = &self.launch.id;
+                let task = task::change(tx, &self.ecs.eventbridge, id, |task, now| {
+                    written = change(tx, task, now);
+                })?;
+                written.map(|()| task)
+            });
+            match stored {
+                Ok(task) => {
+                    // So that a task whose containers end at once shares its thread with others.
+                    yield_now().await;
+                    return task;
+                }
+                Err(error) => {
+                    self.not_stored(&error);
+                    time::sleep(STORE_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+fn activate(task: &mut Task) {
+    let now = Epoch::now();
+    task.last_status = Status::Activating;
+    task.pull_started_at = Some(now);
+    task.pull_stopped_at = Some(now);
+}
+
+fn explain(cause: &Cause, task: &mut Task, now: Epoch) {
+    match cause {
+        Cause::Asked => {}
+        Cause::EssentialExited => {
+            let reason = "Essential container in task exited";
+            task.stop(StopCode::EssentialContainerExited, reason, now);
+        }
+        Cause::Failed(Failure { container, reason }) => {
+            task.stop(StopCode::TaskFailedToStart, reason, now);
+            if let Some(container) = task.containers.get_mut(*container) {
+                container.reason = Some(reason.clone());
+                container.last_status = Status::Stopped;
+            }
+        }
+    }
+}
+
+fn record_exits(codes: &[Option<i32>], task: &mut Task) {
+    for (container, code) in task.containers.iter_mut().zip(codes) {
+        if code.is_some() {
+            stop_container(Some(container), *code);
+        }
+    }
+}
+
+fn stop_container(container: Option<&mut Container>, exit_code: Option<i32>) {
+    if let Some(container) = container {
+        container.last_status = Status::Stopped;
+        container.exit_code = exit_code;
+    }
+}
+
+fn forget_process(tx: &Transaction<'_>, process: Option<&(i32, String)>) -> rusqlite::Result<()> {
+    if let Some(process) = process {
+        tx.prepare_cached("DELETE FROM ecs_processes WHERE pid = ?1 AND started = ?2")?
+            .execute((process.0, &process.1))?;
+    }
+    Ok(())
+}
+
+async fn sleep_until(deadline: Option<&(Instant, Failure)>) {
+    match deadline {
+        Some((deadline, _)) => time::sleep_until(*deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,327 @@
+//! A task as ECS shows it: the record that is stored, answered and published.
+//!
+//! Every change of a stored task goes through [`change`], which raises `version`, stores the task and publishes its
+//! event in the caller's transaction. Nothing else writes a task.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    eventbridge::EventBridge,
+    identity::{ACCOUNT_ID, REGION},
+};
+
+use super::{json_column, json_text};
+
+/// The event bus that AWS's own services publish on.
+const EVENT_BUS: &str = "default";
+
+/// The members of a task that are times.
+const TIMES: [&str; 8] = [
+    "connectivityAt",
+    "createdAt",
+    "executionStoppedAt",
+    "pullStartedAt",
+    "pullStoppedAt",
+    "startedAt",
+    "stoppedAt",
+    "stoppingAt",
+];
+
+/// How far a task is, in the order of its life.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Status {
+    Provisioning,
+    Pending,
+    Activating,
+    Running,
+    Deactivating,
+    Stopping,
+    Deprovisioning,
+    Stopped,
+}
+
+impl Status {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// A time in milliseconds, which the API writes in seconds.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Epoch(pub i64);
+
+impl Epoch {
+    pub(super) fn now() -> Self {
+        Self(Timestamp::now().as_millisecond())
+    }
+
+    pub(super) fn api(self) -> Value {
+        #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
+        let seconds = self.0 as f64 / 1000.0;
+        json!(seconds)
+    }
+
+    fn from_api(seconds: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+        let milliseconds = (seconds * 1000.0).round() as i64;
+        Self(milliseconds)
+    }
+
+    /// ISO 8601 in milliseconds, as events have it.
+    pub(super) fn iso(self) -> String {
+        let time = Timestamp::from_millisecond(self.0).unwrap_or_default();
+        format!("{time:.3}")
+    }
+}
+
+impl Serialize for Epoch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.api().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Epoch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        f64::deserialize(deserializer).map(Self::from_api)
+    }
+}
+
+/// A task, with the names that the service model gives its members.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Task {
+    pub attachments: Vec<Attachment>,
+    pub attributes: Vec<Value>,
+    pub availability_zone: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_provider_name: Option<String>,
+    pub cluster_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connectivity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connectivity_at: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_instance_arn: Option<String>,
+    pub containers: Vec<Container>,
+    pub cpu: String,
+    pub created_at: Epoch,
+    pub desired_status: Status,
+    pub enable_execute_command: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_stopped_at: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fargate_ephemeral_storage: Option<Value>,
+    pub group: String,
+    pub health_status: String,
+    pub inference_accelerators: Vec<Value>,
+    pub last_status: Status,
+    pub launch_type: String,
+    pub memory: String,
+    pub overrides: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform_family: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_started_at: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_stopped_at: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_code: Option<StopCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopping_at: Option<Epoch>,
+    pub task_arn: String,
+    pub task_definition_arn: String,
+    pub version: u64,
+}
+
+/// Why a task stopped, of ECS's reasons those that occur here.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) enum StopCode {
+    TaskFailedToStart,
+    EssentialContainerExited,
+    UserInitiated,
+    TerminationNotice,
+    InfrastructureHealth,
+}
+
+/// A container of a task.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Container {
+    pub container_arn: String,
+    pub task_arn: String,
+    pub name: String,
+    pub image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_id: Option<String>,
+    pub last_status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub network_bindings: Vec<Value>,
+    pub network_interfaces: Vec<Value>,
+    pub health_status: String,
+    pub cpu: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_reservation: Option<String>,
+}
+
+/// A task's network interface.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Attachment {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub status: String,
+    pub details: Vec<Value>,
+}
+
+impl Task {
+    /// The id in the task's ARN.
+    pub(super) fn id(&self) -> &str {
+        self.task_arn.rsplit('/').next().unwrap_or_default()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.desired_status == Status::Stopped
+    }
+
+    /// Says why the task stops, unless that has been said.
+    pub(super) fn stop(&mut self, code: StopCode, reason: impl Into<String>, now: Epoch) {
+        self.desired_status = Status::Stopped;
+        self.stop_code.get_or_insert(code);
+        self.stopped_reason.get_or_insert_with(|| reason.into());
+        self.stopping_at.get_or_insert(now);
+    }
+
+    pub(super) fn attachments_become(&mut self, status: &str) {
+        for attachment in &mut self.attachments {
+            status.clone_into(&mut attachment.status);
+        }
+    }
+
+    /// The Task State Change event that tells of the task as it is.
+    fn event(&self, now: Epoch) -> String {
+        let mut detail = serde_json::to_value(self).expect("a task is JSON");
+        for name in TIMES {
+            if let Some(time) = detail.get_mut(name) {
+                *time = json!(Epoch::from_api(time.as_f64().unwrap_or_default()).iso());
+            }
+        }
+        // Events name the kind of an attachment otherwise than the API.
+        for attachment in detail["attachments"].as_array_mut().into_iter().flatten() {
+            attachment["type"] = json!("eni");
+        }
+        detail["updatedAt"] = json!(now.iso());
+        json_text(&json!({
+            "version": "0",
+            "id": Uuid::now_v7().to_string(),
+            "detail-type": "ECS Task State Change",
+            "source": "aws.ecs",
+            "account": ACCOUNT_ID,
+            "time": now.iso(),
+            "region": REGION,
+            "resources": [self.task_arn],
+            "detail": detail,
+        }))
+    }
+}
+
+/// The cluster, family and token that a task was launched with: what a task is found by.
+#[derive(Debug)]
+pub(super) struct Keys<'a> {
+    pub cluster: &'a str,
+    pub family: &'a str,
+    pub client_token: Option<&'a str>,
+}
+
+/// Stores a new task, and publishes its first event.
+pub(super) fn insert(
+    tx: &Transaction<'_>,
+    eventbridge: &EventBridge,
+    keys: &Keys<'_>,
+    task: &Task,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO ecs_tasks (id, cluster, family, launch_type, started_by, client_token,
+                                desired_status, last_status, task)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute((
+        task.id(),
+        keys.cluster,
+        keys.family,
+        &task.launch_type,
+        &task.started_by,
+        keys.client_token,
+        task.desired_status.as_str(),
+        task.last_status.as_str(),
+        json_text(task),
+    ))?;
+    eventbridge.publish(tx, EVENT_BUS, &task.event(task.created_at))
+}
+
+/// Reads a task by its id.
+pub(super) fn find(tx: &rusqlite::Connection, id: &str) -> rusqlite::Result<Option<Task>> {
+    tx.prepare_cached("SELECT task FROM ecs_tasks WHERE id = ?1")?
+        .query_row([id], |row| json_column(row, 0))
+        .optional()
+}
+
+/// Changes a stored task, and publishes what it has become.
+///
+/// # Errors
+///
+/// SQLite's; `QueryReturnedNoRows` if there is no such task.
+pub(super) fn change(
+    tx: &Transaction<'_>,
+    eventbridge: &EventBridge,
+    id: &str,
+    change: impl FnOnce(&mut Task, Epoch),
+) -> rusqlite::Result<Task> {
+    let now = Epoch::now();
+    let mut task = find(tx, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    change(&mut task, now);
+    task.version += 1;
+    tx.prepare_cached(
+        "UPDATE ecs_tasks SET desired_status = ?2, last_status = ?3, stopped_at = ?4, task = ?5
+         WHERE id = ?1",
+    )?
+    .execute((
+        id,
+        task.desired_status.as_str(),
+        task.last_status.as_str(),
+        task.stopped_at.map(|time| time.0),
+        json_text(&task),
+    ))?;
+    eventbridge.publish(tx, EVENT_BUS, &task.event(now))?;
+    Ok(task)
+}

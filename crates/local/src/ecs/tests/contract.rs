@@ -1,0 +1,1 @@
+//! The refusals and the replays of the operations.

@@ -1,0 +1,176 @@
+//! The local ECS as a client sees it: requests in JSON, answers, and the steps that tasks take.
+
+mod contract;
+mod life;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{db::Db, eventbridge::EventBridge, lambda, lambda::Invocations, protocol::Exception};
+
+use super::{Containers, Ecs, EcsConfig};
+
+/// What a test waits for at most; nothing takes that long but a fault.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Every step of every task, as it was stored: kept by a trigger, so that no step can miss it.
+const RECORDER: &str = "
+CREATE TABLE IF NOT EXISTS steps (task TEXT NOT NULL);
+CREATE TRIGGER IF NOT EXISTS first_step AFTER INSERT ON ecs_tasks BEGIN
+    INSERT INTO steps VALUES (new.task);
+END;
+CREATE TRIGGER IF NOT EXISTS next_step AFTER UPDATE OF task ON ecs_tasks BEGIN
+    INSERT INTO steps VALUES (new.task);
+END;
+";
+
+/// A directory that goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("taskferry-ecs-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// An ECS with the cluster `c` and what the test registers.
+struct Fixture {
+    ecs: Arc<Ecs>,
+    directory: Directory,
+}
+
+impl Fixture {
+    fn new(containers: Containers) -> Self {
+        let directory = Directory::new();
+        let ecs = open(&directory.0, containers, Vec::new());
+        let fixture = Self { ecs, directory };
+        fixture.ok("CreateCluster", &json!({ "clusterName": "c" }));
+        fixture
+    }
+
+    fn call(&self, operation: &str, request: &Value) -> Result<Value, Exception> {
+        self.ecs.call(operation, request.to_string().as_bytes())
+    }
+
+    #[track_caller]
+    fn ok(&self, operation: &str, request: &Value) -> Value {
+        self.call(operation, request)
+            .unwrap_or_else(|e| panic!("{operation}: {}: {}", e.name, e.message))
+    }
+
+    #[track_caller]
+    fn refused(&self, operation: &str, request: &Value) -> Exception {
+        match self.call(operation, request) {
+            Err(exception) => exception,
+            Ok(answer) => panic!("{operation} took {request}: {answer}"),
+        }
+    }
+
+    /// Registers a definition of one container.
+    #[track_caller]
+    fn register(&self, family: &str, command: &[&str]) {
+        let container = json!({ "name": "app", "image": "i", "memory": 64, "command": command });
+        self.register_all(family, &json!([container]));
+    }
+
+    #[track_caller]
+    fn register_all(&self, family: &str, containers: &Value) {
+        let request = json!({ "family": family, "containerDefinitions": containers });
+        self.ok("RegisterTaskDefinition", &request);
+    }
+
+    /// Runs a task, and answers its ARN.
+    #[track_caller]
+    fn run(&self, family: &str, overrides: &Value) -> String {
+        let request = json!({
+            "cluster": "c", "taskDefinition": family, "overrides": { "containerOverrides": overrides }
+        });
+        let answer = self.ok("RunTask", &request);
+        answer["tasks"][0]["taskArn"].as_str().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    fn describe(&self, arn: &str) -> Value {
+        let answer = self.ok("DescribeTasks", &json!({ "cluster": "c", "tasks": [arn] }));
+        answer["tasks"][0].clone()
+    }
+
+    async fn until(&self, arn: &str, status: &str) -> Value {
+        let reached = async {
+            loop {
+                let task = self.describe(arn);
+                if task["lastStatus"] == status {
+                    return task;
+                }
+                assert_ne!(task["lastStatus"], "STOPPED", "{task:#}");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .unwrap_or_else(|_| panic!("{:#}", self.describe(arn)))
+    }
+
+    async fn until_stopped(&self, arn: &str) -> Value {
+        self.until(arn, "STOPPED").await
+    }
+
+    /// The steps of a task, as they were stored.
+    fn steps(&self, arn: &str) -> Vec<Value> {
+        let steps = self.ecs.db.read(|connection| {
+            connection
+                .prepare("SELECT task FROM steps ORDER BY rowid")?
+                .query_map([], |row| row.get::<_, String>(0))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let steps = steps.unwrap().into_iter().map(|step| serde_json::from_str(&step).unwrap());
+        steps.filter(|step: &Value| step["taskArn"] == arn).collect()
+    }
+
+    fn sql(&self, sql: &str) {
+        self.ecs.db.write(|tx| tx.execute_batch(sql)).unwrap();
+    }
+
+    /// What a container wrote to its standard output.
+    fn stdout(&self, arn: &str, container: &str) -> String {
+        let id = arn.rsplit('/').next().unwrap();
+        let path = self.directory.0.join("tasks").join(id).join(format!("{container}.stdout.log"));
+        std::fs::read_to_string(path).unwrap()
+    }
+}
+
+fn open(
+    directory: &std::path::Path,
+    containers: Containers,
+    reaper: Vec<std::ffi::OsString>,
+) -> Arc<Ecs> {
+    let schemas = [super::SCHEMA, lambda::SCHEMA, RECORDER];
+    let db = Arc::new(Db::open(&directory.join("state.sqlite"), &schemas).unwrap());
+    let eventbridge = Arc::new(EventBridge::new(Invocations::default()));
+    let config = EcsConfig {
+        tasks_dir: directory.join("tasks"),
+        endpoint_url: "http://127.0.0.1:4566".to_owned(),
+        reaper,
+        containers,
+    };
+    Ecs::open(db, eventbridge, config).unwrap()
+}
