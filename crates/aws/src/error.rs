@@ -1,8 +1,7 @@
 //! What went wrong in a call, with AWS's name for it.
 
-use std::error::Error as _;
-
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use taskferry_core::reason;
 use taskferry_engine::ports;
 
 use crate::classify::{self, Kind};
@@ -20,7 +19,7 @@ pub enum Error {
         /// The HTTP status.
         status: u16,
     },
-    /// There was no answer, or none that can be read.
+    /// There was no answer, or none that can be read; the SDK's error with its causes.
     #[error("{0}")]
     NoAnswer(String),
 }
@@ -38,7 +37,7 @@ impl Error {
                 message: message.unwrap_or("without a message").to_owned(),
                 status,
             },
-            Some((None, _)) | None => Self::NoAnswer(chain(error)),
+            Some((None, _)) | None => Self::NoAnswer(reason(error)),
         }
     }
 
@@ -61,16 +60,4 @@ impl Error {
             }
         }
     }
-}
-
-/// The SDK's error with its causes; by itself it says no more than "dispatch failure".
-fn chain<E: std::error::Error + 'static>(error: &SdkError<E>) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -15,6 +15,7 @@ use taskferry_core::{
         s3::{self, Notification},
     },
     plan::{self, OVERRIDES_BYTES_MAX, Plan},
+    reason,
     rules::{Rule, Rules},
     run::StartedBy,
 };
@@ -132,7 +133,7 @@ fn planned(rules: &Rules, plan: &Plan<'_>) -> Value {
             planned["overridesBytesMax"] = json!(OVERRIDES_BYTES_MAX);
             planned["runTask"] = request.for_attempt(&started_by, request.task_definition());
         }
-        Err(refusal) => planned["refused"] = json!(refusal.to_string()),
+        Err(refusal) => planned["refused"] = json!(reason(refusal)),
     }
     planned
 }

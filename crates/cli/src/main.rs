@@ -114,10 +114,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             block_on(csv_report::run(&arguments, out))??;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Reaper => {
-            taskferry_local::ecs::reaper::run(io::stdin().lock())?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Reaper => Ok(taskferry_local::ecs::reaper::run(io::stdin().lock())),
     }
 }
 

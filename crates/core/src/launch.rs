@@ -108,7 +108,7 @@ pub fn record(plan: &Plan<'_>, name: &str, pinned: &TaskDefinition, now: Timesta
 /// The record of a run that ends before it is launched, since the plan is a refusal.
 pub fn refused(plan: &Plan<'_>, now: Timestamp) -> Run {
     let mut run = blank(plan, now);
-    let reason = plan.request.as_ref().err().map(ToString::to_string);
+    let reason = plan.request.as_ref().err().map(|refusal| crate::reason(refusal));
     run.end(Status::Failed, reason, now);
     run
 }

@@ -19,6 +19,7 @@ pub mod event;
 pub mod failure;
 pub mod launch;
 pub mod plan;
+mod reason;
 pub mod route;
 pub mod rules;
 pub mod run;
@@ -26,3 +27,5 @@ pub mod stop;
 pub mod template;
 pub mod track;
 pub mod wiring;
+
+pub use reason::reason;

@@ -9,7 +9,7 @@ use crate::{
     event::Event,
     rules::{Rule, Rules, target},
     run::{RunId, StartedBy},
-    template,
+    template::{self, Context},
 };
 
 /// The longest `overrides` in bytes of JSON.
@@ -38,11 +38,11 @@ pub struct Plan<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The rule's `dedupe` cannot be rendered.
-    #[error("`dedupe` cannot be rendered for this event: {0}")]
-    Dedupe(template::Error),
+    #[error("`dedupe` cannot be rendered for this event")]
+    Dedupe(#[source] template::Error),
     /// A template of the rule's `target` cannot be rendered.
-    #[error("the target cannot be rendered for this event: {0}")]
-    Target(target::Error),
+    #[error("the target cannot be rendered for this event")]
+    Target(#[source] target::Error),
     /// The rendered `overrides` are longer than ECS takes.
     #[error(
         "the rendered overrides are {size_bytes} bytes of JSON, and ECS takes {OVERRIDES_BYTES_MAX}"
@@ -60,23 +60,24 @@ pub struct Request(Value);
 
 /// What `rule` makes of `event`.
 pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
-    let (dedupe_key, request) = match dedupe_key(rule, event) {
-        Ok(dedupe_key) => (dedupe_key, request(rule, event)),
+    let context = Context::new(event.value());
+    let (dedupe_key, request) = match dedupe_key(rule, event, &context) {
+        Ok(dedupe_key) => (dedupe_key, request(rule, &context)),
         Err(refusal) => (event.id().to_owned(), Err(refusal)),
     };
     let run_id = RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key);
     Plan { rule, event, run_id, dedupe_key, request }
 }
 
-fn dedupe_key(rule: &Rule, event: &Event) -> Result<String, Refusal> {
+fn dedupe_key(rule: &Rule, event: &Event, context: &Context) -> Result<String, Refusal> {
     match &rule.dedupe {
-        Some(template) => template.render(event.value()).map_err(Refusal::Dedupe),
+        Some(template) => template.render(context).map_err(Refusal::Dedupe),
         None => Ok(event.id().to_owned()),
     }
 }
 
-fn request(rule: &Rule, event: &Event) -> Result<Request, Refusal> {
-    let request = Request(rule.target.render(event.value()).map_err(Refusal::Target)?);
+fn request(rule: &Rule, context: &Context) -> Result<Request, Refusal> {
+    let request = Request(rule.target.render_in(context).map_err(Refusal::Target)?);
     let size_bytes = request.overrides_size_bytes();
     if size_bytes > OVERRIDES_BYTES_MAX {
         return Err(Refusal::OverridesTooLong { size_bytes });

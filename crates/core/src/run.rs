@@ -200,7 +200,7 @@ pub struct Run {
     // Invariant: attempt `n` is at `n - 1`, and all but the last have stopped.
     pub attempts: Vec<Attempt>,
     /// Rises by one with each change of the record; a store writes only over the one before.
-    pub revision: u64,
+    pub revision: u32,
 }
 
 impl Run {

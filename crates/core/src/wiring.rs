@@ -65,8 +65,8 @@ pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
         On::S3 { bucket, prefix, suffix, events } => Some(BucketNotification {
             bucket: bucket.clone(),
             events: events.clone(),
-            prefix: prefix.clone(),
-            suffix: suffix.clone(),
+            prefix: prefix.clone().unwrap_or_default(),
+            suffix: suffix.clone().unwrap_or_default(),
         }),
         On::EventPattern { .. } | On::Schedule { .. } | On::Sqs { .. } => None,
     };

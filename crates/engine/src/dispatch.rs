@@ -4,6 +4,7 @@ use taskferry_core::{
     event::Event,
     launch::{self, Launched, TaskDefinition},
     plan::{self, Plan, Request},
+    reason,
     route::Origin,
     run::{Run, RunId, StartedBy, Status},
     track::TaskState,
@@ -68,7 +69,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
                 Err(error) => {
                     warn!(
                         event_id = event.id(), rule = %plan.rule.name, run_id = %plan.run_id,
-                        error = %Chain(&error), "not launched"
+                        error = reason(&error), "not launched"
                     );
                     failed.get_or_insert(error);
                 }
@@ -123,7 +124,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
             Err(ports::Error::Refused { source, .. }) => {
                 let task_definition = request.task_definition();
                 let reason =
-                    format!("task definition `{task_definition}` cannot be used: {source}");
+                    format!("task definition `{task_definition}` cannot be used: {}", reason(&*source));
                 Ok(launch::unusable(plan, reason, now))
             }
             Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
@@ -191,20 +192,5 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
         }
         let tasks = self.tasks.describe(cluster, &task_arns).await?;
         Ok(tasks.into_iter().find(|task| task.started_by().as_ref() == Some(started_by)))
-    }
-}
-
-/// An error with its causes, for the log.
-struct Chain<'a>(&'a Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)?;
-        let mut source = std::error::Error::source(self.0);
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
     }
 }

@@ -59,19 +59,21 @@ fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
         let container = ecs::LocalContainer {
             entry_point: container.entry_point.clone(),
             command: container.command.clone(),
-            environment: container.environment.clone(),
+            environment: container
+                .environment
+                .iter()
+                .map(|pair| (pair.name.clone(), pair.value.clone().unwrap_or_default()))
+                .collect(),
         };
         (name.clone(), container)
     });
     platform.ecs().set_local_containers(containers.collect());
     for (family, request) in &rules.task_definitions {
-        let mut request = serde_json::to_value(request)?;
-        request["family"] = json!(family);
-        if registered.get(family) != Some(&request) {
-            call(platform, "RegisterTaskDefinition", &request)
+        if registered.get(family) != Some(request) {
+            call(platform, "RegisterTaskDefinition", request)
                 
                 .with_context(|| format!("taskDefinitions.{family}"))?;
-            registered.insert(family.clone(), request);
+            registered.insert(family.clone(), request.clone());
         }
     }
     fs::write(&path, serde_json::to_vec_pretty(&registered)?)

@@ -64,7 +64,7 @@ pub(crate) async fn run(
 
 fn table(runs: &[Run], now: Timestamp, wants_colour: bool) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["RUN", "RULE", "STATUS", "CREATED", "TOOK", "EVENT", "REASON"]);
     for run in runs {
         let mut status = Cell::new(run.status);

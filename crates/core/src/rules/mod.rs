@@ -158,18 +158,12 @@ pub fn check(text: &str) -> Checked {
 
 /// A fault that only compiling showed: what `checks` should have found with its place.
 fn unplaced(error: &Error) -> Fault {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
     Fault {
         severity: Severity::Error,
         path: String::new(),
         rule: error.rule().map(str::to_owned),
         span: None,
-        message,
+        message: crate::reason(error),
         hint: None,
         related: Vec::new(),
     }

@@ -160,6 +160,22 @@ impl Target {
         &self.request
     }
 
+    /// The clusters that a request of this target can name; none where that is left to ECS.
+    pub fn clusters(&self) -> Vec<&str> {
+        let members = match &self.root {
+            Part::Map(members) => members,
+            Part::Literal(request) => return request["cluster"].as_str().into_iter().collect(),
+            Part::Template(_) | Part::List(_) => return Vec::new(),
+        };
+        match members.iter().find(|(name, _)| name == "cluster").map(|(_, part)| part) {
+            Some(Part::Literal(Value::String(cluster))) => vec![cluster],
+            Some(Part::Template(leaf)) => {
+                leaf.allowed.iter().flatten().map(String::as_str).collect()
+            }
+            Some(Part::Literal(_) | Part::List(_) | Part::Map(_)) | None => Vec::new(),
+        }
+    }
+
     /// The request for an event, without `clientToken` and `startedBy`.
     ///
     /// # Errors
