@@ -281,7 +281,6 @@ fn complete(
         response.headers_mut().insert("x-amz-request-id", id.clone());
         response.headers_mut().insert("x-amz-id-2", id);
     }
-    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("AmazonS3"));
     if status.is_success() {
         return;
     }
