@@ -108,7 +108,7 @@ pub(super) struct Change<'a> {
     pub(super) cause: Cause,
     /// The object's size, unless it was deleted.
     pub(super) size: u64,
-    /// The object's ETag; the last one, if it was deleted.
+    /// The object's `ETag`; the last one, if it was deleted.
     pub(super) etag: &'a str,
     /// Rises from change to change.
     pub(super) sequencer: i64,
