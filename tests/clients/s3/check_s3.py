@@ -21,6 +21,7 @@ import traceback
 import urllib.parse
 import urllib.request
 import uuid
+import xml.etree.ElementTree
 import zlib
 
 import boto3
@@ -261,7 +262,8 @@ def object_deleted(w):
 
 @check
 def objects_deleted_together(w):
-    keys = ["a", "b c+d", "한글", "<&>\"'"]
+    # XML has no way to write the others of the control characters.
+    keys = [key for key in KEYS if "\u0001" not in key] + [" both ends ", " ", "\t"]
     for key in keys:
         w.put(key)
     answer = w.s3.delete_objects(Bucket=w.bucket, Delete={"Objects": [{"Key": k} for k in keys + ["none"]]})
@@ -302,6 +304,22 @@ def unknown_operations_are_not_implemented(w):
     refused("NotImplemented", w.s3.put_bucket_versioning, Bucket=w.bucket,
             VersioningConfiguration={"Status": "Enabled"}, status=501)
     refused("NotImplemented", w.put, "a", b"", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32, status=501)
+
+
+@check
+def another_owner_is_denied(w):
+    w.put("a", b"x", ExpectedBucketOwner="000000000000")
+    refused("AccessDenied", w.put, "a", b"y", ExpectedBucketOwner="111111111111", status=403)
+    equal(w.body("a"), b"x")
+
+
+@check
+def lists_without_an_encoding_have_every_key(w):
+    for key in ["cr\rlf", "tab\t", "nl\n", "<&>", " "]:
+        w.put(key)
+    status, _, body = w.raw("GET", f"/{w.bucket}?list-type=2")
+    found = [e.text for e in xml.etree.ElementTree.fromstring(body).iter() if e.tag.endswith("Key")]
+    equal(found, [" ", "<&>", "cr\rlf", "nl\n", "tab\t"])
 
 
 @check

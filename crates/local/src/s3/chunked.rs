@@ -186,3 +186,59 @@ fn chunk_size(head: &[u8]) -> Result<u64, Error> {
     }
     u64::from_str_radix(size, 16).map_err(|_| Error::Size)
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-crc32");
+
+    /// Decodes an encoded body that arrives in pieces of this size.
+    fn decoded(encoded: &[u8], size: usize) -> Result<(Bytes, Trailer), axum::Error> {
+        let pieces: Vec<_> =
+            encoded.chunks(size).map(|piece| Ok::<_, Error>(piece.to_vec())).collect();
+        let (body, trailer) = decode(Body::from_stream(stream::iter(pieces)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Ok((runtime.block_on(body.collect())?.to_bytes(), trailer))
+    }
+
+    fn encoded(chunks: &[Vec<u8>], extension: &str) -> Vec<u8> {
+        let mut encoded = Vec::new();
+        for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
+            encoded.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+            encoded.extend_from_slice(chunk);
+            encoded.extend_from_slice(b"\r\n");
+        }
+        encoded.extend_from_slice(format!("0{extension}\r\n").as_bytes());
+        encoded.extend_from_slice(b"x-amz-checksum-crc32: AAAAAA==\r\n\r\n");
+        encoded
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_is_the_same_in_whatever_pieces_it_arrives(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
+            signed in any::<bool>(),
+            size in 1_usize..50,
+        ) {
+            let extension = if signed { ";chunk-signature=0123abcd" } else { "" };
+            let (body, trailer) = decoded(&encoded(&chunks, extension), size).unwrap();
+            prop_assert_eq!(body, chunks.concat());
+            prop_assert_eq!(trailer.get(&CHECKSUM), Some("AAAAAA=="));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), size in 1_usize..50) {
+            drop(decoded(&bytes, size));
+        }
+
+        #[test]
+        fn a_body_that_is_cut_off_within_a_chunk_is_refused(cut in 0_usize..24) {
+            let encoded = encoded(&[b"twenty bytes of text".to_vec()], "");
+            prop_assert!(decoded(&encoded[..cut], 7).is_err());
+        }
+    }
+}

@@ -11,7 +11,7 @@ use super::fault::Fault;
 /// What an object must be for a write or delete to happen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WriteConditions {
-    /// The object is there, with this ETag.
+    /// The object is there, with this `ETag`.
     pub(super) if_match: Option<ETagCondition>,
     /// No object is there.
     pub(super) if_none_match: Option<ETagCondition>,
@@ -31,7 +31,7 @@ impl WriteConditions {
         Ok(Self { if_match, if_none_match })
     }
 
-    /// Whether they hold for the object that is there, of which this is the ETag.
+    /// Whether they hold for the object that is there, of which this is the `ETag`.
     pub(super) fn check(&self, etag: Option<&str>) -> Result<(), Fault> {
         if self.if_none_match.is_some() && etag.is_some() {
             return Err(S3ErrorCode::PreconditionFailed.into());

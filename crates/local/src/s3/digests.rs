@@ -1,4 +1,4 @@
-//! Digests of a body: its ETag, the checksum that S3 keeps with it, and whether they are what the client announced.
+//! Digests of a body: its `ETag`, the checksum that S3 keeps with it, and whether they are what the client announced.
 //!
 //! Asked by everything that takes bytes in, before a row names them. An object has one checksum: of the algorithm that
 //! the client chose, else CRC-64/NVME, as on S3.
@@ -201,7 +201,7 @@ enum Sum {
 
 /// The digests of a body.
 pub(super) struct Digests {
-    /// The ETag of a body that came in one piece.
+    /// The `ETag` of a body that came in one piece.
     pub(super) md5: [u8; 16],
     sha256: Option<[u8; 32]>,
     /// The checksum that is kept.

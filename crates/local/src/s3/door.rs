@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use s3s::{
     S3Error, S3ErrorCode, S3Result,
+    config::{S3Config, StaticConfigProvider},
     host::{S3Host, VirtualHost},
     service::{S3Service, S3ServiceBuilder},
 };
@@ -28,10 +29,13 @@ use super::{
     operations::Operations,
     unread,
 };
-use crate::identity::REGION;
+use crate::identity::{ACCOUNT_ID, REGION};
 
 /// A week: the longest that a presigned URL may be good for.
 const EXPIRES_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
+
+/// The largest file in a browser's form, which `s3s` holds in memory.
+const FORM_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Answers S3's requests.
 #[derive(Clone, Debug)]
@@ -41,7 +45,10 @@ pub struct Service {
 
 /// S3 over HTTP: path style, and virtual-hosted style below `localhost`.
 pub fn service(s3: Arc<S3>) -> Service {
+    let mut config = S3Config::default();
+    config.post_object_max_file_size = FORM_BYTES_MAX;
     let mut builder = S3ServiceBuilder::new(Operations(s3));
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     builder.set_host(Localhost);
     Service { s3s: builder.build() }
 }
@@ -117,6 +124,11 @@ fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
     }
     if headers.contains_key("x-amz-server-side-encryption-customer-algorithm") {
         return Err(S3ErrorCode::NotImplemented.into());
+    }
+    for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
+        if headers.get(name).is_some_and(|owner| owner != ACCOUNT_ID) {
+            return Err(S3ErrorCode::AccessDenied.into());
+        }
     }
     // A range that is none, or several, asks for the whole object.
     let range = headers.get(header::RANGE).map(HeaderValue::to_str);
@@ -281,8 +293,8 @@ fn complete(
         response.headers_mut().insert("x-amz-request-id", id.clone());
         response.headers_mut().insert("x-amz-id-2", id);
     }
-    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("AmazonS3"));
     if status.is_success() {
+        spell_out_controls(response);
         return;
     }
     response.headers_mut().entry("x-amz-bucket-region").or_insert(HeaderValue::from_static(REGION));
@@ -309,4 +321,20 @@ fn complete(
          <HostId>{id}</HostId></Error>"
     );
     *response.body_mut() = s3s::Body::from(complete);
+}
+
+/// Writes control characters in a list's keys as references: a raw carriage return would be read as a line feed.
+fn spell_out_controls(response: &mut s3s::HttpResponse) {
+    let raw = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n');
+    // An object's bytes are a stream, and never there as a whole: this is XML, or nothing.
+    let Some(body) = response.body().bytes().filter(|body| body.iter().any(raw)) else { return };
+    let mut text = Vec::with_capacity(body.len() + 16);
+    for byte in &body {
+        if raw(byte) {
+            text.extend_from_slice(format!("&#x{byte:X};").as_bytes());
+        } else {
+            text.push(*byte);
+        }
+    }
+    *response.body_mut() = s3s::Body::from(text);
 }

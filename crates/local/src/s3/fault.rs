@@ -15,13 +15,13 @@ pub(super) enum Fault {
     #[error(transparent)]
     Refused(#[from] S3Error),
     /// The disk.
-    #[error("cannot read or write the object's bytes")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// The state file.
-    #[error("cannot read or write the object's row")]
+    #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// A row that this version cannot read.
-    #[error("cannot read the object's row")]
+    #[error(transparent)]
     Row(#[from] serde_json::Error),
 }
 
@@ -42,12 +42,13 @@ impl From<Fault> for S3Error {
             }
             Fault::Refused(_) | Fault::Row(_) => false,
         };
-        let text = match &fault {
-            Fault::Io(cause) => format!("{fault}: {cause}"),
-            Fault::Sqlite(cause) => format!("{fault}: {cause}"),
-            Fault::Row(cause) => format!("{fault}: {cause}"),
-            Fault::Refused(_) => String::new(),
+        let failed = match &fault {
+            Fault::Io(_) => "the object's bytes cannot be read or written",
+            Fault::Sqlite(_) => "the object's row cannot be read or written",
+            Fault::Row(_) => "the object's row cannot be understood",
+            Fault::Refused(_) => "",
         };
+        let text = format!("{failed}: {fault}");
         if let Fault::Refused(refused) = fault {
             return refused;
         }

@@ -108,7 +108,7 @@ pub(super) struct Change<'a> {
     pub(super) cause: Cause,
     /// The object's size, unless it was deleted.
     pub(super) size: u64,
-    /// The object's ETag; the last one, if it was deleted.
+    /// The object's `ETag`; the last one, if it was deleted.
     pub(super) etag: &'a str,
     /// Rises from change to change.
     pub(super) sequencer: i64,
@@ -260,6 +260,52 @@ mod tests {
             let decoded: Vec<u8> = percent_decode_str(&encoded.replace('+', " ")).collect();
             prop_assert_eq!(decoded, key.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_change_is_told_to_eventbridge_as_s3_tells_it() {
+        let change = |cause| Change {
+            bucket: "bucket",
+            key: "a b/+.csv",
+            cause,
+            size: 5,
+            etag: "5d41402abc4b2a76b9719d911017c592",
+            sequencer: 0x0F_AB,
+            time: "2026-11-21T09:10:11.987Z".parse().unwrap(),
+            request_id: "0123456789ABCDEF",
+        };
+        let mut created = change(Cause::Put).event();
+        assert!(Uuid::try_parse(created["id"].take().as_str().unwrap()).is_ok());
+        let expected = json!({
+            "version": "0",
+            "id": null,
+            "detail-type": "Object Created",
+            "source": "aws.s3",
+            "account": "000000000000",
+            "time": "2026-11-21T09:10:11Z",
+            "region": "us-east-1",
+            "resources": ["arn:aws:s3:::bucket"],
+            "detail": {
+                "version": "0",
+                "bucket": { "name": "bucket" },
+                "object": {
+                    "key": "a b/+.csv",
+                    "size": 5,
+                    "etag": "5d41402abc4b2a76b9719d911017c592",
+                    "sequencer": "000000000000000FAB",
+                },
+                "request-id": "0123456789ABCDEF",
+                "requester": "000000000000",
+                "source-ip-address": "127.0.0.1",
+                "reason": "PutObject",
+            },
+        });
+        assert_eq!(created, expected);
+        let deleted = change(Cause::Delete).event();
+        assert_eq!(deleted["detail-type"], "Object Deleted");
+        assert_eq!(deleted["detail"]["reason"], "DeleteObject");
+        assert_eq!(deleted["detail"]["deletion-type"], "Permanently Deleted");
+        assert_eq!(deleted["detail"]["object"].get("size"), None);
     }
 
     #[test]

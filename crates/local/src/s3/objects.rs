@@ -210,7 +210,7 @@ fn from_sql(error: rusqlite::types::FromSqlError) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
 }
 
-/// The blob and ETag of the object that is there.
+/// The blob and `ETag` of the object that is there.
 fn find_blob(
     connection: &Connection,
     bucket: &str,

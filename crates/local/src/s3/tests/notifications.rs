@@ -68,6 +68,11 @@ async fn each_way_of_change_has_its_name_and_a_later_sequencer() {
     );
     let complete = format!("/whole?uploadId={}", upload[0]);
     machine.send("POST", &complete, &[], parts.as_bytes()).await.expect(StatusCode::OK);
+    let form = b"--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nform\r\n--x\r\n\
+        Content-Disposition: form-data; name=\"x-amz-signature\"\r\n\r\nany\r\n--x\r\n\
+        Content-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\ndata\r\n--x--\r\n";
+    let content_type = [("content-type", "multipart/form-data; boundary=x")];
+    machine.send("POST", "", &content_type, form).await.expect(StatusCode::NO_CONTENT);
     machine.send("DELETE", "/key", &[], b"").await.expect(StatusCode::NO_CONTENT);
     let deletes =
         b"<Delete><Object><Key>copy</Key></Object><Object><Key>none</Key></Object></Delete>";
@@ -85,11 +90,12 @@ async fn each_way_of_change_has_its_name_and_a_later_sequencer() {
             "ObjectCreated:Put",
             "ObjectCreated:Copy",
             "ObjectCreated:CompleteMultipartUpload",
+            "ObjectCreated:Post",
             "ObjectRemoved:Delete",
             "ObjectRemoved:Delete",
         ]
     );
-    assert_eq!(field("/Records/0/s3/object/key"), ["key", "copy", "whole", "key", "copy"]);
+    assert_eq!(field("/Records/0/s3/object/key"), ["key", "copy", "whole", "form", "key", "copy"]);
     assert!(field("/Records/0/s3/object/sequencer").is_sorted_by(|a, b| a < b));
 }
 

@@ -1,5 +1,10 @@
 //! A write happens whole and checked, or not at all.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
@@ -102,6 +107,23 @@ async fn a_client_that_goes_away_leaves_nothing() {
         tokio::task::yield_now().await;
     }
     assert_eq!(machine.get("key").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_refused_body_is_taken_in_so_that_the_answer_arrives() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&taken);
+    let body = stream::iter((0..100).map(move |_| {
+        counted.fetch_add(1000, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(Bytes::from(vec![0; 1000]))
+    }));
+    let request = Request::put("/missing/key")
+        .header(header::CONTENT_LENGTH, 100_000)
+        .body(Body::from_stream(body));
+    machine.call(request.unwrap()).await.refused(StatusCode::NOT_FOUND, "NoSuchBucket");
+    assert_eq!(taken.load(Ordering::Relaxed), 100_000);
 }
 
 #[tokio::test]
