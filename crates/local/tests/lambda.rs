@@ -1,5 +1,7 @@
 //! Functions on the real `lambda_runtime`, in processes of their own: what ends well, what ends badly, and what is kept.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{
@@ -202,6 +204,31 @@ async fn attempts_are_remembered_over_a_restart() {
     local.functions.deploy("f", function(&[], LONG)).unwrap();
     assert_eq!(receive(&mut ended).await.attempt, 2);
     assert_eq!(receive(&mut ended).await.attempt, 3);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn every_invocation_ends_in_success_or_is_kept() {
+    let local = Local::start().await;
+    let mut ended = local.functions.ended();
+    local.functions.deploy("f", function(&[], LONG)).unwrap();
+    let events = ["echo", "error", "echo", "panic", "echo", "exit", "echo", "echo"];
+    for number in 0..200 {
+        let event = events[number % events.len()];
+        local.enqueue("f", &json!({ "do": event, "number": number }));
+        if number % 50 == 25 {
+            local.functions.deploy("f", function(&[], LONG)).unwrap();
+        }
+    }
+    let mut succeeded = 0;
+    for _ in 0..200 {
+        succeeded += u32::from(last_attempt(&mut ended).await.error.is_none());
+    }
+    assert_eq!(succeeded, 125);
+    assert_eq!(local.count("lambda_invocations"), 0);
+    let kept = local.functions.failed().unwrap();
+    assert_eq!(kept.len(), 75);
+    assert!(kept.iter().all(|kept| kept.attempts == 3), "{kept:?}");
     local.stop().await;
 }
 
