@@ -355,7 +355,8 @@ async fn a_function_that_prints_without_end_waits_for_no_listener() {
     let log = local.functions.logs_dir().join("f.log");
     let dir = local.stop().await;
     let log = std::fs::read(log).unwrap();
-    assert_eq!(log.iter().filter(|&&byte| byte == b'x').count(), 400 * 64 * 1024);
+    let printed: usize = log.split(|&byte| byte != b'x').map(<[u8]>::len).sum();
+    assert_eq!(printed, 400 * 64 * 1024);
     let longest = log.split(|&byte| byte == b'\n').map(<[u8]>::len).max();
     assert_eq!(longest, Some(16 * 1024));
     drop((lines, dir));
@@ -409,7 +410,7 @@ fn is_alive(pid: &str) -> bool {
 async fn ends(pid: &str) {
     let begin = Instant::now();
     while is_alive(pid) {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{pid} lives");
+        assert!(begin.elapsed() < Duration::from_mins(1), "{pid} lives");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -426,7 +427,7 @@ async fn serve_until_killed() {
     local.enqueue("busy", &json!({ "do": "meet", "address": address }));
     let context = returned(invoke(&local, "idle", json!({ "do": "context" })).await);
     println!("idle={}", context["pid"]);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test]

@@ -392,8 +392,9 @@ impl Fleet {
         deployments
             .flat_map(|it| {
                 let waits = it.warm || !it.ready.is_empty() || !it.invoked.is_empty();
-                // What is due and has not been loaded has no room: a process's progress will call for it.
-                let tried = it.tried.first().map(|&(at, _)| at).filter(|&at| at > now);
+                // What is due and has no room is called for when a process has made some.
+                let room = it.ready.len() < READY_LOW;
+                let tried = it.tried.first().map(|&(at, _)| at).filter(|&at| at > now || room);
                 let spawn = it.spawn_after.filter(|&at| at > now && waits);
                 [tried, spawn]
             })

@@ -367,8 +367,8 @@ impl Inner {
     }
 
     /// Loads what there is room for. Returns when to try again what could not be loaded.
-    fn load(&self) -> Option<Instant> {
-        let rooms = self.fleet().room(Instant::now());
+    fn load(&self, now: Instant) -> Option<Instant> {
+        let rooms = self.fleet().room(now);
         let mut failed = None;
         for room in rooms {
             let loaded = self.db.read(|connection| {
@@ -388,7 +388,7 @@ impl Inner {
                 Ok((due, fresh)) => fleet.loaded(&room, due, fresh),
                 Err(error) => {
                     tracing::error!(function = %room.name, %error, "cannot read the queue of invocations");
-                    let at = Instant::now() + DB_RETRY;
+                    let at = now + DB_RETRY;
                     room.due.iter().for_each(|&id| fleet.try_again(&room.name, id, at));
                     failed = Some(at);
                 }
@@ -401,8 +401,9 @@ impl Inner {
 /// Loads invocations and starts processes, whenever called and whenever something is due, until the fleet is closed.
 async fn dispatch(inner: Arc<Inner>) {
     loop {
-        let reload = inner.load();
+        // One instant for all of a round: what is not due for the first step must be for the last.
         let now = Instant::now();
+        let reload = inner.load(now);
         let starts = inner.fleet().starts(now, || Uuid::now_v7().simple().to_string().into());
         for start in starts {
             begin(&inner, start);
