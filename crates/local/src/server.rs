@@ -31,6 +31,10 @@ const AMZ_JSON: &str = "application/x-amz-json-1.1";
 /// How long a JSON service's request may be. The longest of AWS's is a `PutEvents` of 1 MB, escaped inside JSON.
 const JSON_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How long a client may take to send a request's head, also from the end of the last request: longer than HTTP clients
+/// keep idle connections, so that the client is the one who closes, and no request meets a closing connection.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+
 /// How long connections that are being answered are waited for at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -185,6 +189,7 @@ async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: wat
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

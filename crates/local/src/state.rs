@@ -66,13 +66,13 @@ impl std::fmt::Display for PidNote {
     }
 }
 
-/// An open state directory, locked for this process until it is dropped.
+/// An open state directory, locked for this process until it is dropped: after all that uses it.
 #[derive(Debug)]
 pub struct State {
     dir: PathBuf,
     db: Arc<Db>,
-    /// Held, not used: the lock lasts as long as the file is open, also after a `kill -9`.
-    _lock: File,
+    /// The lock ends with the process at the latest, also by a `kill -9`.
+    lock: File,
 }
 
 impl State {
@@ -99,7 +99,7 @@ impl State {
         // A server that was killed left it.
         remove_endpoint(&dir).map_err(io("remove", &dir.join(ENDPOINT)))?;
         let db = Db::open(&dir.join(DB), MIGRATIONS)?;
-        Ok(Self { dir, db: Arc::new(db), _lock: lock })
+        Ok(Self { dir, db: Arc::new(db), lock })
     }
 
     /// The directory, absolute.
@@ -137,6 +137,10 @@ impl Drop for State {
         if let Err(error) = remove_endpoint(&self.dir) {
             tracing::warn!(%error, "cannot remove the endpoint file");
         }
+        // Closing the file is not enough: a child that is just being started has it open too, for a moment.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "cannot unlock the state directory");
+        }
     }
 }
 
@@ -160,7 +164,10 @@ pub fn endpoint(dir: &Path) -> Result<Option<String>, Error> {
     };
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Ok(read(&path)?.map(|text| text.trim().to_owned())),
-        Ok(()) => Ok(None),
+        Ok(()) => match file.unlock() {
+            Ok(()) => Ok(None),
+            Err(source) => Err(Error::Io { action: "unlock", path: lock, source }),
+        },
         Err(TryLockError::Error(source)) => Err(Error::Io { action: "lock", path: lock, source }),
     }
 }

@@ -1,5 +1,7 @@
 //! EventBridge through its API: which entries are taken, why others are not, and whom an event reaches.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;
@@ -42,7 +44,7 @@ fn entry(detail: &str) -> Value {
 }
 
 /// An entry with some members changed; `null` takes one away.
-fn entry_but(changes: Value) -> Value {
+fn entry_but(changes: &Value) -> Value {
     let mut entry = entry("{}");
     for (name, value) in changes.as_object().unwrap() {
         entry[name] = value.clone();
@@ -108,7 +110,7 @@ async fn buses_are_apart_and_unknown_ones_drop_events() {
     subscribe(&local, &[("orders", "o", json!({ "source": ["app"] }))]);
     let arn = "arn:aws:events:us-east-1:000000000000:event-bus/orders";
     let entries = ["default", "orders", arn, "nowhere"];
-    let entries = entries.map(|bus| entry_but(json!({ "EventBusName": bus })));
+    let entries = entries.map(|bus| entry_but(&json!({ "EventBusName": bus })));
     let answer = put(&local, json!(entries)).await;
     assert_eq!(answer["FailedEntryCount"], 0);
     assert_eq!(queued(&local).len(), 2);
@@ -134,20 +136,20 @@ async fn a_bad_entry_fails_alone_and_says_why() {
         format!("Parameter {name} is not valid. Reason: {name} is a required argument.")
     };
     let cases = [
-        (entry_but(json!({ "Source": null })), "InvalidArgument", required("Source")),
-        (entry_but(json!({ "Source": "" })), "InvalidArgument", required("Source")),
-        (entry_but(json!({ "DetailType": null })), "InvalidArgument", required("DetailType")),
-        (entry_but(json!({ "Detail": null })), "InvalidArgument", required("Detail")),
+        (entry_but(&json!({ "Source": null })), "InvalidArgument", required("Source")),
+        (entry_but(&json!({ "Source": "" })), "InvalidArgument", required("Source")),
+        (entry_but(&json!({ "DetailType": null })), "InvalidArgument", required("DetailType")),
+        (entry_but(&json!({ "Detail": null })), "InvalidArgument", required("Detail")),
         (entry("{"), "MalformedDetail", "Detail is malformed.".to_owned()),
         (entry("[1]"), "MalformedDetail", "Detail is malformed.".to_owned()),
         (entry("{} {}"), "MalformedDetail", "Detail is malformed.".to_owned()),
         (
-            entry_but(json!({ "Source": "aws.s3" })),
+            entry_but(&json!({ "Source": "aws.s3" })),
             "NotAuthorizedForSourceException",
             "Not authorized for the source.".to_owned(),
         ),
         (
-            entry_but(json!({ "Time": 1e300 })),
+            entry_but(&json!({ "Time": 1e300 })),
             "InvalidArgument",
             "Parameter Time is not valid. Reason: it is out of range.".to_owned(),
         ),
@@ -198,15 +200,15 @@ async fn a_pattern_is_tested_against_an_event() {
         "id": "1", "account": "1", "source": "app", "time": "2023-11-14T22:13:20Z",
         "region": "us-east-1", "resources": [], "detail-type": "Made", "detail": {},
     });
-    let test = async |pattern: &str, event: &str| {
+    let verdict = async |pattern: &str, event: &str| {
         let request = json!({ "EventPattern": pattern, "Event": event });
         let answer = local.call("AWSEvents.TestEventPattern", &request).await;
         (answer.status, answer.json())
     };
     let text = event.to_string();
-    assert_eq!(test(r#"{"source": ["app"]}"#, &text).await, (200, json!({ "Result": true })));
-    assert_eq!(test(r#"{"source": ["b"]}"#, &text).await, (200, json!({ "Result": false })));
-    let (status, refused) = test(r#"{"source": "app"}"#, &text).await;
+    assert_eq!(verdict(r#"{"source": ["app"]}"#, &text).await, (200, json!({ "Result": true })));
+    assert_eq!(verdict(r#"{"source": ["b"]}"#, &text).await, (200, json!({ "Result": false })));
+    let (status, refused) = verdict(r#"{"source": "app"}"#, &text).await;
     assert_eq!((status, &refused["__type"]), (400, &json!("InvalidEventPatternException")));
     assert!(
         refused["message"].as_str().unwrap().starts_with("Event pattern is not valid. Reason: ")
@@ -214,13 +216,13 @@ async fn a_pattern_is_tested_against_an_event() {
     for field in ["id", "account", "source", "time", "region", "detail-type"] {
         let mut event = event.clone();
         event.as_object_mut().unwrap().remove(field);
-        let (status, refused) = test(r#"{"source": ["app"]}"#, &event.to_string()).await;
+        let (status, refused) = verdict(r#"{"source": ["app"]}"#, &event.to_string()).await;
         assert_eq!((status, &refused["__type"]), (400, &json!("ValidationException")));
         let message =
             format!("Parameter Event is not valid. Reason: the field {field} is missing.");
         assert_eq!(refused["message"], message);
     }
-    assert_eq!(test(r#"{"source": ["app"]}"#, "no").await.0, 400);
+    assert_eq!(verdict(r#"{"source": ["app"]}"#, "no").await.0, 400);
     local.stop().await;
 }
 

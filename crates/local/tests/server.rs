@@ -1,5 +1,7 @@
 //! The one port: which request reaches which service, and what bad clients are told. Also the state directory.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::net::SocketAddr;

@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     functions::{Function, FunctionsConfig},
+    invocation::{FunctionError, Origin, Work},
     queue::Queued,
 };
 
@@ -34,65 +35,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// How long a process that reported an error of its initialisation has to end by itself.
 const INIT_ERROR_GRACE: Duration = Duration::from_secs(1);
-
-/// How a function's work on an invocation went wrong.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct FunctionError {
-    /// The error type, as the function or Lambda names it.
-    pub error_type: String,
-    /// The message.
-    pub message: String,
-    /// What a synchronous invocation is answered: usually a JSON object with both.
-    pub payload: Bytes,
-}
-
-impl FunctionError {
-    /// An error that Lambda itself reports.
-    pub(super) fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
-        let (error_type, message) = (error_type.into(), message.into());
-        let payload = serde_json::json!({ "errorType": error_type, "errorMessage": message });
-        Self { payload: Bytes::from(payload.to_string()), error_type, message }
-    }
-}
-
-/// How a synchronous invocation ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum InvokeOutcome {
-    /// The function returned this.
-    Succeeded(Bytes),
-    /// The function failed.
-    Failed(FunctionError),
-}
-
-/// An invocation in hand.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub(super) request_id: Arc<str>,
-    pub(super) payload: Bytes,
-    pub(super) origin: Origin,
-}
-
-/// Where an invocation came from, and so where its end is to be recorded.
-#[derive(Debug)]
-pub(super) enum Origin {
-    /// A row of the queue.
-    Queued { id: i64, attempts: u32 },
-    /// A client that waits.
-    Invoked(oneshot::Sender<InvokeOutcome>),
-}
-
-impl Origin {
-    /// Whether the client has gone; a queued invocation is always wanted.
-    fn is_abandoned(&self) -> bool {
-        matches!(self, Self::Invoked(client) if client.is_closed())
-    }
-}
-
-impl From<Queued> for Work {
-    fn from(Queued { id, request_id, attempts, payload }: Queued) -> Self {
-        Self { request_id: request_id.into(), payload, origin: Origin::Queued { id, attempts } }
-    }
-}
 
 /// What `next` is answered.
 #[derive(Debug)]
@@ -450,8 +392,9 @@ impl Fleet {
         deployments
             .flat_map(|it| {
                 let waits = it.warm || !it.ready.is_empty() || !it.invoked.is_empty();
-                // What is due and has not been loaded has no room: a process's progress will call for it.
-                let tried = it.tried.first().map(|&(at, _)| at).filter(|&at| at > now);
+                // What is due and has no room is called for when a process has made some.
+                let room = it.ready.len() < READY_LOW;
+                let tried = it.tried.first().map(|&(at, _)| at).filter(|&at| at > now || room);
                 let spawn = it.spawn_after.filter(|&at| at > now && waits);
                 [tried, spawn]
             })

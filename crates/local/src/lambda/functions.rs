@@ -24,7 +24,8 @@ use uuid::Uuid;
 
 use super::{
     FailedInvocation, InvokeOutcome, LogLine,
-    fleet::{Fleet, FunctionError, Origin, Remains, Room, Start, Supervision, Work},
+    fleet::{Fleet, Remains, Room, Start, Supervision},
+    invocation::{FunctionError, Origin, Work},
     logs::Logs,
     process::{self, FunctionProcess},
     queue::{self, Invocations},
@@ -306,12 +307,12 @@ impl Inner {
         }
     }
 
-    /// Records how an attempt ended, and has a failed one repeated, or kept.
+    /// Tells whom it concerns how an attempt ended, and has a failed one repeated, or kept.
     pub(super) fn finish(&self, function: &Arc<str>, work: Work, outcome: InvokeOutcome) {
         let Work { request_id, origin, .. } = work;
-        let (error, succeeded) = match &outcome {
-            InvokeOutcome::Failed(error) => (Some(error.clone()), false),
-            InvokeOutcome::Succeeded(_) => (None, true),
+        let error = match &outcome {
+            InvokeOutcome::Failed(error) => Some(error.clone()),
+            InvokeOutcome::Succeeded(_) => None,
         };
         let (attempt, retry_after) = match origin {
             Origin::Invoked(client) => {
@@ -320,49 +321,54 @@ impl Inner {
                 (1, None)
             }
             Origin::Queued { id, attempts } => {
-                let retry_after = match &error {
-                    None => None,
-                    Some(_) => self.config.retry_delays.get(attempts as usize).copied(),
-                };
-                let recorded = self.db.write(|tx| match (&error, retry_after) {
-                    (None, _) => queue::delete(tx, id),
-                    (Some(_), Some(delay)) => {
-                        queue::postpone(tx, id, attempts + 1, Timestamp::now() + delay)
-                    }
-                    (Some(error), None) => queue::give_up(tx, id, attempts + 1, error),
-                });
-                let again = match recorded {
-                    Ok(()) => retry_after,
-                    Err(error) => {
-                        tracing::error!(%function, %request_id, %error, "cannot record how an invocation ended; it will be repeated");
-                        Some(DB_RETRY)
-                    }
-                };
-                if let Some(delay) = again {
-                    self.fleet().try_again(function, id, Instant::now() + delay);
-                    self.invocations.wake();
-                }
-                (attempts + 1, retry_after)
+                (attempts + 1, self.record(function, id, attempts, error.as_ref()))
             }
         };
-        if !succeeded {
-            let error_type = error.as_ref().map(|error| error.error_type.as_str());
-            tracing::warn!(%function, %request_id, attempt, error_type, "function failed");
+        if let Some(FunctionError { error_type, .. }) = &error {
+            tracing::warn!(%function, %request_id, attempt, %error_type, "function failed");
         }
-        let ended = InvocationEnded {
-            function: Arc::clone(function),
+        let function = Arc::clone(function);
+        // Fails when nobody listens.
+        drop(self.ended.send(InvocationEnded {
+            function,
             request_id,
             attempt,
             error,
             retry_after,
-        };
-        // Fails when nobody listens.
-        drop(self.ended.send(ended));
+        }));
+    }
+
+    /// Records how an attempt of a queued invocation ended. Returns how long until it is repeated, if it is.
+    fn record(
+        &self,
+        function: &Arc<str>,
+        id: i64,
+        attempts: u32,
+        error: Option<&FunctionError>,
+    ) -> Option<Duration> {
+        let delay = self.config.retry_delays.get(attempts as usize).copied();
+        let recorded = self.db.write(|tx| match (error, delay) {
+            (None, _) => queue::delete(tx, id).map(|()| None),
+            (Some(_), Some(delay)) => {
+                queue::postpone(tx, id, attempts + 1, Timestamp::now() + delay)?;
+                Ok(Some(delay))
+            }
+            (Some(error), None) => queue::give_up(tx, id, attempts + 1, error).map(|()| None),
+        });
+        let retry_after = recorded.unwrap_or_else(|error: rusqlite::Error| {
+            tracing::error!(%function, id, %error, "cannot record how an invocation ended; it is repeated");
+            Some(DB_RETRY)
+        });
+        if let Some(delay) = retry_after {
+            self.fleet().try_again(function, id, Instant::now() + delay);
+            self.invocations.wake();
+        }
+        retry_after
     }
 
     /// Loads what there is room for. Returns when to try again what could not be loaded.
-    fn load(&self) -> Option<Instant> {
-        let rooms = self.fleet().room(Instant::now());
+    fn load(&self, now: Instant) -> Option<Instant> {
+        let rooms = self.fleet().room(now);
         let mut failed = None;
         for room in rooms {
             let loaded = self.db.read(|connection| {
@@ -382,7 +388,7 @@ impl Inner {
                 Ok((due, fresh)) => fleet.loaded(&room, due, fresh),
                 Err(error) => {
                     tracing::error!(function = %room.name, %error, "cannot read the queue of invocations");
-                    let at = Instant::now() + DB_RETRY;
+                    let at = now + DB_RETRY;
                     room.due.iter().for_each(|&id| fleet.try_again(&room.name, id, at));
                     failed = Some(at);
                 }
@@ -395,8 +401,9 @@ impl Inner {
 /// Loads invocations and starts processes, whenever called and whenever something is due, until the fleet is closed.
 async fn dispatch(inner: Arc<Inner>) {
     loop {
-        let reload = inner.load();
+        // One instant for all of a round: what is not due for the first step must be for the last.
         let now = Instant::now();
+        let reload = inner.load(now);
         let starts = inner.fleet().starts(now, || Uuid::now_v7().simple().to_string().into());
         for start in starts {
             begin(&inner, start);

@@ -7,6 +7,7 @@
 
 mod fleet;
 mod functions;
+mod invocation;
 mod invoke_api;
 mod logs;
 mod process;
@@ -15,8 +16,8 @@ mod runtime_api;
 
 pub(crate) use self::queue::SCHEMA;
 pub use self::{
-    fleet::{FunctionError, InvokeOutcome},
     functions::{Error, Function, Functions, FunctionsConfig, InvocationEnded},
+    invocation::{FunctionError, InvokeOutcome},
     logs::LogLine,
     queue::{FailedInvocation, Invocations},
 };

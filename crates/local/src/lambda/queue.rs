@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, Transaction};
 use tokio::sync::{Notify, futures::Notified};
 use uuid::Uuid;
 
-use super::fleet::FunctionError;
+use super::invocation::FunctionError;
 
 /// The tables of this service.
 ///
@@ -141,7 +141,8 @@ impl Queued {
     }
 }
 
-/// Loads what was never tried and was queued after row `after`: about `count` rows or `bytes` bytes, and at least one.
+/// Loads what was never tried and was queued after row `after`: `count` rows at most, and so
+/// many that they have about `bytes` bytes of payload.
 pub(super) fn load_fresh(
     connection: &Connection,
     function: &str,

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Functions, InvokeOutcome, PAYLOAD_BYTES_MAX, RESPONSE_SLACK,
-    fleet::{Delivery, FunctionError},
+    Functions, InvokeOutcome, PAYLOAD_BYTES_MAX, RESPONSE_SLACK, fleet::Delivery,
+    invocation::FunctionError,
 };
 
 const RESPONSE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + RESPONSE_SLACK;

@@ -36,7 +36,7 @@ use tokio::{
 };
 
 /// Far longer than anything here takes: a test that would hang fails instead.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A directory that goes away with the test.
 pub struct TempDir {
@@ -78,7 +78,7 @@ pub struct Local {
     pub functions: Functions,
     pub addr: SocketAddr,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
+    serving: JoinHandle<()>,
     state: State,
 }
 
@@ -107,10 +107,10 @@ impl Local {
             s3: Arc::new(Stub("s3")),
         };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(server.serve(services, async move {
+        let serving = tokio::spawn(server.serve(services, async move {
             drop(stopped.await);
         }));
-        Self { dir, db, invocations, event_bridge, functions, addr, stop, served, state }
+        Self { dir, db, invocations, event_bridge, functions, addr, stop, serving, state }
     }
 
     /// Queues an asynchronous invocation.
@@ -128,7 +128,7 @@ impl Local {
     pub async fn stop(self) -> TempDir {
         timeout(PATIENCE, self.functions.shutdown()).await.expect("functions shut down");
         drop(self.stop);
-        timeout(PATIENCE, self.served).await.expect("the server shuts down").unwrap();
+        timeout(PATIENCE, self.serving).await.expect("the server shuts down").unwrap();
         drop((self.db, self.functions, self.state));
         self.dir
     }
@@ -142,12 +142,14 @@ impl Local {
         body: &[u8],
     ) -> Answered {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        let mut head =
-            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.addr);
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        let headers: Vec<String> =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.concat();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+            self.addr,
+            body.len()
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(body).await.unwrap();
         let mut answer = Vec::new();

@@ -1,0 +1,281 @@
+"""EventBridge and Lambda as boto3 sees them: PutEvents, TestEventPattern, the buses, and Invoke.
+
+Run against a server of Taskferry's: `check_eventbridge.py --endpoint-url URL [--function NAME]`. Prints one line per
+check and a count; exits 1 if a check failed. Invoke is checked in full only where `--function` names a deployed function
+that takes any JSON event.
+"""
+
+import argparse
+import datetime
+import json
+import sys
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+CHECKS = []
+
+
+def check(test):
+    CHECKS.append((test, False))
+    return test
+
+
+def check_function(test):
+    """A check that needs a deployed function."""
+    CHECKS.append((test, True))
+    return test
+
+
+def entry(**changes):
+    members = {"Source": "check", "DetailType": "Checked", "Detail": "{}", **changes}
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def equal(found, expected):
+    if found != expected:
+        raise AssertionError(f"found {found!r}, expected {expected!r}")
+
+
+def refused(code, call, **arguments):
+    try:
+        call(**arguments)
+    except ClientError as error:
+        equal(error.response["Error"]["Code"], code)
+        return error.response
+    raise AssertionError(f"expected {code}, found success")
+
+
+def entry_error(events, bad):
+    """The error of one bad entry between two good ones."""
+    answer = events.put_events(Entries=[entry(), bad, entry()])
+    equal(answer["FailedEntryCount"], 1)
+    equal([bool(it.get("EventId")) for it in answer["Entries"]], [True, False, True])
+    return answer["Entries"][1]["ErrorCode"], answer["Entries"][1]["ErrorMessage"]
+
+
+@check
+def put_events_gives_each_event_an_id(events, **_):
+    answer = events.put_events(Entries=[entry(), entry(Time=datetime.datetime.now(), Resources=["arn:a"])])
+    equal(answer["FailedEntryCount"], 0)
+    equal(len({it["EventId"] for it in answer["Entries"]}), 2)
+
+
+@check
+def put_events_takes_ten_entries(events, **_):
+    equal(len(events.put_events(Entries=[entry()] * 10)["Entries"]), 10)
+
+
+@check
+def put_events_refuses_eleven_entries(events, **_):
+    refused("ValidationException", events.put_events, Entries=[entry()] * 11)
+
+
+@check
+def put_events_refuses_no_entries(events, **_):
+    refused("ValidationException", events.put_events, Entries=[])
+
+
+@check
+def put_events_refuses_more_than_one_megabyte(events, **_):
+    detail = json.dumps({"text": "x" * 2**20})
+    refused("ValidationException", events.put_events, Entries=[entry(Detail=detail)])
+
+
+@check
+def put_events_takes_nearly_one_megabyte(events, **_):
+    detail = json.dumps({"text": '"' * (2**19 - 100)})
+    equal(events.put_events(Entries=[entry(Detail=detail)])["FailedEntryCount"], 0)
+
+
+@check
+def an_entry_needs_a_source(events, **_):
+    message = "Parameter Source is not valid. Reason: Source is a required argument."
+    equal(entry_error(events, entry(Source=None)), ("InvalidArgument", message))
+
+
+@check
+def an_entry_needs_a_detail_type(events, **_):
+    message = "Parameter DetailType is not valid. Reason: DetailType is a required argument."
+    equal(entry_error(events, entry(DetailType=None)), ("InvalidArgument", message))
+
+
+@check
+def an_entry_needs_a_detail(events, **_):
+    message = "Parameter Detail is not valid. Reason: Detail is a required argument."
+    equal(entry_error(events, entry(Detail=None)), ("InvalidArgument", message))
+
+
+@check
+def a_detail_is_json(events, **_):
+    equal(entry_error(events, entry(Detail="{")), ("MalformedDetail", "Detail is malformed."))
+
+
+@check
+def a_detail_is_an_object(events, **_):
+    equal(entry_error(events, entry(Detail="[]")), ("MalformedDetail", "Detail is malformed."))
+
+
+@check
+def sources_of_aws_are_not_for_clients(events, **_):
+    equal(entry_error(events, entry(Source="aws.s3"))[0], "NotAuthorizedForSourceException")
+
+
+@check
+def an_unknown_bus_drops_events(events, **_):
+    equal(events.put_events(Entries=[entry(EventBusName="nowhere")])["FailedEntryCount"], 0)
+
+
+@check
+def the_default_bus_exists(events, **_):
+    arn = "arn:aws:events:us-east-1:000000000000:event-bus/default"
+    equal(events.describe_event_bus()["Arn"], arn)
+    names = [bus["Name"] for bus in events.list_event_buses()["EventBuses"]]
+    equal("default" in names, True)
+
+
+@check
+def an_unknown_bus_cannot_be_described(events, **_):
+    refused("ResourceNotFoundException", events.describe_event_bus, Name="nowhere")
+
+
+EVENT = {
+    "id": "1",
+    "account": "000000000000",
+    "source": "check",
+    "time": "2026-11-21T00:00:00Z",
+    "region": "us-east-1",
+    "resources": [],
+    "detail-type": "Checked",
+    "detail": {"key": "a/b.csv"},
+}
+
+
+@check
+def a_pattern_matches(events, **_):
+    for pattern, expected in [
+        ({"source": ["check"]}, True),
+        ({"source": ["other"]}, False),
+        ({"source": ["check"], "detail": {"key": ["a/b.csv"]}}, True),
+    ]:
+        answer = events.test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(EVENT))
+        equal(answer["Result"], expected)
+
+
+@check
+def a_bad_pattern_is_refused_with_its_reason(events, **_):
+    for pattern in ['{"source": "check"}', "{", "[]"]:
+        response = refused(
+            "InvalidEventPatternException",
+            events.test_event_pattern,
+            EventPattern=pattern,
+            Event=json.dumps(EVENT),
+        )
+        message = response["Error"]["Message"]
+        equal(message.startswith("Event pattern is not valid. Reason: "), True)
+
+
+@check
+def an_event_to_test_needs_its_fields(events, **_):
+    for field in ["id", "account", "source", "time", "region", "detail-type"]:
+        event = {name: value for name, value in EVENT.items() if name != field}
+        refused(
+            "ValidationException",
+            events.test_event_pattern,
+            EventPattern='{"source": ["check"]}',
+            Event=json.dumps(event),
+        )
+
+
+@check
+def an_operation_that_is_not_here_is_unknown(events, **_):
+    refused("UnknownOperationException", events.list_archives)
+
+
+@check
+def a_function_that_is_not_deployed_is_not_found(functions, **_):
+    refused("ResourceNotFoundException", functions.invoke, FunctionName="nowhere", Payload=b"{}")
+
+
+@check_function
+def a_function_is_invoked(functions, function, **_):
+    answer = functions.invoke(FunctionName=function, Payload=b'{"check": 1}')
+    equal(answer["StatusCode"], 200)
+    equal(answer["ExecutedVersion"], "$LATEST")
+    json.loads(answer["Payload"].read())
+
+
+@check_function
+def a_function_is_invoked_by_its_arn(functions, function, **_):
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{function}"
+    equal(functions.invoke(FunctionName=arn, Payload=b"{}")["StatusCode"], 200)
+
+
+@check_function
+def a_function_is_invoked_asynchronously(functions, function, **_):
+    answer = functions.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
+    equal(answer["StatusCode"], 202)
+
+
+@check_function
+def a_dry_run_invokes_nothing(functions, function, **_):
+    answer = functions.invoke(FunctionName=function, InvocationType="DryRun")
+    equal(answer["StatusCode"], 204)
+
+
+@check_function
+def a_payload_is_json(functions, function, **_):
+    refused(
+        "InvalidRequestContentException", functions.invoke, FunctionName=function, Payload=b"{"
+    )
+
+
+@check_function
+def an_asynchronous_payload_is_at_most_one_megabyte(functions, function, **_):
+    refused(
+        "RequestTooLargeException",
+        functions.invoke,
+        FunctionName=function,
+        InvocationType="Event",
+        Payload=json.dumps("x" * 2**20).encode(),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--endpoint-url", required=True)
+    parser.add_argument("--function")
+    arguments = parser.parse_args()
+
+    def client(service):
+        # Parameters are not checked by the client: what the server says is what is checked.
+        return boto3.client(
+            service,
+            endpoint_url=arguments.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="any",
+            aws_secret_access_key="any",
+            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
+        )
+
+    events, functions = client("events"), client("lambda")
+    passed = failed = 0
+    for test, needs_function in CHECKS:
+        name = test.__name__.replace("_", " ")
+        if needs_function and not arguments.function:
+            print(f"skipped {name}")
+            continue
+        try:
+            test(events=events, functions=functions, function=arguments.function)
+            passed += 1
+            print(f"ok      {name}")
+        except Exception as error:  # one failed check must not hide the others
+            failed += 1
+            print(f"FAILED  {name}: {type(error).__name__}: {error}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
