@@ -74,9 +74,9 @@ fn print_attempt(out: &mut dyn Write, attempt: &Attempt) -> anyhow::Result<()> {
             writeln!(out, "  {name}     {time}")?;
         }
     }
-    for (name, text) in [("code", &attempt.stop_code), ("reason", &attempt.stopped_reason)] {
+    for (name, text) in [("stop code", &attempt.stop_code), ("because", &attempt.stopped_reason)] {
         if let Some(text) = text {
-            writeln!(out, "  {:<10}  {text}", format!("stop {name}"))?;
+            writeln!(out, "  {name:<10}  {text}")?;
         }
     }
     if let Some(class) = attempt.failure_class {
