@@ -37,8 +37,9 @@ pub use self::{
     schedule::Error as ScheduleError,
     schema::schema,
     target::Target,
+    tree::TEXT_BYTES_MAX,
 };
-use crate::{ecs, template::Template};
+use crate::template::Template;
 
 /// The rules of one stack, compiled.
 #[derive(Clone, Debug)]
@@ -114,8 +115,8 @@ pub struct LocalContainer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry_point: Option<Vec<String>>,
     /// Added to the environment of the definition.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub environment: Vec<ecs::KeyValuePair>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
 }
 
 /// What [`check`] found.

@@ -59,6 +59,8 @@ const BOOLEANS: &[&str] = &[
 pub struct Target {
     request: Value,
     root: Part,
+    /// The values that a template in `cluster` may take.
+    listed_clusters: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,15 +92,14 @@ enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A template is malformed or could not be rendered.
-    #[error("`{field}` cannot be rendered")]
+    #[error("`{field}`: {reason}")]
     Template {
         /// The field, as a path in the request.
         field: String,
         /// The text of the template.
         template: String,
-        /// Why.
-        #[source]
-        source: template::Error,
+        /// Why. A part of the message, so it is no source.
+        reason: Box<template::Error>,
     },
     /// A whole number is wanted.
     #[error("`{field}` must be a whole number, and `{template}` renders to `{rendered}`")]
@@ -152,12 +153,21 @@ impl Target {
         allow: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self, Error> {
         let root = compile(&request, "", "", allow)?;
-        Ok(Self { request, root })
+        let templated = request["cluster"].as_str().is_some_and(template::is_template);
+        let listed = templated.then(|| allowed(allow, ("cluster", "cluster"))).flatten();
+        Ok(Self { request, root, listed_clusters: listed.cloned().unwrap_or_default() })
     }
 
     /// The request as the rule says it, templates unrendered.
     pub fn as_json(&self) -> &Value {
         &self.request
+    }
+
+    /// The clusters that it may run in: the one it names, or those that `allow` lists.
+    pub fn clusters(&self) -> impl Iterator<Item = &str> {
+        let listed = self.listed_clusters.iter().map(String::as_str);
+        let named = self.request["cluster"].as_str().filter(|name| !template::is_template(name));
+        named.into_iter().chain(listed)
     }
 
     /// The request for an event, without `clientToken` and `startedBy`.
@@ -200,10 +210,10 @@ fn compile(
 ) -> Result<Part, Error> {
     match value {
         Value::String(text) if template::is_template(text) => {
-            let template = Template::compile(text).map_err(|source| Error::Template {
+            let template = Template::compile(text).map_err(|reason| Error::Template {
                 field: field.to_owned(),
                 template: text.clone(),
-                source,
+                reason: reason.into(),
             })?;
             let allowed = match privileged(plain) {
                 None => None,
@@ -236,7 +246,9 @@ fn compile(
             });
             Ok(whole_map(members.collect::<Result<_, Error>>()?))
         }
-        literal => Ok(Part::Literal(literal.clone())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Ok(Part::Literal(value.clone()))
+        }
     }
 }
 
@@ -276,10 +288,10 @@ impl Leaf {
     fn render(&self, context: &Context) -> Result<Value, Error> {
         let field = || self.field.clone();
         let template = || self.template.source().to_owned();
-        let rendered = self.template.render(context).map_err(|source| Error::Template {
+        let rendered = self.template.render_in(context).map_err(|reason| Error::Template {
             field: field(),
             template: template(),
-            source,
+            reason: reason.into(),
         })?;
         if let Some(allowed) = &self.allowed
             && !allowed.contains(&rendered)
@@ -408,11 +420,20 @@ mod tests {
     #[test]
     fn what_an_event_lacks_is_named_with_its_field() {
         let error = check(json!({ "group": "{{ detail.kin }}" }), &[]).unwrap_err();
-        assert_eq!(error.to_string(), "`group` cannot be rendered");
-        let source = std::error::Error::source(&error).unwrap();
         assert_eq!(
-            source.to_string(),
-            "`detail.kin` is not in the event; `detail` has `kind`, `size`, `text`"
+            error.to_string(),
+            "`group`: `detail.kin` is not in the event; `detail` has `kind`, `size`, `text`"
         );
+    }
+
+    #[test]
+    fn clusters_are_named_or_listed() {
+        let clusters = |cluster: &str| {
+            let allow = BTreeMap::from([("cluster".to_owned(), vec!["a".to_owned(), "b".into()])]);
+            let target = Target::compile(json!({ "cluster": cluster }), &allow).unwrap();
+            target.clusters().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(clusters("batch"), ["batch"]);
+        assert_eq!(clusters("{{ detail.kind }}"), ["a", "b"]);
     }
 }
