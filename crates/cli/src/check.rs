@@ -144,7 +144,7 @@ fn source_of(rule: &Rule) -> String {
 fn target_of(rule: &Rule) -> String {
     let request = rule.target.as_json();
     let definition = request["taskDefinition"].as_str().unwrap_or_default();
-    let clusters: Vec<_> = rule.target.clusters().collect();
+    let clusters = rule.target.clusters();
     if clusters.is_empty() {
         return definition.to_owned();
     }

@@ -168,19 +168,7 @@ impl Template {
     ///
     /// [`Error::Undefined`] if it names what the event lacks, [`Error::Failed`] if an expression
     /// fails or never ends, [`Error::Nul`] and [`Error::TooLarge`] for what it renders to.
-    pub fn render(&self, event: &Value) -> Result<String, Error> {
-        if self.is_literal() {
-            return Ok(self.source.to_string());
-        }
-        self.render_in(&Context::new(event))
-    }
-
-    /// As [`Template::render`], where the event's names are already at hand.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Template::render`].
-    pub fn render_in(&self, context: &Context) -> Result<String, Error> {
+    pub fn render(&self, context: &Context) -> Result<String, Error> {
         let Some(environment) = &self.compiled else { return Ok(self.source.to_string()) };
         let rendered = environment
             .get_template(NAME)
@@ -348,13 +336,13 @@ mod tests {
     #[track_caller]
     fn check(source: &str, expected: &str) {
         let template = Template::compile(source).unwrap();
-        assert_eq!(template.render(&event()).unwrap(), expected);
+        assert_eq!(template.render(&Context::new(&event())).unwrap(), expected);
     }
 
     #[track_caller]
     fn check_error(source: &str) -> Error {
         let template = Template::compile(source).unwrap();
-        template.render(&event()).unwrap_err()
+        template.render(&Context::new(&event())).unwrap_err()
     }
 
     #[test]
@@ -375,7 +363,7 @@ mod tests {
         for text in ["", "plain", "{ }", "a % b # c", "$HOME `x` \\n\n", "}}"] {
             let template = Template::compile(text).unwrap();
             assert!(template.is_literal());
-            assert_eq!(template.render(&event()).unwrap(), text);
+            assert_eq!(template.render(&Context::new(&event())).unwrap(), text);
         }
     }
 
@@ -438,7 +426,8 @@ mod tests {
     #[test]
     fn nothing_can_be_included() {
         for source in ["{% include 'x' %}", "{% import 'x' as x %}", "{% extends 'x' %}"] {
-            let refused = Template::compile(source).and_then(|template| template.render(&event()));
+            let refused = Template::compile(source)
+                .and_then(|template| template.render(&Context::new(&event())));
             assert!(refused.is_err(), "{source}");
         }
     }
@@ -447,7 +436,7 @@ mod tests {
     fn malformed_templates_say_where() {
         for source in ["{{ id", "{{ }}", "{{ id | nofilter }}", "{% if %}", "{# open"] {
             let error = Template::compile(source)
-                .and_then(|template| template.render(&event()))
+                .and_then(|template| template.render(&Context::new(&event())))
                 .unwrap_err();
             assert!(!error.to_string().is_empty(), "{source}");
         }

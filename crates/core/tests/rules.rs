@@ -1,6 +1,13 @@
 //! The rules file as a user sees it: good files, broken files with their faults
 //! as snapshots, and files that are meant to do harm.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::format_collect,
+    clippy::unwrap_used,
+    reason = "a test reads its files, watches the clock, and may fail"
+)]
+
 use std::{fmt::Write as _, fs, path::Path};
 
 use serde_json::json;

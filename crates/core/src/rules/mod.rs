@@ -39,7 +39,7 @@ pub use self::{
     target::Target,
     tree::TEXT_BYTES_MAX,
 };
-use crate::template::Template;
+use crate::{ecs, template::Template};
 
 /// The rules of one stack, compiled.
 #[derive(Clone, Debug)]
@@ -115,8 +115,8 @@ pub struct LocalContainer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry_point: Option<Vec<String>>,
     /// Added to the environment of the definition.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub environment: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<ecs::KeyValuePair>,
 }
 
 /// What [`check`] found.

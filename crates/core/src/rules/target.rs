@@ -59,8 +59,6 @@ const BOOLEANS: &[&str] = &[
 pub struct Target {
     request: Value,
     root: Part,
-    /// The values that a template in `cluster` may take.
-    listed_clusters: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,14 +90,15 @@ enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A template is malformed or could not be rendered.
-    #[error("`{field}`: {reason}")]
+    #[error("`{field}` cannot be rendered")]
     Template {
         /// The field, as a path in the request.
         field: String,
         /// The text of the template.
         template: String,
-        /// Why. A part of the message, so it is no source.
-        reason: Box<template::Error>,
+        /// Why.
+        #[source]
+        source: Box<template::Error>,
     },
     /// A whole number is wanted.
     #[error("`{field}` must be a whole number, and `{template}` renders to `{rendered}`")]
@@ -153,21 +152,12 @@ impl Target {
         allow: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self, Error> {
         let root = compile(&request, "", "", allow)?;
-        let templated = request["cluster"].as_str().is_some_and(template::is_template);
-        let listed = templated.then(|| allowed(allow, ("cluster", "cluster"))).flatten();
-        Ok(Self { request, root, listed_clusters: listed.cloned().unwrap_or_default() })
+        Ok(Self { request, root })
     }
 
     /// The request as the rule says it, templates unrendered.
     pub fn as_json(&self) -> &Value {
         &self.request
-    }
-
-    /// The clusters that it may run in: the one it names, or those that `allow` lists.
-    pub fn clusters(&self) -> impl Iterator<Item = &str> {
-        let listed = self.listed_clusters.iter().map(String::as_str);
-        let named = self.request["cluster"].as_str().filter(|name| !template::is_template(name));
-        named.into_iter().chain(listed)
     }
 
     /// The request for an event, without `clientToken` and `startedBy`.
@@ -210,10 +200,10 @@ fn compile(
 ) -> Result<Part, Error> {
     match value {
         Value::String(text) if template::is_template(text) => {
-            let template = Template::compile(text).map_err(|reason| Error::Template {
+            let template = Template::compile(text).map_err(|source| Error::Template {
                 field: field.to_owned(),
                 template: text.clone(),
-                reason: reason.into(),
+                source: source.into(),
             })?;
             let allowed = match privileged(plain) {
                 None => None,
@@ -288,10 +278,10 @@ impl Leaf {
     fn render(&self, context: &Context) -> Result<Value, Error> {
         let field = || self.field.clone();
         let template = || self.template.source().to_owned();
-        let rendered = self.template.render_in(context).map_err(|reason| Error::Template {
+        let rendered = self.template.render(context).map_err(|source| Error::Template {
             field: field(),
             template: template(),
-            reason: reason.into(),
+            source: source.into(),
         })?;
         if let Some(allowed) = &self.allowed
             && !allowed.contains(&rendered)
@@ -420,20 +410,11 @@ mod tests {
     #[test]
     fn what_an_event_lacks_is_named_with_its_field() {
         let error = check(json!({ "group": "{{ detail.kin }}" }), &[]).unwrap_err();
+        assert_eq!(error.to_string(), "`group` cannot be rendered");
+        let source = std::error::Error::source(&error).unwrap();
         assert_eq!(
-            error.to_string(),
-            "`group`: `detail.kin` is not in the event; `detail` has `kind`, `size`, `text`"
+            source.to_string(),
+            "`detail.kin` is not in the event; `detail` has `kind`, `size`, `text`"
         );
-    }
-
-    #[test]
-    fn clusters_are_named_or_listed() {
-        let clusters = |cluster: &str| {
-            let allow = BTreeMap::from([("cluster".to_owned(), vec!["a".to_owned(), "b".into()])]);
-            let target = Target::compile(json!({ "cluster": cluster }), &allow).unwrap();
-            target.clusters().map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert_eq!(clusters("batch"), ["batch"]);
-        assert_eq!(clusters("{{ detail.kind }}"), ["a", "b"]);
     }
 }
