@@ -111,7 +111,8 @@ impl Project {
     /// Starts `taskferry dev` here, on a free port.
     #[track_caller]
     pub fn dev(&self) -> Dev {
-        let log = fs::File::create(self.dir().join("dev.log")).expect("the directory can be written");
+        let log =
+            fs::File::create(self.dir().join("dev.log")).expect("the directory can be written");
         let mut child = self
             .command(&["dev", "--port", "0"])
             .stdout(Stdio::piped())

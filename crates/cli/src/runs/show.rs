@@ -83,7 +83,8 @@ fn print_attempt(out: &mut dyn Write, attempt: &Attempt) -> anyhow::Result<()> {
         writeln!(out, "  class       {class}")?;
     }
     for container in &attempt.containers {
-        let exit = container.exit_code.map_or("no exit code".to_owned(), |code| format!("exit {code}"));
+        let exit =
+            container.exit_code.map_or("no exit code".to_owned(), |code| format!("exit {code}"));
         let reason = container.reason.as_deref().map(|reason| format!(": {reason}"));
         let name = &container.name;
         writeln!(out, "  container   {name}, {exit}{}", reason.unwrap_or_default())?;
