@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a condition may take to hold, before the test has failed.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The `taskferry` program that was built beside the tests.
 pub fn taskferry() -> PathBuf {
