@@ -80,7 +80,7 @@ fn scripts() -> anyhow::Result<Vec<PathBuf>> {
         for file in fs::read_dir(folder)? {
             let file = file?.path();
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with("check_") && name.ends_with(".py") {
+            if name.starts_with("check_") && file.extension().is_some_and(|kind| kind == "py") {
                 scripts.push(file);
             }
         }
