@@ -22,8 +22,8 @@ use super::{
     run_task::ContainerOverride,
 };
 
-/// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
-/// "... the default value of 30 seconds is used."
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+// "... the default value of 30 seconds is used."
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a process gets of the environment of this one.
 const INHERITED: [&str; 3] = ["LANG", "LC_ALL", "TZ"];

@@ -89,12 +89,11 @@ impl Process {
             // Also when nobody is left to ask.
             _ = stop => {
                 signal(self.group, Signal::SIGTERM);
-                match time::timeout(grace, self.child.wait()).await {
-                    Ok(status) => status,
-                    Err(_) => {
-                        signal(self.group, Signal::SIGKILL);
-                        self.child.wait().await
-                    }
+                if let Ok(status) = time::timeout(grace, self.child.wait()).await {
+                    status
+                } else {
+                    signal(self.group, Signal::SIGKILL);
+                    self.child.wait().await
                 }
             }
         };

@@ -1,6 +1,7 @@
 //! The local ECS as a client sees it: requests in JSON, answers, and the steps that tasks take.
 
 mod contract;
+mod crash;
 mod life;
 
 use std::{
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{db::Db, eventbridge::EventBridge, lambda, lambda::Invocations, protocol::Exception};
 
-use super::{Containers, Ecs, EcsConfig};
+use super::{Containers, Ecs, EcsConfig, LocalContainer};
 
 /// What a test waits for at most; nothing takes that long but a fault.
 const PATIENCE: Duration = Duration::from_secs(60);
