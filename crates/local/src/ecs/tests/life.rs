@@ -103,7 +103,6 @@ async fn a_process_sees_its_directories_and_nothing_else_of_this_environment() {
         "AWS_ACCESS_KEY_ID",
         "AWS_DEFAULT_REGION",
         "AWS_ENDPOINT_URL",
-        "AWS_EXECUTION_ENV",
         "AWS_REGION",
         "AWS_SECRET_ACCESS_KEY",
         "ECS_CONTAINER_METADATA_URI_V4",
@@ -168,6 +167,29 @@ async fn a_local_command_takes_the_place_of_the_images() {
 }
 
 #[tokio::test]
+async fn a_local_entry_point_keeps_the_command_and_a_local_command_replaces_both() {
+    let fixture = Fixture::new(Containers::HostProcesses);
+    let defined = json!({ "entryPoint": ["/of/the/image"], "command": ["a b", "c"] });
+    fixture.register_all("f", &json!([container("app", "", defined)]));
+    for (entry_point, command, expected) in [
+        (Some(["echo", "entry"]), None, "entry a b c\n"),
+        (None, Some(["echo", "whole"]), "whole\n"),
+        (Some(["echo", "entry"]), Some(["and", "command"]), "entry and command\n"),
+    ] {
+        let words = |words: [&str; 2]| words.map(str::to_owned).to_vec();
+        let local = LocalContainer {
+            entry_point: entry_point.map(words),
+            command: command.map(words),
+            ..LocalContainer::default()
+        };
+        fixture.ecs.set_local_containers([("f/app".to_owned(), local)].into());
+        let arn = fixture.run("f", &json!([]));
+        fixture.until_stopped(&arn).await;
+        assert_eq!(fixture.stdout(&arn, "app"), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_program_that_is_not_there_or_cannot_be_run_fails_the_start() {
     let fixture = Fixture::new(Containers::HostProcesses);
     let plain = fixture.directory.0.join("plain");
@@ -176,7 +198,9 @@ async fn a_program_that_is_not_there_or_cannot_be_run_fails_the_start() {
     for (program, expected) in [
         (
             "no-such-program-here",
-            "CannotStartContainerError: there is no program no-such-program-here",
+            "CannotStartContainerError: there is no program no-such-program-here on this machine; \
+             name what to run instead in taskferry.yaml: local: { containers: { f/app: { \
+             entryPoint: [...] } } }",
         ),
         ("./absent", "CannotStartContainerError: there is no program ./absent"),
         (plain, "is not executable"),
