@@ -107,7 +107,7 @@ pub enum Error {
     /// The state could not be read or brought up to date.
     #[error("cannot recover the tasks of the state file")]
     Sqlite {
-        /// SQLite's reason.
+        /// The database's reason.
         #[from]
         source: rusqlite::Error,
     },

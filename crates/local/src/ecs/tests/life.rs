@@ -11,8 +11,9 @@ fn sh(script: &str) -> [&str; 3] {
 /// A container of a definition, with the members that a test adds.
 fn container(name: &str, script: &str, more: Value) -> Value {
     let mut container = json!({ "name": name, "image": "i", "memory": 64, "command": sh(script) });
-    for (member, value) in more.as_object().unwrap() {
-        container[member] = value.clone();
+    let Value::Object(more) = more else { panic!("{more} has no members") };
+    for (member, value) in more {
+        container[member] = value;
     }
     container
 }
@@ -426,6 +427,40 @@ async fn shutting_down_stops_all_tasks_and_refuses_new_ones() {
     }
     let refused = fixture.refused("RunTask", &json!({ "cluster": "c", "taskDefinition": "f" }));
     assert_eq!(refused.name, "ServerException");
+}
+
+#[tokio::test]
+async fn shutting_down_ends_processes_even_if_nothing_can_be_stored() {
+    let fixture = Fixture::new(Containers::HostProcesses);
+    fixture.register("f", &sh("echo $$; exec sleep 600"));
+    let arn = fixture.run("f", &json!([]));
+    fixture.until(&arn, "RUNNING").await;
+    while !fixture.stdout(&arn, "app").ends_with('\n') {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let pid: i32 = fixture.stdout(&arn, "app").trim().parse().unwrap();
+    fixture.sql(
+        "CREATE TRIGGER full BEFORE UPDATE ON ecs_tasks BEGIN SELECT raise(ABORT, 'full'); END",
+    );
+    fixture.ecs.shutdown().await;
+    assert!(!is_running(pid));
+    assert_eq!(fixture.describe(&arn)["lastStatus"], "RUNNING");
+    fixture.sql("DROP TRIGGER full");
+}
+
+#[tokio::test]
+async fn a_step_that_cannot_be_stored_is_tried_until_it_can() {
+    let fixture = Fixture::new(Containers::Stub);
+    fixture.register("f", &["true"]);
+    fixture.sql(
+        "CREATE TRIGGER full BEFORE UPDATE ON ecs_tasks BEGIN SELECT raise(ABORT, 'full'); END",
+    );
+    let arn = fixture.run("f", &json!([]));
+    tokio::task::yield_now().await;
+    fixture.sql("DROP TRIGGER full");
+    fixture.until_stopped(&arn).await;
+    let versions = fixture.steps(&arn);
+    assert!(versions.iter().zip(1..).all(|(step, version)| step["version"] == version));
 }
 
 #[tokio::test]

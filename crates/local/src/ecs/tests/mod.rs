@@ -20,7 +20,7 @@ use crate::{db::Db, eventbridge::EventBridge, lambda, lambda::Invocations, proto
 use super::{Containers, Ecs, EcsConfig, LocalContainer};
 
 /// What a test waits for at most; nothing takes that long but a fault.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every step of every task, as it was stored: kept by a trigger, so that no step can miss it.
 const RECORDER: &str = "
