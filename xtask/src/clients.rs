@@ -26,12 +26,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
             Command::new(venv.join("bin/python"))
                 .arg(&script)
                 .args(["--endpoint-url", &dev.endpoint])
-                .arg("--state")
-                .arg(&dev.state)
                 .env("TASKFERRY", taskferry())
-                .env("AWS_ACCESS_KEY_ID", "test")
-                .env("AWS_SECRET_ACCESS_KEY", "test")
-                .env("AWS_DEFAULT_REGION", "us-east-1")
+                .env("TASKFERRY_STATE", &dev.state)
                 .env("PATH", path_with(&venv)?),
         )?;
     }

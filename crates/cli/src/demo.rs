@@ -37,7 +37,7 @@ const SALES_KEY: &str = "incoming/october.csv";
 const REPORT_KEY: &str = "reports/october.md";
 
 /// How long the whole may take, before something must be wrong.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_mins(1);
 
 /// What `taskferry demo` takes.
 #[derive(Debug, clap::Args)]
@@ -191,7 +191,7 @@ impl<'a> Story<'a> {
         let seconds = Toned(Tone::Faint, seconds, self.wants_colour);
         match tone {
             Some(tone) => {
-                writeln!(self.out, "{seconds}  {}", Toned(tone, text, self.wants_colour))?
+                writeln!(self.out, "{seconds}  {}", Toned(tone, text, self.wants_colour))?;
             }
             None => writeln!(self.out, "{seconds}  {text}")?,
         }

@@ -21,7 +21,7 @@ use taskferry_local::{ecs, eventbridge::Subscription, lambda, protocol::Exceptio
 use super::platform::Platform;
 
 /// How long a function may take for one event.
-const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
+const FUNCTION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How much memory a function is said to have, in MB.
 const FUNCTION_MEMORY_MB: u32 = 256;

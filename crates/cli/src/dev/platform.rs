@@ -162,13 +162,12 @@ struct Metadata(Arc<Ecs>);
 impl HttpService for Metadata {
     fn call(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
         Box::pin(async move {
-            match self.0.metadata(request.uri().path()) {
-                Some(metadata) => respond(Ok(metadata), "application/json"),
-                None => {
-                    let mut response = Response::new(Body::from("no such container\n"));
-                    *response.status_mut() = StatusCode::NOT_FOUND;
-                    response
-                }
+            if let Some(metadata) = self.0.metadata(request.uri().path()) {
+                respond(Ok(metadata), "application/json")
+            } else {
+                let mut response = Response::new(Body::from("no such container\n"));
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                response
             }
         })
     }
