@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
@@ -27,8 +27,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 .arg(&script)
                 .args(["--endpoint-url", &dev.endpoint])
                 .env("TASKFERRY", taskferry())
-                .env("TASKFERRY_STATE", &dev.state)
-                .env("PATH", path_with(&venv)?),
+                .env("TASKFERRY_STATE", &dev.state),
         )?;
     }
     dev.stop()
@@ -57,12 +56,6 @@ fn venv() -> anyhow::Result<PathBuf> {
     ]))?;
     fs::write(installed, requirements)?;
     Ok(venv)
-}
-
-fn path_with(venv: &Path) -> anyhow::Result<std::ffi::OsString> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let paths = std::iter::once(venv.join("bin")).chain(std::env::split_paths(&path));
-    Ok(std::env::join_paths(paths)?)
 }
 
 /// Every `tests/clients/*/check_*.py`, in the order of their names.

@@ -20,6 +20,9 @@ from botocore.config import Config
 
 CHECKS = []
 
+# The AWS CLI that is installed beside this Python.
+AWS = os.path.join(os.path.dirname(sys.executable), "aws")
+
 
 def check(function):
     CHECKS.append(function)
@@ -44,9 +47,9 @@ class World:
         """What the AWS CLI answers."""
         environment = {
             **os.environ, "AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any",
-            "AWS_REGION": "us-east-1", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PAGER": "",
+            "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PAGER": "",
         }
-        done = subprocess.run(["aws", *arguments], env=environment, capture_output=True, text=True)
+        done = subprocess.run([AWS, *arguments], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
 
