@@ -24,10 +24,18 @@ pub struct Clients {
 
 impl Clients {
     /// Clients as the environment says: `AWS_REGION`, `AWS_ENDPOINT_URL`, credentials and so on.
+    ///
+    /// An endpoint on this machine looks at no credentials, so none need be there: the search for some would end at an
+    /// address that only AWS's machines have.
     pub async fn from_env() -> Self {
-        let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
-        let loader = loader(endpoint.as_deref());
-        Self { config: loader.load().await }
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        match std::env::var("AWS_ENDPOINT_URL") {
+            Ok(endpoint) if is_on_this_machine(&endpoint) && !is_set("AWS_ACCESS_KEY_ID") => {
+                Self::of_endpoint(&endpoint).await
+            }
+            Ok(endpoint) => Self { config: loader(Some(&endpoint)).load().await },
+            Err(_) => Self { config: loader(None).load().await },
+        }
     }
 
     /// Clients of an endpoint on this machine, with credentials that it will not look at.
@@ -56,6 +64,12 @@ impl Clients {
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(by_path);
         Objects::new(aws_sdk_s3::Client::from_conf(config.build()))
     }
+}
+
+fn is_on_this_machine(endpoint: &str) -> bool {
+    ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+        .iter()
+        .any(|local| endpoint.starts_with(local))
 }
 
 fn loader(endpoint: Option<&str>) -> aws_config::ConfigLoader {
