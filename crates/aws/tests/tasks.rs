@@ -27,11 +27,11 @@ async fn listener(answer: Option<(u16, &'static str)>) -> (String, Heard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let heard = Heard::default();
-    let hears = Arc::clone(&heard);
+    let ears = Arc::clone(&heard);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let request = read(&mut stream).await;
-            hears.lock().unwrap().push(request);
+            ears.lock().unwrap().push(request);
             if let Some((status, body)) = answer {
                 let length = body.len();
                 let answer = format!(
@@ -69,10 +69,10 @@ async fn the_recorded_bytes_are_sent_and_signed() {
     let (endpoint, heard) = listener(Some((200, r#"{"tasks":[],"failures":[]}"#))).await;
     Clients::of_endpoint(&endpoint).await.tasks().run(REQUEST).await;
     let heard = heard.lock().unwrap();
-    let [(head, body)] = heard.as_slice() else { panic!("{heard:?}") };
+    let [(lines, body)] = heard.as_slice() else { panic!("{heard:?}") };
     assert_eq!(body, REQUEST);
-    assert!(head.contains("x-amz-target: AmazonEC2ContainerServiceV20141113.RunTask"), "{head}");
-    assert!(head.contains("authorization: AWS4-HMAC-SHA256"), "{head}");
+    assert!(lines.contains("x-amz-target: AmazonEC2ContainerServiceV20141113.RunTask"), "{lines}");
+    assert!(lines.contains("authorization: AWS4-HMAC-SHA256"), "{lines}");
 }
 
 #[tokio::test]

@@ -64,7 +64,10 @@ pub(crate) fn load(path: &Path, err: &mut dyn Write) -> anyhow::Result<Option<Ru
 /// The text of a file, or as much of it as shows that it is too large.
 fn read(path: &Path) -> anyhow::Result<String> {
     let cannot_read = || format!("cannot read {}", path.display());
-    let file = File::open(path).with_context(cannot_read)?;
+    let file = File::open(path).map_err(|error| {
+        let hint = "write one, or name it with --file; `taskferry demo` leaves one to begin with";
+        output::hinted(format!("{}: {error}", cannot_read()), hint)
+    })?;
     let mut bytes = Vec::new();
     let bytes_max = u64::try_from(rules::TEXT_BYTES_MAX).unwrap_or(u64::MAX);
     file.take(bytes_max + 1).read_to_end(&mut bytes).with_context(cannot_read)?;
