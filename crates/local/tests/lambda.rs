@@ -377,6 +377,26 @@ async fn a_response_of_six_megabytes_is_taken_and_a_larger_one_is_an_error() {
 }
 
 #[tokio::test]
+async fn events_of_a_function_that_is_held_wait_for_the_next_start() {
+    let local = Local::start().await;
+    local.functions.deploy("f", function(&[], LONG)).unwrap();
+    let mut ended = local.functions.ended();
+    local.enqueue("f", &json!({}));
+    receive(&mut ended).await;
+    local.functions.hold(&["f"]).await;
+    // Would fail for good in no time, where failures have no delay.
+    local.enqueue("f", &json!({ "do": "error" }));
+    let dir = local.stop().await;
+
+    let local = Local::start_with(dir, |_| {}).await;
+    assert_eq!(
+        (local.count("lambda_invocations"), local.count("lambda_failed_invocations")),
+        (1, 0)
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_keeps_what_still_runs_in_the_queue() {
     let local = Local::start_with(TempDir::new(), |config| {
         config.shutdown_timeout = Duration::ZERO;

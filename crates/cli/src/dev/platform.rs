@@ -11,7 +11,7 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use taskferry_core::rules::Rules;
+use taskferry_core::{rules::Rules, wiring::Function};
 use taskferry_local::{
     ecs::{Containers, Ecs, EcsConfig},
     eventbridge::{EventBridge, EventBridgeApi},
@@ -81,6 +81,8 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
+        // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
+        self.aws.functions.hold(&[Function::S3.as_str(), Function::EventBridge.as_str()]).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
         // The server has ended by itself only if it panicked, and then there is nothing to stop.

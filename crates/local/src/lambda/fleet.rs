@@ -74,6 +74,8 @@ struct Deployment {
     spawn_after: Option<Instant>,
     /// One process is wanted although nothing waits.
     warm: bool,
+    /// Nothing more is begun.
+    held: bool,
 }
 
 #[derive(Debug)]
@@ -185,6 +187,7 @@ impl Fleet {
                 init_failures: 0,
                 spawn_after: None,
                 warm: true,
+                held: false,
             };
             self.deployments.insert(Arc::clone(name), deployment);
         }
@@ -213,6 +216,10 @@ impl Fleet {
     pub(super) fn room(&mut self, now: Instant) -> Vec<Room> {
         if self.closing {
             return Vec::new();
+        }
+        for full in self.deployments.values_mut().filter(|it| it.ready.len() >= READY_LOW) {
+            // Whoever queued a row has called, and will not call again.
+            full.more = true;
         }
         let low = self.deployments.iter_mut().filter(|(_, it)| it.ready.len() < READY_LOW);
         low.map(|(name, deployment)| {
@@ -296,9 +303,8 @@ impl Fleet {
 
     /// Hands waiting invocations to idle processes.
     fn assign(&mut self, name: &str) {
-        let Some(deployment) = self.deployments.get_mut(name).filter(|_| !self.closing) else {
-            return;
-        };
+        let deployment = self.deployments.get_mut(name).filter(|it| !self.closing && !it.held);
+        let Some(deployment) = deployment else { return };
         let now = Instant::now();
         while let Some(process) = idle_process(&mut self.processes, name, now) {
             let Some(work) = deployment.pop() else { return };
@@ -332,7 +338,7 @@ impl Fleet {
 
     /// How many more processes a function wants.
     fn wanted(&self, name: &str, deployment: &Deployment, now: Instant) -> usize {
-        if deployment.spawn_after.is_some_and(|after| now < after) {
+        if deployment.held || deployment.spawn_after.is_some_and(|after| now < after) {
             return 0;
         }
         let (mut live, mut current, mut soon) = (0, 0, 0);
@@ -507,6 +513,14 @@ impl Fleet {
         }
     }
 
+    /// Begins nothing more of these functions; those who wait, wait.
+    pub(super) fn hold(&mut self, names: &[&str]) {
+        let deployments = self.deployments.iter_mut();
+        deployments
+            .filter(|(name, _)| names.contains(&&***name))
+            .for_each(|(_, it)| it.held = true);
+    }
+
     /// Begins nothing more; clients that wait for a process are let go, idle processes stop.
     pub(super) fn close(&mut self) {
         self.closing = true;
@@ -526,9 +540,9 @@ impl Fleet {
         self.processes.values_mut().for_each(Process::stop);
     }
 
-    /// Whether a process works on an invocation.
-    pub(super) fn is_active(&self) -> bool {
-        self.processes.values().any(|it| matches!(it.phase, Phase::Busy { .. }))
+    /// Whether a process of the functions that `of` chooses works on an invocation.
+    pub(super) fn is_active(&self, of: impl Fn(&str) -> bool) -> bool {
+        self.processes.values().any(|it| matches!(it.phase, Phase::Busy { .. }) && of(&it.name))
     }
 
     /// Whether nothing more is begun.

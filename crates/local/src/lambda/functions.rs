@@ -267,13 +267,23 @@ impl Functions {
         &self.inner.config.logs_dir
     }
 
+    /// Has functions begin nothing more, and waits a while for what they work on. Their events stay queued, for the next
+    /// start.
+    pub async fn hold(&self, names: &[&str]) {
+        self.inner.fleet().hold(names);
+        let calm = self.inner.until(|fleet| !fleet.is_active(|name| names.contains(&name)));
+        if timeout(self.inner.config.shutdown_timeout, calm).await.is_err() {
+            tracing::warn!(?names, "functions are still at work");
+        }
+    }
+
     /// Begins nothing more, waits a while for what runs, and ends all processes. What was not answered stays queued.
     ///
     /// The server must be serving until this returns, since functions answer through it.
     pub async fn shutdown(&self) {
         self.inner.fleet().close();
         self.inner.invocations.wake();
-        let calm = self.inner.until(|fleet| !fleet.is_active());
+        let calm = self.inner.until(|fleet| !fleet.is_active(|_| true));
         if timeout(self.inner.config.shutdown_timeout, calm).await.is_err() {
             tracing::warn!("functions are still at work and are stopped; their events stay queued");
         }

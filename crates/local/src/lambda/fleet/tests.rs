@@ -181,3 +181,33 @@ fn time_that_is_up_is_up() {
     // An answer that comes now comes too late.
     assert!(it.fleet.answered("1", "1").is_none());
 }
+
+#[test]
+fn a_row_queued_while_there_is_no_room_is_loaded_once_there_is() {
+    let mut it = Fixture::new();
+    it.start();
+    let ids: Vec<i64> = (1..=40).collect();
+    it.load(&ids);
+    // The call of whoever queued row 41.
+    assert_eq!(it.fleet.room(it.now).len(), 0);
+    for id in 1..=10 {
+        assert_eq!(given(&mut it.next("1")), Some(id.to_string()));
+        assert!(it.fleet.answered("1", &id.to_string()).is_some());
+    }
+    assert!(it.fleet.needs_dispatcher("f", it.now));
+    assert_eq!(it.fleet.room(it.now)[0].cursor, 40);
+}
+
+#[test]
+fn a_function_that_is_held_begins_nothing_more() {
+    let mut it = Fixture::new();
+    it.start();
+    it.load(&[1, 2]);
+    assert_eq!(given(&mut it.next("1")).as_deref(), Some("1"));
+    it.fleet.hold(&["f"]);
+    assert!(it.fleet.is_active(|name| name == "f"));
+    assert!(it.fleet.answered("1", "1").is_some());
+    assert_eq!(given(&mut it.next("1")), None);
+    assert_eq!(it.start().len(), 0);
+    assert!(!it.fleet.is_active(|_| true));
+}
