@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, value::ValueKind};
+use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior};
 use serde_json::Value;
 
 /// Steps of Jinja's machine that one rendering may take.
@@ -108,10 +108,7 @@ impl Error {
 impl Context {
     /// The names of an event in EventBridge's envelope.
     pub fn new(event: &Value) -> Self {
-        let mut names = match event {
-            Value::Object(members) => members.clone(),
-            _ => serde_json::Map::new(),
-        };
+        let mut names = event.as_object().cloned().unwrap_or_default();
         if let Some(detail_type) = names.get("detail-type").cloned() {
             names.insert("detail_type".to_owned(), detail_type);
         }
@@ -230,17 +227,14 @@ fn missing_part(name: &str, event: &Value) -> Option<(String, Option<String>)> {
     let mut node = event;
     let mut seen = String::new();
     for part in name.split('.') {
-        let found = match node {
-            Value::Object(members) => members.get(part),
-            _ => None,
-        };
+        let found = node.as_object().and_then(|members| members.get(part));
         let parent = seen.clone();
         if !seen.is_empty() {
             seen.push('.');
         }
         seen.push_str(part);
         let Some(found) = found else {
-            return Some((seen, what_there_is(part, &parent, node)));
+            return Some((seen, Some(what_there_is(part, &parent, node))));
         };
         node = found;
     }
@@ -248,20 +242,20 @@ fn missing_part(name: &str, event: &Value) -> Option<(String, Option<String>)> {
 }
 
 /// The members of `node`, those most like `wanted` first.
-fn what_there_is(wanted: &str, parent: &str, node: &Value) -> Option<String> {
+fn what_there_is(wanted: &str, parent: &str, node: &Value) -> String {
     let Value::Object(members) = node else {
-        return Some(format!("`{parent}` has no members"));
+        return format!("`{parent}` has no members");
     };
     let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
     if names.is_empty() {
-        return Some(format!("`{parent}` is empty"));
+        return format!("`{parent}` is empty");
     }
     let likeness = |name: &str| strsim::jaro_winkler(&wanted.replace('_', "-"), name);
     names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
     names.truncate(8);
     let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let place = if parent.is_empty() { "it".to_owned() } else { format!("`{parent}`") };
-    Some(format!("{place} has {names}"))
+    format!("{place} has {names}")
 }
 
 /// What Jinja found, without its source or line number.
@@ -301,10 +295,10 @@ fn format_value(
     _: &mut State,
     value: &minijinja::Value,
 ) -> Result<(), minijinja::Error> {
-    let written = match value.kind() {
-        ValueKind::String => out.write_str(value.as_str().unwrap_or_default()),
-        ValueKind::Undefined => Ok(()),
-        _ => out.write_str(&to_json(value)?),
+    let written = match value.as_str() {
+        Some(text) => out.write_str(text),
+        None if value.is_undefined() => Ok(()),
+        None => out.write_str(&to_json(value)?),
     };
     written.map_err(|_| {
         minijinja::Error::new(ErrorKind::WriteFailure, "the text could not be written")

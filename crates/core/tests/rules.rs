@@ -1,6 +1,13 @@
 //! The rules file as a user sees it: good files, broken files with their faults
 //! as snapshots, and files that are meant to do harm.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::format_collect,
+    clippy::unwrap_used,
+    reason = "a test reads its files, watches the clock, and may fail"
+)]
+
 use std::{fmt::Write as _, fs, path::Path};
 
 use serde_json::json;
@@ -94,5 +101,205 @@ fn broken_files_report_every_fault() {
         assert!(checked.rules.is_none(), "{name} has no error");
         assert!(!errors(&checked).is_empty(), "{name}");
         insta::assert_snapshot!(format!("broken-{name}"), rendered(&text, &checked.faults));
+    }
+}
+
+/// Checks `text` and wants at least one error, within a second even where nothing is optimised.
+#[track_caller]
+fn refused(text: &str) -> String {
+    let start = std::time::Instant::now();
+    let checked = rules::check(text);
+    assert!(start.elapsed().as_secs() < 5, "took {:?}", start.elapsed());
+    assert!(checked.rules.is_none());
+    errors(&checked)[0].message.clone()
+}
+
+#[test]
+fn a_bomb_of_aliases_does_not_go_off() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..30 {
+        let alias = format!("*a{}", level - 1);
+        writeln!(text, "a{level}: &a{level} [{}]", [alias.as_str(); 10].join(", ")).unwrap();
+    }
+    assert_eq!(refused(&text), "aliases and values make more than the file may hold");
+}
+
+#[test]
+fn a_bomb_of_merge_keys_does_not_go_off() {
+    let mut text = "a0: &a0 { a: 1, b: 2, c: 3 }\n".to_owned();
+    for level in 1..40 {
+        let from = level - 1;
+        writeln!(text, "a{level}: &a{level} {{ k{level}: *a{from}, <<: [*a{from}, *a{from}] }}")
+            .unwrap();
+    }
+    refused(&text);
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    refused(&"[".repeat(100_000));
+    refused(&"{a: ".repeat(100_000));
+    refused(&"- ".repeat(100_000));
+    let indented: String = (0..1_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    refused(&indented);
+    let by_alias: String = "a0: &a0 [x]\n".to_owned()
+        + &(1..200).map(|n| format!("a{n}: &a{n} [*a{}]\n", n - 1)).collect::<String>();
+    assert_eq!(refused(&by_alias), "values are nested too deep");
+}
+
+#[test]
+fn a_value_within_itself_is_refused() {
+    refused("name: &a [*a]\nrules: []\n");
+}
+
+#[test]
+fn large_files_are_checked_or_refused_in_time() {
+    refused(&"a".repeat(2 << 20));
+    refused(&"a,".repeat(500_000));
+    refused(&format!("[{}]", "a,".repeat(300_000)));
+    let many: String = (0..3_000).map(|n| format!("key{n}: {n}\n")).collect();
+    refused(&many);
+    let same = "name: a\n".repeat(5_000);
+    refused(&same);
+    let rules: String = (0..1_000)
+        .map(|n| {
+            format!("  - {{ name: r{n}, on: {{ s3: {{ bukket: b }} }}, target: {{ x: 1 }} }}\n")
+        })
+        .collect();
+    refused(&format!("name: a\nrules:\n{rules}"));
+}
+
+#[test]
+fn anchors_aliases_and_merge_keys_work() {
+    let text = "\
+name: a
+rules:
+  - &first
+    name: one
+    on: { s3: { bucket: uploads } }
+    target: &target { taskDefinition: x, cluster: c }
+  - <<: *first
+    name: two
+  - name: three
+    on: { s3: { bucket: uploads } }
+    target: { <<: *target, cluster: d }
+";
+    let rules = good(text);
+    let request = |index: usize| rules.rules[index].target.as_json().clone();
+    assert_eq!(request(1), json!({ "taskDefinition": "x", "cluster": "c" }));
+    assert_eq!(request(2), json!({ "taskDefinition": "x", "cluster": "d" }));
+}
+
+#[test]
+fn a_fault_in_defaults_is_reported_once_and_there() {
+    let text = "\
+name: a
+defaults: { target: { count: 2, cluster: '{{ detail.x }}' } }
+rules:
+  - { name: one, on: { s3: { bucket: uploads } }, target: { taskDefinition: x } }
+  - { name: two, on: { s3: { bucket: uploads } }, target: { taskDefinition: x } }
+";
+    let checked = rules::check(text);
+    let places: Vec<_> = errors(&checked).iter().map(|fault| fault.path.as_str()).collect();
+    assert_eq!(places, ["defaults.target.count", "defaults.target.cluster"]);
+}
+
+#[test]
+fn json_is_yaml_too() {
+    let text = r#"{"name":"a","rules":[{"name":"b","on":{"s3":{"bucket":"uploads"}},"target":{"taskDefinition":"x","group":"é\n\"{{ id }}\""}}]}"#;
+    let request = good(text).rules[0].target.render(&json!({ "id": "1" })).unwrap();
+    assert_eq!(request["group"], "é\n\"1\"");
+}
+
+#[test]
+fn numbers_in_event_patterns_keep_their_digits() {
+    let text = "\
+name: a
+rules:
+  - name: b
+    on: { eventPattern: { detail: { price: [1.10, 0.5, -7, 1e3] } } }
+    target: { taskDefinition: x }
+";
+    let pattern = &good(text).rules[0].event_pattern;
+    assert_eq!(pattern.as_str(), r#"{"detail":{"price":[1.10,0.5,-7,1e3]}}"#);
+}
+
+mod mutated {
+    use proptest::prelude::*;
+    use taskferry_core::rules::{self, Rules, Severity};
+
+    /// Pieces that mean something to YAML, Jinja or the rules.
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        "- ",
+        "\n",
+        "  ",
+        "\"",
+        "'",
+        "&a ",
+        "*a",
+        "<<: ",
+        "!x ",
+        "|",
+        ">",
+        "{{",
+        "}}",
+        "{% if %}",
+        "#",
+        "null",
+        "1",
+        "é",
+        "\u{0}",
+        "\u{feff}",
+        "\t",
+        "name: ",
+        "on: ",
+        "target: ",
+        "---\n",
+        "...\n",
+        "? ",
+        ", ",
+        "%YAML 1.2\n",
+        "0x",
+        "1e999",
+        "$or: ",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn files_are_checked_without_panic(
+            edits in prop::collection::vec(
+                (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_usize..12),
+                1..6,
+            ),
+        ) {
+            let mut text = super::DESIGN.to_owned();
+            for (at, piece, cut) in edits {
+                let at = text.floor_char_boundary(at.index(text.len() + 1));
+                let end = text.floor_char_boundary((at + cut).min(text.len()));
+                text.replace_range(at..end, PIECES[piece.index(PIECES.len())]);
+            }
+            let checked = rules::check(&text);
+            let refused = checked.faults.iter().any(|fault| fault.severity == Severity::Error);
+            prop_assert_eq!(refused, checked.rules.is_none());
+            for fault in &checked.faults {
+                let span = fault.span.expect("what a person wrote has a place");
+                prop_assert!(text.get(span.start..span.end).is_some(), "{:?} in {:?}", span, text);
+            }
+            if let Some(rules) = checked.rules {
+                prop_assert!(Rules::from_json(&rules.to_json()).is_ok());
+            }
+        }
+
+        #[test]
+        fn any_text_is_checked_without_panic(text in any::<String>()) {
+            prop_assert!(rules::check(&text).rules.is_none());
+        }
     }
 }

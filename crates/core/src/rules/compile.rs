@@ -3,8 +3,6 @@
 //! Called at the end of `check` and when a function starts; the second has only
 //! this between the text and its first event, so it knows no YAML and no schema.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 use taskferry_event_pattern::EventPattern;
 
@@ -120,7 +118,7 @@ fn compile_rule(raw: file::Rule) -> Result<Rule, Error> {
         .map_err(|source| Error::EventPattern { rule: rule(), source })?;
     let dedupe = raw.dedupe.as_deref().map(Template::compile).transpose();
     let dedupe = dedupe.map_err(|source| Error::Dedupe { rule: rule(), source })?;
-    let allow = raw.allow.clone().unwrap_or_else(BTreeMap::new);
+    let allow = raw.allow.clone().unwrap_or_default();
     let target = Target::compile(raw.target.clone(), &allow)
         .map_err(|source| Error::Target { rule: rule(), source })?;
     let concurrency = raw.concurrency.as_ref().map(Concurrency::compile).transpose();

@@ -103,7 +103,7 @@ impl Faults {
 
     /// The faults in file order, each once: what `defaults` get wrong shows in every rule.
     pub(super) fn into_sorted(mut self) -> Vec<Fault> {
-        self.list.sort_by(|a, b| (a.span, a.severity).cmp(&(b.span, b.severity)));
+        self.list.sort_by_key(|fault| (fault.span, fault.severity));
         let mut kept: Vec<Fault> = Vec::with_capacity(self.list.len());
         for fault in self.list {
             let twin = |other: &Fault| other.span == fault.span && other.message == fault.message;
@@ -129,8 +129,13 @@ pub(super) fn nearest<'a>(
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= 200)
-        .map(|candidate| (strsim::jaro_winkler(&wanted, &plain(candidate)), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.84)
+        .filter_map(|candidate| {
+            let plain = plain(candidate);
+            let likeness = strsim::jaro_winkler(&wanted, &plain);
+            // A slip of the finger at the front weighs too much by the first measure.
+            let close = strsim::osa_distance(&wanted, &plain) <= wanted.chars().count() / 3;
+            (likeness >= 0.84 || close).then_some((likeness, candidate))
+        })
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
@@ -164,6 +169,7 @@ mod tests {
         );
         assert_eq!(nearest("Cluster", ["cluster", "count"]), Some("cluster"));
         assert_eq!(nearest("prefx", ["bucket", "prefix", "suffix"]), Some("prefix"));
+        assert_eq!(nearest("ubcket", ["bucket", "prefix"]), Some("bucket"));
         assert_eq!(nearest("colour", ["bucket", "prefix"]), None);
     }
 

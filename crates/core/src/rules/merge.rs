@@ -55,37 +55,37 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(defaults: Value, rule: Value, expected: Value) {
-        let merged = with_defaults(Some(&node(&defaults)), &node(&rule));
-        assert_eq!(serde_json::from_str::<Value>(&merged.to_json()).unwrap(), expected);
+    fn check(defaults: &Value, rule: &Value, expected: &Value) {
+        let merged = with_defaults(Some(&node(defaults)), &node(rule));
+        assert_eq!(serde_json::from_str::<Value>(&merged.to_json()).unwrap(), *expected);
     }
 
     #[test]
     fn maps_merge_and_lists_replace() {
         check(
-            json!({ "target": { "cluster": "a", "tags": [1, 2], "overrides": { "cpu": "1" } } }),
-            json!({ "target": { "tags": [3], "overrides": { "memory": "2" } } }),
-            json!({ "target": { "cluster": "a", "tags": [3], "overrides": { "cpu": "1", "memory": "2" } } }),
+            &json!({ "target": { "cluster": "a", "tags": [1, 2], "overrides": { "cpu": "1" } } }),
+            &json!({ "target": { "tags": [3], "overrides": { "memory": "2" } } }),
+            &json!({ "target": { "cluster": "a", "tags": [3], "overrides": { "cpu": "1", "memory": "2" } } }),
         );
     }
 
     #[test]
     fn a_rule_wins_whatever_the_types() {
-        check(json!({ "a": { "b": 1 } }), json!({ "a": 2 }), json!({ "a": 2 }));
-        check(json!({ "a": 2 }), json!({ "a": { "b": 1 } }), json!({ "a": { "b": 1 } }));
+        check(&json!({ "a": { "b": 1 } }), &json!({ "a": 2 }), &json!({ "a": 2 }));
+        check(&json!({ "a": 2 }), &json!({ "a": { "b": 1 } }), &json!({ "a": { "b": 1 } }));
     }
 
     #[test]
     fn launch_type_and_strategy_do_not_meet() {
         check(
-            json!({ "target": { "launchType": "FARGATE", "cluster": "a" } }),
-            json!({ "target": { "capacityProviderStrategy": [] } }),
-            json!({ "target": { "capacityProviderStrategy": [], "cluster": "a" } }),
+            &json!({ "target": { "launchType": "FARGATE", "cluster": "a" } }),
+            &json!({ "target": { "capacityProviderStrategy": [] } }),
+            &json!({ "target": { "capacityProviderStrategy": [], "cluster": "a" } }),
         );
         check(
-            json!({ "target": { "capacityProviderStrategy": [1] } }),
-            json!({ "target": { "launchType": "EC2" } }),
-            json!({ "target": { "launchType": "EC2" } }),
+            &json!({ "target": { "capacityProviderStrategy": [1] } }),
+            &json!({ "target": { "launchType": "EC2" } }),
+            &json!({ "target": { "launchType": "EC2" } }),
         );
     }
 }

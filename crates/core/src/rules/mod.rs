@@ -37,6 +37,7 @@ pub use self::{
     schedule::Error as ScheduleError,
     schema::schema,
     target::Target,
+    tree::TEXT_BYTES_MAX,
 };
 use crate::{ecs, template::Template};
 

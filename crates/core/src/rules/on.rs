@@ -63,11 +63,14 @@ pub enum Error {
     },
 }
 
+/// A member of `detail` that tells event types of one detail type apart, and its value.
+type ToldBy = Option<(&'static str, &'static str)>;
+
 /// S3's event types, the EventBridge detail type of each, and the reason or deletion type that
 /// tells it from others of that detail type.
 ///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-mapping-troubleshooting.html>
-const S3_EVENTS: &[(&str, &str, Option<(&str, &str)>)] = &[
+const S3_EVENTS: &[(&str, &str, ToldBy)] = &[
     ("s3:ObjectCreated:*", "Object Created", None),
     ("s3:ObjectCreated:Put", "Object Created", Some(("reason", "PutObject"))),
     ("s3:ObjectCreated:Post", "Object Created", Some(("reason", "POST Object"))),

@@ -98,7 +98,7 @@ pub enum Error {
         template: String,
         /// Why.
         #[source]
-        source: template::Error,
+        source: Box<template::Error>,
     },
     /// A whole number is wanted.
     #[error("`{field}` must be a whole number, and `{template}` renders to `{rendered}`")]
@@ -219,7 +219,7 @@ fn compile(
             let template = Template::compile(text).map_err(|source| Error::Template {
                 field: field.to_owned(),
                 template: text.clone(),
-                source,
+                source: source.into(),
             })?;
             let allowed = match privileged(plain) {
                 None => None,
@@ -252,7 +252,9 @@ fn compile(
             });
             Ok(whole_map(members.collect::<Result<_, Error>>()?))
         }
-        literal => Ok(Part::Literal(literal.clone())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Ok(Part::Literal(value.clone()))
+        }
     }
 }
 
@@ -295,7 +297,7 @@ impl Leaf {
         let rendered = self.template.render(context).map_err(|source| Error::Template {
             field: field(),
             template: template(),
-            source,
+            source: source.into(),
         })?;
         if let Some(allowed) = &self.allowed
             && !allowed.contains(&rendered)

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// A rules file is some kilobytes; what is larger than this is not one.
-const TEXT_BYTES_MAX: usize = 1 << 20;
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Bounds the tree, aliases expanded. 1 MiB of rules has fewer.
 const NODES_MAX: usize = 200_000;
 /// A rules file nests about 12 deep.
@@ -35,6 +35,8 @@ pub(super) struct Node {
 /// What a node is.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
+    /// What could not be read; the fault is reported.
+    Broken,
     Null,
     Bool(bool),
     Number(Number),
@@ -120,7 +122,7 @@ impl Node {
     fn write_json(&self, out: &mut String, places: &mut Places) {
         places.0.push((out.len(), self.span));
         match &self.kind {
-            Kind::Null => out.push_str("null"),
+            Kind::Null | Kind::Broken => out.push_str("null"),
             Kind::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Kind::Number(number) => out.push_str(&number.json),
             Kind::Text(text) => out.push_str(&quoted(&text.value)),
@@ -175,10 +177,8 @@ pub(super) fn path_at(root: &Node, offset: usize) -> String {
     loop {
         match &node.kind {
             Kind::Map(entries) => {
-                let Some(entry) = entries
-                    .iter()
-                    .filter(|entry| !entry.merged && entry.key_span.start <= offset)
-                    .last()
+                let Some(entry) =
+                    entries.iter().rfind(|entry| !entry.merged && entry.key_span.start <= offset)
                 else {
                     return path;
                 };
@@ -192,15 +192,16 @@ pub(super) fn path_at(root: &Node, offset: usize) -> String {
                 let Some((index, item)) = items
                     .iter()
                     .enumerate()
-                    .filter(|(_, item)| !item.borrowed && item.span.start <= offset)
-                    .last()
+                    .rfind(|(_, item)| !item.borrowed && item.span.start <= offset)
                 else {
                     return path;
                 };
-                path.push_str(&format!("[{index}]"));
+                path = format!("{path}[{index}]");
                 node = item;
             }
-            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => return path,
+            Kind::Broken | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => {
+                return path;
+            }
         }
         if node.borrowed {
             return path;
@@ -211,11 +212,10 @@ pub(super) fn path_at(root: &Node, offset: usize) -> String {
 /// Reads `text`. `None` if it is not YAML at all, or too large; the reason is among the faults.
 pub(super) fn parse(text: &str, faults: &mut Faults) -> Option<Node> {
     if text.len() > TEXT_BYTES_MAX {
-        let size = text.len();
         faults
             .error(
                 Span { start: 0, end: 0 },
-                format!("the file has {size} bytes, more than {TEXT_BYTES_MAX} are not read"),
+                format!("the file is larger than {TEXT_BYTES_MAX} bytes, and no more is read"),
             )
             .hint("put data that tasks need into S3, not into the rules");
         return None;
@@ -245,7 +245,10 @@ fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
     for next in Parser::new_from_str_with_options(text, options) {
         match next {
             Ok((event, place)) => {
-                let range = place.byte_range().unwrap_or(0..0);
+                let own = place.byte_range().unwrap_or(0..0);
+                // A block's start is an empty place; its tag is what can be pointed at.
+                let tag = place.tag_span().and_then(|tag| tag.byte_range());
+                let range = tag.filter(|_| own.is_empty()).unwrap_or(own);
                 events.push((event, Span { start: range.start, end: range.end }));
             }
             Err(error) => {
@@ -253,7 +256,10 @@ fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
                 let at = text.floor_char_boundary(at);
                 let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
                 let reason = error.kind().to_string();
-                faults.error(Span { start: at, end }, format!("not valid YAML: {reason}"));
+                faults.error(Span { start: at, end }, format!("not valid YAML: {reason}")).hint(
+                    "see that the lines above are indented alike, brackets and quotes are closed, \
+                     and text with `: `, ` #` or a leading `*`, `&`, `!`, `{`, `[`, `%`, `@` is quoted",
+                );
                 return None;
             }
         }
@@ -341,9 +347,16 @@ impl<'a> Builder<'a, '_> {
                 } else {
                     format!("write `&{name}` before the value that is meant, further up")
                 });
-                (node_of(span, Kind::Null), 1, 0)
+                (node_of(span, Kind::Broken), 1, 0)
             }
-            _ => return Err(self.stop(span, "a value is missing here")),
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(..)
+            | Event::DocumentEnd
+            | Event::Anchor(..)
+            | Event::SequenceEnd
+            | Event::MappingEnd
+            | _ => return Err(self.stop(span, "a value is missing here")),
         };
         if depth + node_depth > DEPTH_MAX {
             return Err(self.stop(span, "values are nested too deep"));
@@ -433,7 +446,7 @@ impl<'a> Builder<'a, '_> {
         match node.kind {
             Kind::Text(text) => Ok(Key::Text(text.value, node.span)),
             Kind::Number(number) => Ok(Key::Text(number.raw, node.span)),
-            _ => {
+            Kind::Broken | Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
                 self.faults.error(node.span, "a key must be text");
                 Ok(Key::None)
             }
@@ -448,11 +461,7 @@ impl<'a> Builder<'a, '_> {
         places: &mut HashMap<String, usize>,
     ) -> Result<(), Stop> {
         for (span, node) in merged {
-            let sources = match node.kind {
-                Kind::Map(_) => vec![node],
-                Kind::List(items) => items,
-                _ => vec![node],
-            };
+            let sources = if let Kind::List(items) = node.kind { items } else { vec![node] };
             for source in sources {
                 let Kind::Map(more) = source.kind else {
                     self.faults
@@ -479,7 +488,16 @@ impl<'a> Builder<'a, '_> {
         let resolved = match tag_name {
             None if plain => scalar::resolve(value),
             None | Some((Some("str"), _)) => Scalar::Text,
-            Some((Some("int" | "float" | "bool" | "null"), _)) => scalar::resolve(value),
+            Some((Some("int" | "float" | "bool" | "null"), tag)) => {
+                let resolved = scalar::resolve(value);
+                if resolved == Scalar::Text {
+                    let name = tag.original();
+                    self.faults
+                        .error(span, format!("this is no value for the tag `{name}`"))
+                        .hint("leave the tag out");
+                }
+                resolved
+            }
             Some((_, tag)) => {
                 let name = tag.original();
                 self.faults
@@ -493,16 +511,14 @@ impl<'a> Builder<'a, '_> {
             Scalar::Bool(value) => Kind::Bool(value),
             Scalar::Number(number) => Kind::Number(number),
             Scalar::Ambiguous(number) => {
-                let raw = &number.raw;
+                let raw = number.raw;
                 self.faults
                     .error(
                         span,
                         format!("`{raw}` is one number to some readers of YAML, another to others"),
                     )
-                    .hint(format!(
-                        "quote it, \"{raw}\", or write the number without the leading zero"
-                    ));
-                Kind::Number(number)
+                    .hint(format!("quote it, \"{raw}\", or leave the leading zero out"));
+                Kind::Broken
             }
             Scalar::Text => Kind::Text(Text {
                 value: value.to_owned(),

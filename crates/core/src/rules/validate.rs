@@ -37,6 +37,9 @@ impl<'a> Validator<'a, '_> {
             let definitions = self.definitions;
             return self.value(&definitions[name], node, place);
         }
+        if matches!(node.kind, Kind::Broken) {
+            return;
+        }
         if matches!(node.kind, Kind::Null) && accepts(schema) {
             let what = place.key.map_or("the value".to_owned(), |key| format!("`{key}`"));
             let expected = self.expected(schema);
@@ -61,9 +64,10 @@ impl<'a> Validator<'a, '_> {
                     self.value(&schema["items"], item, &place);
                 }
             }
-            ("string", Kind::Text(_)) | ("boolean", Kind::Bool(_)) => {}
+            ("string", Kind::Text(_))
+            | ("boolean", Kind::Bool(_))
+            | ("number", Kind::Number(_)) => {}
             ("integer", Kind::Number(_)) => self.integer(schema, node),
-            ("number", Kind::Number(_)) => {}
             _ => {
                 let wanted = self.expected(schema);
                 self.wrong_type(&wanted, schema, node);
@@ -93,8 +97,8 @@ impl<'a> Validator<'a, '_> {
     }
 
     fn object(&mut self, schema: &'a Map<String, Value>, node: &Node, place: &Place<'_>) {
-        let none = Map::new();
-        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
+        let empty = Map::new();
+        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         for entry in node.entries() {
             let inner = Place { key: Some(&entry.key), span: entry.key_span };
             match (
@@ -121,7 +125,7 @@ impl<'a> Validator<'a, '_> {
             if node.get(name).is_none() {
                 self.faults
                     .error(start_of(node, place), format!("`{name}` is missing"))
-                    .hint_if(properties.get(name).and_then(|member| describe_member(member)));
+                    .hint_if(properties.get(name).and_then(describe_member));
             }
         }
     }
@@ -174,9 +178,12 @@ impl<'a> Validator<'a, '_> {
         match node.integer() {
             Some(value) if (least..=most).contains(&value) => {}
             Some(_) => {
-                self.faults
-                    .error(node.span, format!("{raw} is out of range"))
-                    .hint(format!("{least} to {most} are allowed"));
+                let allowed = if most == range.1 {
+                    format!("at least {least} is wanted")
+                } else {
+                    format!("{least} to {most} are allowed")
+                };
+                self.faults.error(node.span, format!("{raw} is out of range")).hint(allowed);
             }
             None => {
                 self.faults.error(node.span, format!("{raw} is not a whole number"));
@@ -223,7 +230,13 @@ impl<'a> Validator<'a, '_> {
             Kind::List(_) if schema.get("type").is_some_and(|name| name == "object") => {
                 fault.hint("take the `-` away: `key: value` pairs are wanted here");
             }
-            _ => {}
+            Kind::Broken
+            | Kind::Null
+            | Kind::Bool(_)
+            | Kind::Number(_)
+            | Kind::Text(_)
+            | Kind::List(_)
+            | Kind::Map(_) => {}
         }
     }
 
@@ -274,7 +287,7 @@ fn start_of(node: &Node, place: &Place<'_>) -> Span {
 /// A kind of value in words, with the value while it is short.
 fn describe_kind(node: &Node) -> String {
     match &node.kind {
-        Kind::Null => "nothing".to_owned(),
+        Kind::Null | Kind::Broken => "nothing".to_owned(),
         Kind::Bool(value) => format!("`{value}`"),
         Kind::Number(number) => format!("the number {}", shortened(&number.raw)),
         Kind::Text(text) => format!("the text \"{}\"", shortened(&text.value)),

@@ -53,7 +53,7 @@ impl Checker<'_, '_> {
             }
             Kind::List(items) => items.iter().for_each(|item| self.not_rendered(item)),
             Kind::Map(entries) => entries.iter().for_each(|entry| self.not_rendered(&entry.value)),
-            Kind::Text(_) | Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
+            Kind::Text(_) | Kind::Broken | Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
         }
     }
 

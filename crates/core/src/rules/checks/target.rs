@@ -103,7 +103,9 @@ impl Checker<'_, '_> {
                 && node.get(member).is_none()
             {
                 let span = node.entries().first().map_or(node.span, |entry| entry.key_span);
-                self.faults.error(span, format!("`{member}` is missing beside this"));
+                self.faults
+                    .error(span, format!("`{member}` is missing"))
+                    .hint("it belongs beside this, here or in `defaults`");
             }
         }
     }
@@ -337,7 +339,7 @@ impl Checker<'_, '_> {
                     self.templates(value, &format!("{path}{dot}{key}"), allow, source, guarded);
                 }
             }
-            Kind::Text(_) | Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
+            Kind::Text(_) | Kind::Broken | Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
         }
     }
 
@@ -459,7 +461,9 @@ impl Checker<'_, '_> {
 fn least_size(node: &Node) -> usize {
     match &node.kind {
         Kind::Text(text) if template::is_template(&text.value) => 2,
-        Kind::Text(_) | Kind::Null | Kind::Bool(_) | Kind::Number(_) => node.to_json().len(),
+        Kind::Text(_) | Kind::Broken | Kind::Null | Kind::Bool(_) | Kind::Number(_) => {
+            node.to_json().len()
+        }
         Kind::List(items) => {
             2 + items.iter().map(least_size).sum::<usize>() + items.len().saturating_sub(1)
         }

@@ -1,0 +1,273 @@
+//! `taskferry check`: every fault of a rules file at once; and how the other
+//! commands load one.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use taskferry_core::rules::{self, Checked, Fault, On, Rule, Rules, Severity};
+
+use crate::{
+    diagnostics::{self, Source},
+    output,
+};
+
+/// Checks a file: exit 0 if it can be used, 1 if it has errors. A file that cannot be read is an
+/// error of the command.
+pub(crate) fn run(
+    path: &Path,
+    json: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let text = read(path)?;
+    let name = path.display().to_string();
+    let source = Source { path: &name, text: &text };
+    let Checked { rules, faults } = rules::check(&text);
+    if json {
+        let faults: Vec<_> = faults.iter().map(|fault| as_json(&source, fault)).collect();
+        serde_json::to_writer_pretty(&mut *out, &faults)?;
+        writeln!(out)?;
+    } else {
+        write!(err, "{}", source.render(&faults, output::wants_colour_on_stderr()))?;
+        match &rules {
+            Some(rules) => summarise(&name, rules, &faults, out)?,
+            None => writeln!(err, "{name}: {}", diagnostics::count(&faults))?,
+        }
+    }
+    Ok(ExitCode::from(u8::from(rules.is_none())))
+}
+
+/// Loads a file for another command. `None` if it has errors, which are printed; a warning takes
+/// one line.
+pub(crate) fn load(path: &Path, err: &mut dyn Write) -> anyhow::Result<Option<Rules>> {
+    let text = read(path)?;
+    let name = path.display().to_string();
+    let source = Source { path: &name, text: &text };
+    let Checked { rules, faults } = rules::check(&text);
+    if rules.is_some() {
+        for fault in &faults {
+            writeln!(err, "{}", source.line(fault))?;
+        }
+    } else {
+        write!(err, "{}", source.render(&faults, output::wants_colour_on_stderr()))?;
+        writeln!(err, "{name}: {}", diagnostics::count(&faults))?;
+    }
+    Ok(rules)
+}
+
+/// The text of a file, or as much of it as shows that it is too large.
+fn read(path: &Path) -> anyhow::Result<String> {
+    let cannot_read = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(cannot_read)?;
+    let mut bytes = Vec::new();
+    let bytes_max = u64::try_from(rules::TEXT_BYTES_MAX).unwrap_or(u64::MAX);
+    file.take(bytes_max + 1).read_to_end(&mut bytes).with_context(cannot_read)?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        // Cut within a character, because the file is too large: the rest tells as much.
+        Err(error) if error.as_bytes().len() > rules::TEXT_BYTES_MAX => {
+            Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
+        }
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            bail!("{}:{line}: the file is not UTF-8 text (byte {valid})", path.display())
+        }
+    }
+}
+
+fn as_json(source: &Source<'_>, fault: &Fault) -> Value {
+    let start = fault.span.map(|span| source.place(span.start));
+    let end = fault.span.map(|span| source.place(span.end));
+    json!({
+        "severity": fault.severity.to_string(),
+        "path": fault.path,
+        "rule": fault.rule,
+        "line": start.map(|place| place.line),
+        "column": start.map(|place| place.column),
+        "endLine": end.map(|place| place.line),
+        "endColumn": end.map(|place| place.column),
+        "message": fault.message,
+        "hint": fault.hint,
+    })
+}
+
+/// What a good file holds, in a few lines.
+fn summarise(
+    name: &str,
+    rules: &Rules,
+    faults: &[Fault],
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let count = rules.rules.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let stack = &rules.name;
+    let warned = faults.iter().any(|fault| fault.severity == Severity::Warning);
+    let warnings = if warned { format!(", {}", diagnostics::count(faults)) } else { String::new() };
+    writeln!(out, "{name}: {count} rule{plural} of {stack}{warnings}")?;
+    let width = rules.rules.iter().map(|rule| rule.name.as_ref().len()).max().unwrap_or(0);
+    for rule in &rules.rules {
+        writeln!(
+            out,
+            "  {:width$}  {} -> {}",
+            rule.name.as_ref(),
+            source_of(rule),
+            target_of(rule)
+        )?;
+    }
+    if !rules.task_definitions.is_empty() {
+        let families: Vec<_> = rules.task_definitions.keys().map(String::as_str).collect();
+        writeln!(out, "task definitions: {}", families.join(", "))?;
+    }
+    Ok(())
+}
+
+fn source_of(rule: &Rule) -> String {
+    match &rule.on {
+        On::S3 { bucket, prefix, suffix, .. } => {
+            let prefix = prefix.as_deref().unwrap_or_default();
+            let suffix = suffix.as_deref().unwrap_or_default();
+            format!("s3://{bucket}/{prefix}*{suffix}")
+        }
+        On::EventPattern { bus } => format!("events on bus {bus}"),
+        On::Schedule { expression, timezone, .. } => format!("{expression} {timezone}"),
+        On::Sqs { queue } => format!("queue {queue}"),
+    }
+}
+
+fn target_of(rule: &Rule) -> String {
+    let request = rule.target.as_json();
+    let definition = request["taskDefinition"].as_str().unwrap_or_default();
+    let clusters = rule.target.clusters();
+    if clusters.is_empty() {
+        return definition.to_owned();
+    }
+    format!("{definition} in {}", clusters.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    const GOOD: &str = "\
+name: media
+taskDefinitions:
+  thumb: { containerDefinitions: [{ name: app, image: x }] }
+rules:
+  - name: thumbnails
+    on: { s3: { bucket: uploads, prefix: in/, suffix: .jpg } }
+    target: { taskDefinition: thumb, cluster: batch }
+  - name: after
+    on: { eventPattern: { source: [taskferry] } }
+    target: { taskDefinition: index }
+";
+
+    /// A file of its own for one test, removed at the end.
+    struct Rulesfile(PathBuf);
+
+    impl Rulesfile {
+        fn new(name: &str, bytes: &[u8]) -> Self {
+            let name = format!("taskferry-check-{}-{name}.yaml", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::write(&path, bytes).unwrap();
+            Self(path)
+        }
+
+        fn check(&self, json: bool) -> (String, String, ExitCode) {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let code = run(&self.0, json, &mut out, &mut err).unwrap();
+            let name = self.0.display().to_string();
+            let text = |bytes| String::from_utf8(bytes).unwrap().replace(&name, "FILE");
+            (text(out), text(err), code)
+        }
+    }
+
+    impl Drop for Rulesfile {
+        fn drop(&mut self) {
+            let _removed = fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_good_file_is_summarised_on_stdout() {
+        let (out, err, code) = Rulesfile::new("good", GOOD.as_bytes()).check(false);
+        assert_eq!(err, "");
+        assert_eq!(
+            out,
+            "FILE: 2 rules of media
+  thumbnails  s3://uploads/in/*.jpg -> thumb in batch
+  after       events on bus default -> index
+task definitions: thumb
+"
+        );
+        assert_eq!(code, ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_broken_file_is_shown_on_stderr() {
+        let text = GOOD.replace("cluster:", "clutser:");
+        let (out, err, code) = Rulesfile::new("broken", text.as_bytes()).check(false);
+        assert_eq!(out, "");
+        assert!(err.starts_with("error: unknown key `clutser`\n --> FILE:7:38\n"), "{err}");
+        assert!(err.ends_with("hint: did you mean `cluster`?\n\nFILE: 1 error\n"), "{err}");
+        assert_eq!(code, ExitCode::from(1));
+    }
+
+    #[test]
+    fn faults_are_an_array_for_programs() {
+        let text = GOOD.replace("cluster:", "clutser:");
+        let (out, err, code) = Rulesfile::new("json", text.as_bytes()).check(true);
+        assert_eq!(err, "");
+        let faults: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(
+            faults,
+            json!([{
+                "severity": "error", "path": "rules[0].target.clutser", "rule": "thumbnails",
+                "line": 7, "column": 38, "endLine": 7, "endColumn": 45,
+                "message": "unknown key `clutser`", "hint": "did you mean `cluster`?",
+            }])
+        );
+        assert_eq!(code, ExitCode::from(1));
+    }
+
+    #[test]
+    fn a_file_that_is_not_text_says_where() {
+        let file = Rulesfile::new("bytes", b"name: a\nrules: \xff\n");
+        let error = run(&file.0, false, &mut Vec::new(), &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().ends_with(":2: the file is not UTF-8 text (byte 15)"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let path = std::env::temp_dir().join("taskferry-check-none.yaml");
+        let error = load(&path, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read {}", path.display()));
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_before_it_is_read_whole() {
+        let bytes = "é".repeat(rules::TEXT_BYTES_MAX);
+        let (_, err, code) = Rulesfile::new("huge", bytes.as_bytes()).check(false);
+        assert!(err.starts_with("error: the file is larger than"), "{}", &err[..200]);
+        assert_eq!(code, ExitCode::from(1));
+    }
+
+    #[test]
+    fn loading_prints_a_warning_in_one_line() {
+        let text = format!("{GOOD}    retry: {{ attempts: 2 }}\n");
+        let file = Rulesfile::new("load", text.as_bytes());
+        let mut err = Vec::new();
+        assert!(load(&file.0, &mut err).unwrap().is_some());
+        let err = String::from_utf8(err).unwrap();
+        assert_eq!(err.lines().count(), 1, "{err}");
+        assert!(err.starts_with("warning: "), "{err}");
+    }
+}
