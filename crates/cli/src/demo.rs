@@ -20,6 +20,7 @@ use taskferry_core::{
     run::Status,
 };
 use taskferry_engine::ports::{RunQuery, Runs as _};
+use taskferry_local::ecs::Containers;
 use tokio::time::timeout;
 
 use crate::{
@@ -69,7 +70,7 @@ async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     story.tell(&format!("start     the example csv-report, in {}", dir.display()), None)?;
     let rules = rules::check(RULES).rules.context("the example's rules are refused")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let platform = Platform::start(&state, address, &rules).await?;
+    let platform = Platform::start(&state, address, Containers::HostProcesses, &rules).await?;
     let ended = tell_all(&mut story, &platform, &rules).await;
     platform.shutdown().await;
     match ended {

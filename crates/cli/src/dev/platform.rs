@@ -50,6 +50,7 @@ impl Platform {
     pub(crate) async fn start(
         state: &StateDir,
         address: SocketAddr,
+        containers: Containers,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
         let locked = State::open(state.path())?;
@@ -70,7 +71,7 @@ impl Platform {
                 tasks_dir: state.tasks(),
                 endpoint_url: format!("http://{address}"),
                 reaper: vec![program.into(), OsString::from("reaper")],
-                containers: Containers::HostProcesses,
+                containers,
             },
         )?;
         let s3 = S3::open(
