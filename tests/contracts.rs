@@ -70,7 +70,10 @@ async fn runs_keep_their_contract(runs: &impl Runs) {
     let all = RunQuery::default;
     assert_eq!(list(all()).await, ["refund/k", "order/l", "order/k"]);
     assert_eq!(list(RunQuery { limit: Some(1), ..all() }).await, ["refund/k"]);
-    assert_eq!(list(RunQuery { rule: Some("order".into()), ..all() }).await, ["order/l", "order/k"]);
+    assert_eq!(
+        list(RunQuery { rule: Some("order".into()), ..all() }).await,
+        ["order/l", "order/k"]
+    );
     assert_eq!(list(RunQuery { status: Some(Status::Starting), ..all() }).await, ["order/k"]);
     assert_eq!(list(RunQuery { dedupe_key: Some("k".into()), ..all() }).await.len(), 2);
     assert_eq!(list(RunQuery { event_id: Some("e1".into()), ..all() }).await.len(), 3);
@@ -119,5 +122,8 @@ fn records_of_a_newer_version_are_refused() {
     let path = dir.path().join("runs.db");
     drop(db::Db::open(&path, &["", "", "", "", "", "", "", "", "", ""]).unwrap());
     let refused = SqliteRuns::open(&path).unwrap_err().to_string();
-    assert!(refused.ends_with("has schema version 10, and this taskferry knows versions up to 1"), "{refused}");
+    assert!(
+        refused.ends_with("has schema version 10, and this taskferry knows versions up to 1"),
+        "{refused}"
+    );
 }

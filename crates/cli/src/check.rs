@@ -76,7 +76,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
         }
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
             bail!("{}:{line}: the file is not UTF-8 text (byte {valid})", path.display())
         }
     }

@@ -107,12 +107,16 @@ async fn tell_all(
     objects.put(BUCKET, SALES_KEY, SALES.as_bytes().to_vec()).await?;
 
     let deadline = story.began + TIME_MAX;
+    let (mut launched, mut ended) = (false, false);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let step = timeout(left, steps.next()).await;
         let step = step.with_context(|| format!("no result after {} s", TIME_MAX.as_secs()))?;
         story.tell(step.text(), step.tone())?;
-        if step.ends_run() {
+        // The task can be faster than the answer of the call that started it.
+        launched |= step.ends_launch();
+        ended |= step.ends_run();
+        if launched && ended {
             break;
         }
     }
@@ -187,7 +191,9 @@ impl<'a> Story<'a> {
         let seconds = format!("{:>7.3} s", self.began.elapsed().as_secs_f64());
         let seconds = Toned(Tone::Faint, seconds, self.wants_colour);
         match tone {
-            Some(tone) => writeln!(self.out, "{seconds}  {}", Toned(tone, text, self.wants_colour))?,
+            Some(tone) => {
+                writeln!(self.out, "{seconds}  {}", Toned(tone, text, self.wants_colour))?
+            }
             None => writeln!(self.out, "{seconds}  {text}")?,
         }
         Ok(self.out.flush()?)

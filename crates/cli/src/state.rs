@@ -93,12 +93,10 @@ impl StateDir {
     }
 
     /// The engine on this state, as the functions have it.
-    pub(crate) async fn engine(
-        &self,
-    ) -> anyhow::Result<Engine<SqliteRuns, EcsTasks, SystemClock>> {
+    pub(crate) async fn engine(&self) -> anyhow::Result<Engine<SqliteRuns, EcsTasks, SystemClock>> {
         let path = self.rules();
-        let rules = fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let rules =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
         let tasks = self.clients().await?.tasks();
         Ok(Engine::new(Arc::new(rules), self.open_runs()?, tasks, SystemClock))

@@ -188,7 +188,7 @@ impl Template {
         let range = range_in(&self.source, error);
         let expression = self.expression(range.clone());
         if error.kind() == ErrorKind::UndefinedError
-            && let Some((name, hint)) = self.missing_name(&expression, event)
+            && let Some((name, hint)) = self.missing_name(&expression, range.clone(), event)
         {
             return Error::Undefined { name, expression, hint, range };
         }
@@ -208,11 +208,35 @@ impl Template {
         source[start..end].trim_matches(['-', '+', ' ', '\t', '\n']).to_owned()
     }
 
-    /// The first name of the expression that the event lacks, and what there is instead.
-    fn missing_name(&self, expression: &str, event: &Value) -> Option<(String, Option<String>)> {
+    /// A name of the expression that the event lacks, and what there is instead: the one that
+    /// stands at `range`, since another may be missing on purpose (`default`).
+    fn missing_name(
+        &self,
+        expression: &str,
+        range: Option<Range<usize>>,
+        event: &Value,
+    ) -> Option<(String, Option<String>)> {
         let names = Template::compile(&format!("{{{{ {expression} }}}}"))
             .map_or_else(|_| self.names(), |template| template.names());
-        names.iter().find_map(|name| missing_part(name, event))
+        let failed = range.map_or("", |range| &self.source[range]).trim_start_matches('.');
+        let stands_there = |name: &String| {
+            !failed.is_empty()
+                && (failed.contains(name.as_str())
+                    || name.strip_suffix(failed).is_some_and(|rest| rest.ends_with('.')))
+        };
+        let missing = |name: &String| missing_part(name, event);
+        // What stands before a default or a test is missing on purpose.
+        let meant = |name: &String| {
+            let behind = expression.split_once(name.as_str()).map_or("", |(_, behind)| behind);
+            let behind = behind.trim_start();
+            !behind.starts_with("is ")
+                && !behind
+                    .strip_prefix('|')
+                    .is_some_and(|filter| filter.trim_start().starts_with("default"))
+        };
+        let mut candidates: Vec<_> = names.iter().filter(|name| missing(name).is_some()).collect();
+        candidates.sort_by_key(|name| (!stands_there(name), !meant(name)));
+        candidates.first().and_then(|name| missing(name))
     }
 }
 
@@ -403,6 +427,20 @@ mod tests {
             panic!("not an undefined name");
         };
         assert_eq!(name, "detail.bucket.nam");
+    }
+
+    #[test]
+    fn the_name_that_failed_is_named_not_one_that_may_be_missing() {
+        let source = "{{ detail.absent | default('x') }} {{ detail.b }} {{ detail.c }}";
+        let Error::Undefined { name, .. } = check_error(source) else {
+            panic!("not an undefined name");
+        };
+        assert_eq!(name, "detail.b");
+        let source = "{{ (detail.absent | default('x')) ~ detail.bucket.b }}";
+        let Error::Undefined { name, .. } = check_error(source) else {
+            panic!("not an undefined name");
+        };
+        assert_eq!(name, "detail.bucket.b");
     }
 
     #[test]

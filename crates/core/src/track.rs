@@ -234,6 +234,8 @@ fn sentence(class: FailureClass, attempt: &Attempt) -> String {
         .containers
         .iter()
         .filter(|container| container.exit_code != Some(0))
+        // Often ECS says of the container what it says of the task.
+        .filter(|container| container.reason.as_deref() != Some(because))
         .map(|container| match (container.exit_code, &container.reason) {
             (Some(code), None) => format!("container `{}` exited with {code}", container.name),
             (Some(code), Some(reason)) => {

@@ -123,8 +123,10 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
             Ok(pinned) => Ok(launch::record(plan, &self.rules.name, &pinned, now)),
             Err(ports::Error::Refused { source, .. }) => {
                 let task_definition = request.task_definition();
-                let reason =
-                    format!("task definition `{task_definition}` cannot be used: {}", reason(&*source));
+                let reason = format!(
+                    "task definition `{task_definition}` cannot be used: {}",
+                    reason(&*source)
+                );
                 Ok(launch::unusable(plan, reason, now))
             }
             Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),

@@ -71,7 +71,6 @@ fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
     for (family, request) in &rules.task_definitions {
         if registered.get(family) != Some(request) {
             call(platform, "RegisterTaskDefinition", request)
-                
                 .with_context(|| format!("taskDefinitions.{family}"))?;
             registered.insert(family.clone(), request.clone());
         }
@@ -87,7 +86,6 @@ fn clusters(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
     for cluster in clusters {
         let name = cluster.rsplit('/').next().unwrap_or(cluster);
         call(platform, "CreateCluster", &json!({ "clusterName": name }))
-            
             .with_context(|| format!("cluster {cluster}"))?;
     }
     Ok(())
@@ -107,8 +105,7 @@ fn functions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let runs = format!("sqlite:{}", absolute(&platform.state().runs())?);
-    let environment =
-        vec![(RULES.to_owned(), absolute(&path)?), (RUNS.to_owned(), runs)];
+    let environment = vec![(RULES.to_owned(), absolute(&path)?), (RUNS.to_owned(), runs)];
     for function in Function::ALL {
         let name = function.as_str();
         let command: [OsString; 3] = [program.clone().into(), "function".into(), name.into()];

@@ -2,11 +2,7 @@
 //!
 //! Used by `dev` and by `demo`. What the rules ask for is made by `deploy`.
 
-use std::{
-    ffi::OsString,
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{ffi::OsString, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::{

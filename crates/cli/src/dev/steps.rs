@@ -43,7 +43,7 @@ pub(crate) struct Logged {
 /// A line to show.
 pub(crate) struct Line {
     text: String,
-    ends_run: bool,
+    ends: Ends,
     tone: Option<Tone>,
     at: Timestamp,
     wants_colour: bool,
@@ -59,17 +59,17 @@ impl Steps {
     /// Waits for the next line.
     pub(crate) async fn next(&mut self) -> Line {
         loop {
-            let (text, tone, ends_run) = tokio::select! {
+            let (text, tone, ends) = tokio::select! {
                 line = self.logs.recv() => match line {
                     Ok(line) => shown(&line),
                     Err(RecvError::Lagged(lines)) => {
-                        (format!("({lines} lines not shown)"), Some(Tone::Faint), false)
+                        (format!("({lines} lines not shown)"), Some(Tone::Faint), Ends::default())
                     }
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
                 ended = self.ended.recv() => match ended {
                     Ok(ended) => match failure(&ended) {
-                        Some(text) => (text, Some(Tone::Bad), false),
+                        Some(text) => (text, Some(Tone::Bad), Ends::default()),
                         None => continue,
                     },
                     Err(RecvError::Lagged(_)) => continue,
@@ -77,9 +77,16 @@ impl Steps {
                 },
             };
             let (at, wants_colour) = (Timestamp::now(), self.wants_colour);
-            return Line { text, ends_run, tone, at, wants_colour };
+            return Line { text, ends, tone, at, wants_colour };
         }
     }
+}
+
+/// What a line is the end of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    launch: bool,
+    run: bool,
 }
 
 impl Line {
@@ -93,9 +100,14 @@ impl Line {
         self.tone
     }
 
+    /// Whether it says that a launch has ended, well or not.
+    pub(crate) fn ends_launch(&self) -> bool {
+        self.ends.launch
+    }
+
     /// Whether it says that a run has ended.
     pub(crate) fn ends_run(&self) -> bool {
-        self.ends_run
+        self.ends.run
     }
 }
 
@@ -110,10 +122,12 @@ impl fmt::Display for Line {
     }
 }
 
-fn shown(line: &LogLine) -> (String, Option<Tone>, bool) {
+fn shown(line: &LogLine) -> (String, Option<Tone>, Ends) {
     match serde_json::from_str::<Logged>(&line.line) {
-        Ok(logged) => (logged.to_string(), logged.tone(), logged.ends_run()),
-        Err(_) => (format!("[{}] {}", line.function, line.line), Some(Tone::Faint), false),
+        Ok(logged) => (logged.to_string(), logged.tone(), logged.ends()),
+        Err(_) => {
+            (format!("[{}] {}", line.function, line.line), Some(Tone::Faint), Ends::default())
+        }
     }
 }
 
@@ -137,9 +151,13 @@ impl Logged {
         }
     }
 
-    fn ends_run(&self) -> bool {
+    fn ends(&self) -> Ends {
         let status = self.status.as_deref().and_then(Status::parse);
-        self.message == "failed" || status.is_some_and(Status::is_terminal)
+        let is_refused = self.message == "failed";
+        Ends {
+            launch: is_refused || self.message == "launched",
+            run: is_refused || status.is_some_and(Status::is_terminal),
+        }
     }
 
     /// The step's word, in the width of a column.

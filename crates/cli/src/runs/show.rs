@@ -74,16 +74,17 @@ fn print_attempt(out: &mut dyn Write, attempt: &Attempt) -> anyhow::Result<()> {
             writeln!(out, "  {name}     {time}")?;
         }
     }
-    for (name, text) in [("code", &attempt.stop_code), ("reason", &attempt.stopped_reason)] {
+    for (name, text) in [("stop code", &attempt.stop_code), ("because", &attempt.stopped_reason)] {
         if let Some(text) = text {
-            writeln!(out, "  {:<10}  {text}", format!("stop {name}"))?;
+            writeln!(out, "  {name:<10}  {text}")?;
         }
     }
     if let Some(class) = attempt.failure_class {
         writeln!(out, "  class       {class}")?;
     }
     for container in &attempt.containers {
-        let exit = container.exit_code.map_or("no exit code".to_owned(), |code| format!("exit {code}"));
+        let exit =
+            container.exit_code.map_or("no exit code".to_owned(), |code| format!("exit {code}"));
         let reason = container.reason.as_deref().map(|reason| format!(": {reason}"));
         let name = &container.name;
         writeln!(out, "  container   {name}, {exit}{}", reason.unwrap_or_default())?;

@@ -107,7 +107,7 @@ pub struct ContainerDefinition {
     /// Entries of `/etc/hosts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_hosts: Option<Vec<HostEntry>>,
-    /// Labels for SELinux and AppArmor, and credential specs.
+    /// Labels for `SELinux` and `AppArmor`, and credential specs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docker_security_options: Option<Vec<String>>,
     /// Whether standard input stays open.
@@ -459,11 +459,11 @@ pub enum LogDriver {
     Gelf,
     /// Fluentd.
     Fluentd,
-    /// CloudWatch Logs.
+    /// `CloudWatch` Logs.
     Awslogs,
     /// Splunk.
     Splunk,
-    /// FireLens, by a log router in the task.
+    /// `FireLens`, by a log router in the task.
     Awsfirelens,
 }
 

@@ -109,7 +109,7 @@ pub struct Volume {
     /// An S3 Files file system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3files_volume_configuration: Option<S3FilesVolumeConfiguration>,
-    /// An FSx for Windows file system.
+    /// An `FSx` for Windows file system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fsx_windows_file_server_volume_configuration:
         Option<FsxWindowsFileServerVolumeConfiguration>,
@@ -232,7 +232,7 @@ pub struct S3FilesVolumeConfiguration {
     pub access_point_arn: Option<String>,
 }
 
-/// An FSx for Windows file system.
+/// An `FSx` for Windows file system.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
@@ -245,7 +245,7 @@ pub struct FsxWindowsFileServerVolumeConfiguration {
     pub authorization_config: FsxWindowsFileServerAuthorizationConfig,
 }
 
-/// Who may mount an FSx for Windows file system.
+/// Who may mount an `FSx` for Windows file system.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]

@@ -593,3 +593,6 @@ fn idle_process<'a>(
     }
     idle.map(|(process, _)| process)
 }
+
+#[cfg(test)]
+mod tests;
