@@ -48,10 +48,10 @@ pub(crate) fn measure() -> anyhow::Result<Pass> {
     let dev = Dev::start(&[])?;
     pass.extend(single(&dev)?);
     let before = pass_before(&dev)?;
-    pass.extend(flood(dev, "/bin/true as the task", PROCESSES, before, None)?);
+    pass.extend(flood(dev, "/bin/true as the task", PROCESSES, &before, None)?);
     let dev = Dev::start(&["--stub-containers"])?;
     let before = pass_before(&dev)?;
-    pass.extend(flood(dev, "tasks stubbed out", STUBS, before, Some(500.0))?);
+    pass.extend(flood(dev, "tasks stubbed out", STUBS, &before, Some(500.0))?);
     Ok(pass)
 }
 
@@ -67,15 +67,15 @@ fn single(dev: &Dev) -> anyhow::Result<Pass> {
         puts.push((began, Timestamp::now()));
         ends.push(log.wait_for(1, |line| line.ends_run().then_some(line.at))?[0]);
     }
-    let launched = |line: &Line| (line.message == "launched").then_some(line.at);
-    let launches = dev.log("s3").wait_for(WARM_UP + SINGLE, launched)?;
+    let accepted = |line: &Line| (line.message == "launched").then_some(line.at);
+    let acceptances = dev.log("s3").wait_for(WARM_UP + SINGLE, accepted)?;
     let since = |times: &[Timestamp]| -> Vec<f64> {
         let pairs = puts.iter().zip(times).skip(WARM_UP);
         pairs.map(|((began, _), at)| milliseconds(*began, *at)).collect()
     };
     let answers: Vec<Timestamp> = puts.iter().map(|(_, answered)| *answered).collect();
     let mut pass = times("PutObject answered", since(&answers), None)?;
-    pass.extend(times("PutObject to RunTask accepted", since(&launches), Some(10.0))?);
+    pass.extend(times("PutObject to RunTask accepted", since(&acceptances), Some(10.0))?);
     pass.extend(times("PutObject to run succeeded", since(&ends), None)?);
     Ok(pass)
 }
@@ -100,7 +100,7 @@ fn flood(
     dev: Dev,
     what: &str,
     count: usize,
-    before: Before,
+    before: &Before,
     goal: Option<f64>,
 ) -> anyhow::Result<Pass> {
     let mut log = dev.log("task-state-change");
@@ -166,7 +166,7 @@ struct Dev {
     endpoint: String,
     state: PathBuf,
     program: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Dev {
@@ -191,10 +191,9 @@ impl Dev {
         stdout.read_line(&mut ready)?;
         let endpoint = ready.split_whitespace().find(|word| word.starts_with("http://"));
         let endpoint = endpoint.map(str::to_owned);
-        let mut dev =
-            Self { child, _stdout: stdout, endpoint: String::new(), state, program, _dir: dir };
+        let mut dev = Self { child, _stdout: stdout, endpoint: String::new(), state, program, dir };
         let Some(endpoint) = endpoint else {
-            let log = fs::read_to_string(dev._dir.path().join("dev.log"))?;
+            let log = fs::read_to_string(dev.dir.path().join("dev.log"))?;
             bail!("taskferry dev is not ready: {log}");
         };
         dev.endpoint = endpoint;
@@ -209,8 +208,8 @@ impl Dev {
     /// The records of all runs.
     fn runs(&self) -> anyhow::Result<Vec<Value>> {
         let output = Command::new(&self.program)
-            .args(["runs", "list", "--json", "--limit", "1000000", "--state"])
-            .arg(&self.state)
+            .args(["runs", "list", "--json", "--limit", "1000000"])
+            .env("TASKFERRY_STATE", &self.state)
             .output()?;
         if !output.status.success() {
             bail!("taskferry runs list: {}", String::from_utf8_lossy(&output.stderr));

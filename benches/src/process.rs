@@ -17,7 +17,7 @@ pub(crate) fn processor_seconds_of_ended_children() -> anyhow::Result<f64> {
     ticks("/proc/self/stat", [16, 17])
 }
 
-/// The sum of two fields of a `stat` file, counted from 1 as proc_pid_stat(5) does.
+/// The sum of two fields of a `stat` file, counted from 1 as `proc_pid_stat(5)` does.
 fn ticks(path: &str, fields: [usize; 2]) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     // The second field is the program's name in brackets, and may hold blanks.
