@@ -1,5 +1,7 @@
 //! The rules of the house that the compiler does not hold: which crate may depend on which, and on what.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -1,5 +1,7 @@
 //! One suite for each port, whatever implements it: what the engine may rely on.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+
 use jiff::Timestamp;
 use taskferry_core::{
     event::Event,

@@ -1,5 +1,7 @@
 //! The engine on real records and an ECS that answers as it is told: whatever breaks, one task a run.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},

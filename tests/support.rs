@@ -186,7 +186,7 @@ pub struct Answer {
 
 /// Sends one request by hand, as no client would: for what clients are too careful to send.
 pub fn post(endpoint: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    use std::{io::Read as _, io::Write as _, net::TcpStream};
+    use std::{fmt::Write as _, io::Read as _, io::Write as _, net::TcpStream};
 
     let authority = endpoint.trim_start_matches("http://");
     let mut stream = TcpStream::connect(authority).expect("taskferry dev listens");
@@ -195,7 +195,7 @@ pub fn post(endpoint: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -
         body.len()
     );
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").expect("a string takes all");
     }
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).expect("the server reads");

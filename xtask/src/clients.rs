@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
@@ -26,13 +26,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
             Command::new(venv.join("bin/python"))
                 .arg(&script)
                 .args(["--endpoint-url", &dev.endpoint])
-                .arg("--state")
-                .arg(&dev.state)
                 .env("TASKFERRY", taskferry())
-                .env("AWS_ACCESS_KEY_ID", "test")
-                .env("AWS_SECRET_ACCESS_KEY", "test")
-                .env("AWS_DEFAULT_REGION", "us-east-1")
-                .env("PATH", path_with(&venv)?),
+                .env("TASKFERRY_STATE", &dev.state),
         )?;
     }
     dev.stop()
@@ -63,12 +58,6 @@ fn venv() -> anyhow::Result<PathBuf> {
     Ok(venv)
 }
 
-fn path_with(venv: &Path) -> anyhow::Result<std::ffi::OsString> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let paths = std::iter::once(venv.join("bin")).chain(std::env::split_paths(&path));
-    Ok(std::env::join_paths(paths)?)
-}
-
 /// Every `tests/clients/*/check_*.py`, in the order of their names.
 fn scripts() -> anyhow::Result<Vec<PathBuf>> {
     let mut scripts = Vec::new();
@@ -80,7 +69,7 @@ fn scripts() -> anyhow::Result<Vec<PathBuf>> {
         for file in fs::read_dir(folder)? {
             let file = file?.path();
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with("check_") && name.ends_with(".py") {
+            if name.starts_with("check_") && file.extension().is_some_and(|kind| kind == "py") {
                 scripts.push(file);
             }
         }

@@ -20,8 +20,20 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// The cargo that runs this.
+///
+/// Without what it told this program about its own package: build scripts that look at such variables would take each
+/// build from here for another one than a build by hand.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let is_about_us = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if is_about_us {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Writes a line to standard error.

@@ -45,7 +45,11 @@ impl Objects {
                 let body = body.map_err(|error| Error::NoAnswer(error.to_string()))?;
                 Ok(Some(body.to_vec()))
             }
-            Err(error) if error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) => {
+            Err(error)
+                if error.as_service_error().is_some_and(
+                    aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key,
+                ) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(Error::new(&error)),

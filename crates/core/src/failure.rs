@@ -105,7 +105,7 @@ pub(crate) fn of_stopped_task(
     stopped_reason: Option<&str>,
     containers: &[ContainerExit],
 ) -> FailureClass {
-    let texts = stopped_reason
+    let mut texts = stopped_reason
         .into_iter()
         .chain(containers.iter().filter_map(|container| container.reason.as_deref()));
     // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html (stopCode)
@@ -118,9 +118,9 @@ pub(crate) fn of_stopped_task(
             .find(|class| *class == FailureClass::OutOfMemory)
             .unwrap_or(FailureClass::ExitCode),
         Some("TaskFailedToStart") => {
-            texts.filter_map(of_text).next().unwrap_or(FailureClass::Initialization)
+            texts.find_map(of_text).unwrap_or(FailureClass::Initialization)
         }
-        Some(_) | None => texts.filter_map(of_text).next().unwrap_or(FailureClass::Infrastructure),
+        Some(_) | None => texts.find_map(of_text).unwrap_or(FailureClass::Infrastructure),
     }
 }
 

@@ -109,9 +109,8 @@ impl Context {
         // Converted once: the names share what is in it.
         let whole = minijinja::Value::from(minijinja::value::Serde(event));
         let names = event.as_object().into_iter().flat_map(serde_json::Map::keys);
-        let mut values: BTreeMap<&str, minijinja::Value> = names
-            .map(|name| (name.as_str(), whole.get_attr(name).unwrap_or_default()))
-            .collect();
+        let mut values: BTreeMap<&str, minijinja::Value> =
+            names.map(|name| (name.as_str(), whole.get_attr(name).unwrap_or_default())).collect();
         if let Some(detail_type) = values.get("detail-type").cloned() {
             values.insert("detail_type", detail_type);
         }
@@ -194,7 +193,8 @@ impl Template {
         let range = range_in(&self.source, error);
         let expression = self.expression(range.clone());
         if error.kind() == ErrorKind::UndefinedError
-            && let Some((name, hint)) = self.missing_name(&expression, range.clone(), &context.to_json())
+            && let Some((name, hint)) =
+                self.missing_name(&expression, range.clone(), &context.to_json())
         {
             return Error::Undefined { name, expression, hint, range };
         }

@@ -70,9 +70,9 @@ where
     log();
     let engine = Arc::new(engine().await?);
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
-        // Boxed: futures within futures, down to the SDK's, are deeper than the compiler takes.
-        let handled = Box::pin(handler(Arc::clone(&engine), event.payload.get().to_owned()));
-        async move { handled.await.map_err(Diagnostic::from) }
+        // Boxed: what the SDK nests in here is too deep for the compiler to lay out in one piece.
+        let answer = Box::pin(handler(Arc::clone(&engine), event.payload.get().to_owned()));
+        async move { answer.await.map_err(Diagnostic::from) }
     }));
     served.await.map_err(|error| anyhow::anyhow!("{error}"))
 }

@@ -60,7 +60,9 @@ def run(**members):
 
 
 def run_fargate(**members):
-    return run(**{"taskDefinition": family("fargate"), "launchType": "FARGATE", "networkConfiguration": NETWORK, **members})
+    return run(
+        **{"taskDefinition": family("fargate"), "launchType": "FARGATE", "networkConfiguration": NETWORK, **members}
+    )
 
 
 def arns(answer):
@@ -129,7 +131,12 @@ def _():
 
 @check("CreateCluster refuses a default strategy with an unknown provider")
 def _():
-    refused(REFUSED, ecs.create_cluster, clusterName=f"x-{RUN}", defaultCapacityProviderStrategy=[{"capacityProvider": "no"}])
+    refused(
+        REFUSED,
+        ecs.create_cluster,
+        clusterName=f"x-{RUN}",
+        defaultCapacityProviderStrategy=[{"capacityProvider": "no"}],
+    )
 
 
 @check("DescribeClusters answers by name and ARN, with failures for what is missing")
@@ -182,7 +189,9 @@ def _():
 @check("DescribeTaskDefinition answers by family, revision and ARN, tags on request")
 def _():
     name, tags = family("described"), [{"key": "team", "value": "a"}]
-    arn = ecs.register_task_definition(family=name, containerDefinitions=[container()], tags=tags)["taskDefinition"]["taskDefinitionArn"]
+    arn = ecs.register_task_definition(family=name, containerDefinitions=[container()], tags=tags)["taskDefinition"][
+        "taskDefinitionArn"
+    ]
     for reference in (name, f"{name}:1", arn):
         equal(ecs.describe_task_definition(taskDefinition=reference)["taskDefinition"]["taskDefinitionArn"], arn)
     equal(ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])["tags"], tags)
@@ -191,7 +200,12 @@ def _():
 @check("DescribeTaskDefinition refuses what is not there")
 def _():
     for reference in (family("nothing"), family("quick") + ":99"):
-        refused(("ClientException",), ecs.describe_task_definition, "Unable to describe task definition.", taskDefinition=reference)
+        refused(
+            ("ClientException",),
+            ecs.describe_task_definition,
+            "Unable to describe task definition.",
+            taskDefinition=reference,
+        )
     refused(REFUSED, ecs.describe_task_definition, taskDefinition="quick:x")
 
 
@@ -205,7 +219,9 @@ def _():
     equal(ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]["revision"], 1)
     refused(REFUSED, run, "inactive", taskDefinition=f"{name}:2")
     arns(run(taskDefinition=name))
-    equal(ecs.register_task_definition(family=name, containerDefinitions=[container()])["taskDefinition"]["revision"], 3)
+    equal(
+        ecs.register_task_definition(family=name, containerDefinitions=[container()])["taskDefinition"]["revision"], 3
+    )
 
 
 @check("DeregisterTaskDefinition needs a revision that is there")
@@ -268,11 +284,15 @@ WRONG_DEFINITIONS = {
     "a container that waits for itself": {
         "containerDefinitions": [container(dependsOn=[{"containerName": "app", "condition": "START"}])]
     },
-    "an unknown condition": {"containerDefinitions": [container(dependsOn=[{"containerName": "b", "condition": "SOON"}]), container("b")]},
+    "an unknown condition": {
+        "containerDefinitions": [container(dependsOn=[{"containerName": "b", "condition": "SOON"}]), container("b")]
+    },
     "an unknown network mode": {"networkMode": "telepathy"},
     "an unknown compatibility": {"requiresCompatibilities": ["MOON"]},
     "a cpu that is no number": {"cpu": "large", "memory": "512"},
-    "an unknown volume": {"containerDefinitions": [container(mountPoints=[{"sourceVolume": "v", "containerPath": "/v"}])]},
+    "an unknown volume": {
+        "containerDefinitions": [container(mountPoints=[{"sourceVolume": "v", "containerPath": "/v"}])]
+    },
     "two volumes of a name": {"volumes": [{"name": "v"}, {"name": "v"}]},
     "too little ephemeral storage": {"ephemeralStorage": {"sizeInGiB": 20}},
     "too much ephemeral storage": {"ephemeralStorage": {"sizeInGiB": 201}},
@@ -294,9 +314,19 @@ WRONG_FARGATE = {
 def add_wrong_definitions():
     for name, members in WRONG_DEFINITIONS.items():
         base = {"family": family("wrong"), "containerDefinitions": [container()]}
-        add_refusal(f"RegisterTaskDefinition refuses {name}", ("ClientException", "InvalidParameterException"), ecs.register_task_definition, {**base, **members})
+        add_refusal(
+            f"RegisterTaskDefinition refuses {name}",
+            ("ClientException", "InvalidParameterException"),
+            ecs.register_task_definition,
+            {**base, **members},
+        )
     for name, members in WRONG_FARGATE.items():
-        add_refusal(f"RegisterTaskDefinition for Fargate refuses {name}", ("ClientException",), ecs.register_task_definition, fargate(family=family("wrong"), **{**members}))
+        add_refusal(
+            f"RegisterTaskDefinition for Fargate refuses {name}",
+            ("ClientException",),
+            ecs.register_task_definition,
+            fargate(family=family("wrong"), **members),
+        )
 
 
 def add_refusal(name, names, call, members, message=None):
@@ -313,13 +343,19 @@ def _():
     cluster, task_id = task["taskArn"].rsplit("/", 2)[-2:]
     equal((cluster, len(task_id)), (CLUSTER, 32))
     equal((task["lastStatus"], task["desiredStatus"], task["version"]), ("PROVISIONING", "RUNNING", 1))
-    equal((task["group"], task["startedBy"], task["launchType"]), (f"family:{family('fargate')}", "run/a-1_b", "FARGATE"))
-    equal((task["cpu"], task["memory"], task["platformVersion"], task["platformFamily"]), ("256", "512", "1.4.0", "Linux"))
+    equal(
+        (task["group"], task["startedBy"], task["launchType"]), (f"family:{family('fargate')}", "run/a-1_b", "FARGATE")
+    )
+    equal(
+        (task["cpu"], task["memory"], task["platformVersion"], task["platformFamily"]), ("256", "512", "1.4.0", "Linux")
+    )
     equal(task["tags"], [{"key": "team", "value": "a"}])
     assert task["clusterArn"].endswith(f":cluster/{CLUSTER}") and task["createdAt"].year >= 2024
     equal(task["attachments"][0]["type"], "ElasticNetworkInterface")
     (app,) = task["containers"]
-    equal((app["name"], app["image"], app["lastStatus"], app["taskArn"]), ("app", "busybox", "PENDING", task["taskArn"]))
+    equal(
+        (app["name"], app["image"], app["lastStatus"], app["taskArn"]), ("app", "busybox", "PENDING", task["taskArn"])
+    )
     assert "exitCode" not in app and app["containerArn"].rsplit("/", 2)[-2] == task_id
 
 
@@ -342,7 +378,9 @@ def _():
         "cpu": "512",
         "memory": "1024",
         "ephemeralStorage": {"sizeInGiB": 21},
-        "containerOverrides": [{"name": "app", "command": ["echo"], "environment": [{"name": "A", "value": "é\n\"$(x)"}]}],
+        "containerOverrides": [
+            {"name": "app", "command": ["echo"], "environment": [{"name": "A", "value": 'é\n"$(x)'}]}
+        ],
     }
     (task,) = run_fargate(group="g", overrides=overrides, enableExecuteCommand=True, platformVersion="LATEST")["tasks"]
     equal({key: task["overrides"][key] for key in overrides}, overrides)
@@ -353,8 +391,13 @@ def _():
 
 @check("RunTask places by capacity provider strategy")
 def _():
-    strategy = [{"capacityProvider": "FARGATE", "base": 1, "weight": 0}, {"capacityProvider": "FARGATE_SPOT", "weight": 1}]
-    tasks = run(taskDefinition=family("fargate"), networkConfiguration=NETWORK, capacityProviderStrategy=strategy, count=3)["tasks"]
+    strategy = [
+        {"capacityProvider": "FARGATE", "base": 1, "weight": 0},
+        {"capacityProvider": "FARGATE_SPOT", "weight": 1},
+    ]
+    tasks = run(
+        taskDefinition=family("fargate"), networkConfiguration=NETWORK, capacityProviderStrategy=strategy, count=3
+    )["tasks"]
     equal([task["capacityProviderName"] for task in tasks], ["FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"])
     equal({task["launchType"] for task in tasks}, {"FARGATE"})
 
@@ -373,7 +416,12 @@ def _():
     name = family("tagged")
     tags = [{"key": "a", "value": "definition"}, {"key": "b", "value": "definition"}]
     ecs.register_task_definition(family=name, containerDefinitions=[container(command=["sleep", "600"])], tags=tags)
-    (task,) = run(taskDefinition=name, propagateTags="TASK_DEFINITION", enableECSManagedTags=True, tags=[{"key": "a", "value": "run"}])["tasks"]
+    (task,) = run(
+        taskDefinition=name,
+        propagateTags="TASK_DEFINITION",
+        enableECSManagedTags=True,
+        tags=[{"key": "a", "value": "run"}],
+    )["tasks"]
     expected = {"a": "run", "b": "definition", "aws:ecs:clusterName": CLUSTER}
     for tags in (task["tags"], describe(task["taskArn"], include=["TAGS"])["tags"]):
         equal({tag["key"]: tag["value"] for tag in tags}, expected)
@@ -397,7 +445,12 @@ def _():
 def _():
     token = uuid.uuid4().hex
     first = arns(run(clientToken=token))
-    for members in ({"count": 2}, {"startedBy": "x"}, {"overrides": {"containerOverrides": [{"name": "app", "command": ["x"]}]}}, {"taskDefinition": family("sleeping")}):
+    for members in (
+        {"count": 2},
+        {"startedBy": "x"},
+        {"overrides": {"containerOverrides": [{"name": "app", "command": ["x"]}]}},
+        {"taskDefinition": family("sleeping")},
+    ):
         response = refused(("ConflictException",), run, clientToken=token, **members)
         equal(response["resourceIds"], first)
     equal(arns(run(clientToken=token)), first)
@@ -426,8 +479,15 @@ def _():
 @check("overrides of 8,192 characters are taken, and of 8,193 refused")
 def _():
     def overrides(length):
-        empty = json.dumps({"containerOverrides": [{"name": "app", "environment": [{"name": "A", "value": ""}]}]}, separators=(",", ":"))
-        return {"containerOverrides": [{"name": "app", "environment": [{"name": "A", "value": "x" * (length - len(empty))}]}]}
+        empty = json.dumps(
+            {"containerOverrides": [{"name": "app", "environment": [{"name": "A", "value": ""}]}]},
+            separators=(",", ":"),
+        )
+        return {
+            "containerOverrides": [
+                {"name": "app", "environment": [{"name": "A", "value": "x" * (length - len(empty))}]}
+            ]
+        }
 
     arns(run(overrides=overrides(8192)))
     refused(INVALID, run, "Container Overrides length must be at most 8192", overrides=overrides(8193))
@@ -437,7 +497,7 @@ def add_run_task_refusals():
     def wrong(name, names, message=None, call=run, **members):
         CHECKS.append((f"RunTask refuses {name}", lambda: refused(names, call, message, **members)))
 
-    over = lambda **members: {"containerOverrides": [{"name": "app", **members}]}  # noqa: E731
+    over = lambda **members: {"containerOverrides": [{"name": "app", **members}]}
     wrong("an unknown cluster", ("ClusterNotFoundException",), "Cluster not found.", cluster="missing")
     wrong("an unknown task definition", REFUSED, "TaskDefinition not found.", taskDefinition=family("nothing"))
     wrong("an unknown revision", REFUSED, "TaskDefinition not found.", taskDefinition=family("quick") + ":99")
@@ -451,7 +511,12 @@ def add_run_task_refusals():
     wrong("startedBy of 129", INVALID, startedBy="a" * 129)
     for started_by in ("a b", "a:b", "a.b", "é", "a@b"):
         wrong(f"startedBy {started_by!r}", INVALID, startedBy=started_by)
-    wrong("an override for an unknown container", INVALID, "nothing", overrides={"containerOverrides": [{"name": "nothing"}]})
+    wrong(
+        "an override for an unknown container",
+        INVALID,
+        "nothing",
+        overrides={"containerOverrides": [{"name": "nothing"}]},
+    )
     wrong("an override without a name", INVALID, overrides={"containerOverrides": [{"command": ["x"]}]})
     wrong("overrides that are too long by name alone", INVALID, "8192", overrides=over(command=["x" * 9000]))
     wrong("a group of a service", INVALID, group="service:x")
@@ -462,29 +527,62 @@ def add_run_task_refusals():
     wrong("an unknown capacity provider", INVALID, capacityProviderStrategy=[{"capacityProvider": "nothing"}])
     wrong("21 capacity providers", INVALID, capacityProviderStrategy=[{"capacityProvider": f"p{n}"} for n in range(21)])
     wrong("a weight of 1001", INVALID, capacityProviderStrategy=[{"capacityProvider": "FARGATE", "weight": 1001}])
-    wrong("two bases", INVALID, capacityProviderStrategy=[{"capacityProvider": p, "weight": 1, "base": 1} for p in ("FARGATE", "FARGATE_SPOT")])
-    wrong("weights of nothing but 0", INVALID, capacityProviderStrategy=[{"capacityProvider": p, "weight": 0} for p in ("FARGATE", "FARGATE_SPOT")])
-    wrong("awsvpc without a network configuration", INVALID, "Network Configuration must be provided", taskDefinition=family("fargate"), launchType="FARGATE")
+    wrong(
+        "two bases",
+        INVALID,
+        capacityProviderStrategy=[{"capacityProvider": p, "weight": 1, "base": 1} for p in ("FARGATE", "FARGATE_SPOT")],
+    )
+    wrong(
+        "weights of nothing but 0",
+        INVALID,
+        capacityProviderStrategy=[{"capacityProvider": p, "weight": 0} for p in ("FARGATE", "FARGATE_SPOT")],
+    )
+    wrong(
+        "awsvpc without a network configuration",
+        INVALID,
+        "Network Configuration must be provided",
+        taskDefinition=family("fargate"),
+        launchType="FARGATE",
+    )
     wrong("an empty network configuration", INVALID, call=run_fargate, networkConfiguration={})
     wrong("a network configuration for bridge", INVALID, networkConfiguration=NETWORK)
-    vpc = lambda **members: {"awsvpcConfiguration": {"subnets": ["s"], **members}}  # noqa: E731
+    vpc = lambda **members: {"awsvpcConfiguration": {"subnets": ["s"], **members}}
     wrong("no subnets", INVALID, call=run_fargate, networkConfiguration=vpc(subnets=[]))
     wrong("missing subnets", INVALID, call=run_fargate, networkConfiguration={"awsvpcConfiguration": {}})
     wrong("17 subnets", INVALID, call=run_fargate, networkConfiguration=vpc(subnets=[f"s{n}" for n in range(17)]))
-    wrong("6 security groups", INVALID, call=run_fargate, networkConfiguration=vpc(securityGroups=[f"s{n}" for n in range(6)]))
+    wrong(
+        "6 security groups",
+        INVALID,
+        call=run_fargate,
+        networkConfiguration=vpc(securityGroups=[f"s{n}" for n in range(6)]),
+    )
     wrong("an unknown assignPublicIp", INVALID, call=run_fargate, networkConfiguration=vpc(assignPublicIp="MAYBE"))
-    wrong("Fargate for a definition it cannot run", (*REFUSED, "PlatformTaskDefinitionIncompatibilityException"), launchType="FARGATE")
-    wrong("an unknown platform version", ("PlatformUnknownException", "InvalidParameterException"), call=run_fargate, platformVersion="9.9.9")
+    wrong(
+        "Fargate for a definition it cannot run",
+        (*REFUSED, "PlatformTaskDefinitionIncompatibilityException"),
+        launchType="FARGATE",
+    )
+    wrong(
+        "an unknown platform version",
+        ("PlatformUnknownException", "InvalidParameterException"),
+        call=run_fargate,
+        platformVersion="9.9.9",
+    )
     wrong("a platform version on EC2", INVALID, launchType="EC2", platformVersion="LATEST")
     wrong("a size that Fargate lacks", INVALID, call=run_fargate, overrides={"cpu": "256", "memory": "8192"})
     wrong("a cpu override that does not go with the memory", INVALID, call=run_fargate, overrides={"cpu": "4096"})
     for size in (20, 201):
-        wrong(f"{size} GiB of ephemeral storage", INVALID, call=run_fargate, overrides={"ephemeralStorage": {"sizeInGiB": size}})
+        wrong(
+            f"{size} GiB of ephemeral storage",
+            INVALID,
+            call=run_fargate,
+            overrides={"ephemeralStorage": {"sizeInGiB": size}},
+        )
     wrong("11 placement constraints", INVALID, placementConstraints=[{"type": "distinctInstance"}] * 11)
     wrong("6 placement strategies", INVALID, placementStrategy=[{"type": "random"}] * 6)
     wrong("a placement strategy on Fargate", INVALID, call=run_fargate, placementStrategy=[{"type": "random"}])
     wrong("an unknown placement strategy", INVALID, placementStrategy=[{"type": "astrology"}])
-    tag = lambda key, value="": [{"key": key, "value": value}]  # noqa: E731
+    tag = lambda key, value="": [{"key": key, "value": value}]
     wrong("51 tags", INVALID, tags=[{"key": f"k{n}", "value": ""} for n in range(51)])
     wrong("a tag without a key", INVALID, tags=[{"value": "x"}])
     wrong("an empty tag key", INVALID, tags=tag(""))
@@ -496,7 +594,11 @@ def add_run_task_refusals():
     wrong("a tag with other characters", INVALID, tags=tag("a*b"))
     wrong("propagateTags SERVICE", INVALID, propagateTags="SERVICE")
     wrong("an unknown propagateTags", INVALID, propagateTags="ALL")
-    wrong("a volume that the definition lacks", INVALID, volumeConfigurations=[{"name": "v", "managedEBSVolume": {"roleArn": "r"}}])
+    wrong(
+        "a volume that the definition lacks",
+        INVALID,
+        volumeConfigurations=[{"name": "v", "managedEBSVolume": {"roleArn": "r"}}],
+    )
     wrong("a count that is a string", SERIALIZATION, count="1")
     wrong("a count that is a fraction", SERIALIZATION, count=1.5)
     wrong("a value that is a number", SERIALIZATION, overrides=over(environment=[{"name": "A", "value": 1}]))
@@ -519,7 +621,7 @@ def post(operation, body):
 
 @check("requests of another JSON type than the model's are refused as not understood")
 def _():
-    over = lambda member, value: {"containerOverrides": [{"name": "app", member: value}]}  # noqa: E731
+    over = lambda member, value: {"containerOverrides": [{"name": "app", member: value}]}
     for operation, members in (
         ("RunTask", {"overrides": over("command", "echo hello")}),
         ("RunTask", {"overrides": over("environment", {"A": "1"})}),
@@ -581,9 +683,24 @@ def add_describe_and_list_refusals():
         ("DescribeTasks refuses 101 tasks", INVALID, "describe_tasks", {"tasks": ["0" * 32] * 101}),
         ("DescribeTasks refuses no tasks", INVALID, "describe_tasks", {"tasks": []}),
         ("DescribeTasks refuses missing tasks", INVALID, "describe_tasks", {}),
-        ("DescribeTasks refuses an unknown field", INVALID, "describe_tasks", {"tasks": ["0" * 32], "include": ["ALL"]}),
-        ("DescribeTasks refuses an unknown cluster", unknown, "describe_tasks", {"cluster": "missing", "tasks": ["0" * 32]}),
-        ("DescribeTasks refuses a task of another cluster", INVALID, "describe_tasks", {"tasks": [f"arn:aws:ecs:us-east-1:000000000000:task/other/{'0' * 32}"]}),
+        (
+            "DescribeTasks refuses an unknown field",
+            INVALID,
+            "describe_tasks",
+            {"tasks": ["0" * 32], "include": ["ALL"]},
+        ),
+        (
+            "DescribeTasks refuses an unknown cluster",
+            unknown,
+            "describe_tasks",
+            {"cluster": "missing", "tasks": ["0" * 32]},
+        ),
+        (
+            "DescribeTasks refuses a task of another cluster",
+            INVALID,
+            "describe_tasks",
+            {"tasks": [f"arn:aws:ecs:us-east-1:000000000000:task/other/{'0' * 32}"]},
+        ),
         ("ListTasks refuses an unknown cluster", unknown, "list_tasks", {"cluster": "missing"}),
         ("ListTasks refuses startedBy with family", INVALID, "list_tasks", {"startedBy": "a", "family": "b"}),
         ("ListTasks refuses startedBy with launchType", INVALID, "list_tasks", {"startedBy": "a", "launchType": "EC2"}),
@@ -592,7 +709,12 @@ def add_describe_and_list_refusals():
         ("ListTasks refuses a foreign token", INVALID, "list_tasks", {"nextToken": "x"}),
         ("ListTasks refuses an unknown desired status", INVALID, "list_tasks", {"desiredStatus": "DONE"}),
         ("ListTasks refuses an unknown launch type", INVALID, "list_tasks", {"launchType": "MOON"}),
-        ("ListTasks refuses an unknown service", ("ServiceNotFoundException",), "list_tasks", {"serviceName": "nothing"}),
+        (
+            "ListTasks refuses an unknown service",
+            ("ServiceNotFoundException",),
+            "list_tasks",
+            {"serviceName": "nothing"},
+        ),
         ("StopTask refuses an unknown task", INVALID, "stop_task", {"task": "0" * 32}),
         ("StopTask refuses an unknown cluster", unknown, "stop_task", {"cluster": "missing", "task": "0" * 32}),
         ("StopTask refuses no task", INVALID, "stop_task", {}),
@@ -629,9 +751,13 @@ def _():
     (arn,) = arns(run(taskDefinition=family("sleeping"), tags=[{"key": "a", "value": "b"}]))
     until(arn, "RUNNING")
     answer = ecs.stop_task(cluster=CLUSTER, task=arn, reason="r" * 255)["task"]
-    equal((answer["desiredStatus"], answer["stopCode"], answer["stoppedReason"]), ("STOPPED", "UserInitiated", "r" * 255))
+    equal(
+        (answer["desiredStatus"], answer["stopCode"], answer["stoppedReason"]), ("STOPPED", "UserInitiated", "r" * 255)
+    )
     task = until(arn, "STOPPED")
-    equal((task["stopCode"], task["stoppedReason"], task["containers"][0]["exitCode"]), ("UserInitiated", "r" * 255, 143))
+    equal(
+        (task["stopCode"], task["stoppedReason"], task["containers"][0]["exitCode"]), ("UserInitiated", "r" * 255, 143)
+    )
     equal(describe(arn, include=["TAGS"]).get("tags", []), [])
     again = ecs.stop_task(cluster=CLUSTER, task=arn[-32:], reason="again")["task"]
     equal((again["stoppedReason"], again["version"]), ("r" * 255, task["version"]))
@@ -675,7 +801,12 @@ def _():
 @check("what is not there cannot be tagged")
 def _():
     names = ("ResourceNotFoundException", "ClusterNotFoundException", *REFUSED)
-    for resource in (f"task/{CLUSTER}/{'0' * 32}", "cluster/missing", f"task-definition/{family('quick')}:99", "service/a/b"):
+    for resource in (
+        f"task/{CLUSTER}/{'0' * 32}",
+        "cluster/missing",
+        f"task-definition/{family('quick')}:99",
+        "service/a/b",
+    ):
         arn = f"arn:aws:ecs:us-east-1:000000000000:{resource}"
         refused(names, ecs.tag_resource, resourceArn=arn, tags=[{"key": "a", "value": "1"}])
         refused(names, ecs.untag_resource, resourceArn=arn, tagKeys=["a"])

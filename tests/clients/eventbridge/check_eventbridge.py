@@ -1,8 +1,7 @@
 """EventBridge and Lambda as boto3 sees them: PutEvents, TestEventPattern, the buses, and Invoke.
 
-Run against a server of Taskferry's: `check_eventbridge.py --endpoint-url URL [--function NAME]`. Prints one line per
-check and a count; exits 1 if a check failed. Invoke is checked in full only where `--function` names a deployed function
-that takes any JSON event.
+Run against `taskferry dev`: `check_eventbridge.py --endpoint-url URL`. Prints one line per check and a count; exits 1 if
+a check failed.
 """
 
 import argparse
@@ -16,15 +15,13 @@ from botocore.exceptions import ClientError
 
 CHECKS = []
 
+# A function that every `taskferry dev` has, and a payload that it takes and does nothing about.
+FUNCTION = "s3"
+PAYLOAD = b'{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "check"}'
+
 
 def check(test):
-    CHECKS.append((test, False))
-    return test
-
-
-def check_function(test):
-    """A check that needs a deployed function."""
-    CHECKS.append((test, True))
+    CHECKS.append(test)
     return test
 
 
@@ -198,45 +195,53 @@ def a_function_that_is_not_deployed_is_not_found(functions, **_):
     refused("ResourceNotFoundException", functions.invoke, FunctionName="nowhere", Payload=b"{}")
 
 
-@check_function
-def a_function_is_invoked(functions, function, **_):
-    answer = functions.invoke(FunctionName=function, Payload=b'{"check": 1}')
+@check
+def a_function_is_invoked(functions, **_):
+    answer = functions.invoke(FunctionName=FUNCTION, Payload=PAYLOAD)
     equal(answer["StatusCode"], 200)
     equal(answer["ExecutedVersion"], "$LATEST")
-    json.loads(answer["Payload"].read())
+    equal(answer.get("FunctionError"), None)
+    equal(json.loads(answer["Payload"].read()), None)
 
 
-@check_function
-def a_function_is_invoked_by_its_arn(functions, function, **_):
-    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{function}"
-    equal(functions.invoke(FunctionName=arn, Payload=b"{}")["StatusCode"], 200)
+@check
+def a_function_that_refuses_its_payload_says_why(functions, **_):
+    answer = functions.invoke(FunctionName=FUNCTION, Payload=b'{"check": 1}')
+    equal((answer["StatusCode"], answer["FunctionError"]), (200, "Unhandled"))
+    equal(json.loads(answer["Payload"].read())["errorType"], "Taskferry.Refused")
 
 
-@check_function
-def a_function_is_invoked_asynchronously(functions, function, **_):
-    answer = functions.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
+@check
+def a_function_is_invoked_by_its_arn(functions, **_):
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{FUNCTION}"
+    equal(functions.invoke(FunctionName=arn, Payload=PAYLOAD)["StatusCode"], 200)
+
+
+@check
+def a_function_is_invoked_asynchronously(functions, **_):
+    answer = functions.invoke(FunctionName=FUNCTION, InvocationType="Event", Payload=PAYLOAD)
     equal(answer["StatusCode"], 202)
 
 
-@check_function
-def a_dry_run_invokes_nothing(functions, function, **_):
-    answer = functions.invoke(FunctionName=function, InvocationType="DryRun")
+@check
+def a_dry_run_invokes_nothing(functions, **_):
+    answer = functions.invoke(FunctionName=FUNCTION, InvocationType="DryRun")
     equal(answer["StatusCode"], 204)
 
 
-@check_function
-def a_payload_is_json(functions, function, **_):
+@check
+def a_payload_is_json(functions, **_):
     refused(
-        "InvalidRequestContentException", functions.invoke, FunctionName=function, Payload=b"{"
+        "InvalidRequestContentException", functions.invoke, FunctionName=FUNCTION, Payload=b"{"
     )
 
 
-@check_function
-def an_asynchronous_payload_is_at_most_one_megabyte(functions, function, **_):
+@check
+def an_asynchronous_payload_is_at_most_one_megabyte(functions, **_):
     refused(
         "RequestTooLargeException",
         functions.invoke,
-        FunctionName=function,
+        FunctionName=FUNCTION,
         InvocationType="Event",
         Payload=json.dumps("x" * 2**20).encode(),
     )
@@ -245,7 +250,6 @@ def an_asynchronous_payload_is_at_most_one_megabyte(functions, function, **_):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint-url", required=True)
-    parser.add_argument("--function")
     arguments = parser.parse_args()
 
     def client(service):
@@ -261,13 +265,10 @@ def main():
 
     events, functions = client("events"), client("lambda")
     passed = failed = 0
-    for test, needs_function in CHECKS:
+    for test in CHECKS:
         name = test.__name__.replace("_", " ")
-        if needs_function and not arguments.function:
-            print(f"skipped {name}")
-            continue
         try:
-            test(events=events, functions=functions, function=arguments.function)
+            test(events=events, functions=functions)
             passed += 1
             print(f"ok      {name}")
         except Exception as error:  # one failed check must not hide the others

@@ -169,7 +169,8 @@ def rb_removes_the_bucket(w):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--endpoint-url", required=True)
-    parser.add_argument("--aws", default="aws", help="the AWS CLI")
+    beside = os.path.join(os.path.dirname(sys.executable), "aws")
+    parser.add_argument("--aws", default=beside, help="the AWS CLI, instead of that beside this Python")
     arguments = parser.parse_args()
     passed = failed = 0
     for function in CHECKS:

@@ -53,13 +53,12 @@ pub(crate) async fn run(
 
 /// The one run, or the newest, the oldest of them first.
 async fn look(runs: &SqliteRuns, one: Option<&RunId>) -> anyhow::Result<Vec<Run>> {
-    match one {
-        Some(id) => Ok(runs.get(id).await?.into_iter().collect()),
-        None => {
-            let mut newest = runs.list(&RunQuery::default()).await?;
-            newest.reverse();
-            Ok(newest)
-        }
+    if let Some(id) = one {
+        Ok(runs.get(id).await?.into_iter().collect())
+    } else {
+        let mut newest = runs.list(&RunQuery::default()).await?;
+        newest.reverse();
+        Ok(newest)
     }
 }
 

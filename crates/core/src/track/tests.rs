@@ -51,7 +51,7 @@ fn started_by(attempt: u32) -> String {
 }
 
 /// A task's state: where it stands, where ECS wants it, and how it ended.
-fn task(last_status: &str, desired_status: &str, end: serde_json::Value) -> TaskState {
+fn task(last_status: &str, desired_status: &str, end: &serde_json::Value) -> TaskState {
     let mut task = json!({
         "taskArn": "task-1", "startedBy": started_by(1), "lastStatus": last_status,
         "desiredStatus": desired_status, "version": 7,
@@ -81,43 +81,43 @@ fn states() -> Vec<(&'static str, TaskState)> {
         "containers": [{ "name": "app", "exitCode": 0 }, { "name": "sidecar", "exitCode": 3 }],
     });
     vec![
-        ("PROVISIONING", task("PROVISIONING", "RUNNING", none.clone())),
-        ("PENDING", task("PENDING", "RUNNING", none.clone())),
-        ("ACTIVATING", task("ACTIVATING", "RUNNING", none.clone())),
-        ("RUNNING", task("RUNNING", "RUNNING", none.clone())),
-        ("RUNNING, to stop", task("RUNNING", "STOPPED", none.clone())),
-        ("DEACTIVATING", task("DEACTIVATING", "STOPPED", none.clone())),
-        ("STOPPING", task("STOPPING", "STOPPED", none.clone())),
-        ("DEPROVISIONING", task("DEPROVISIONING", "STOPPED", none.clone())),
+        ("PROVISIONING", task("PROVISIONING", "RUNNING", &none)),
+        ("PENDING", task("PENDING", "RUNNING", &none)),
+        ("ACTIVATING", task("ACTIVATING", "RUNNING", &none)),
+        ("RUNNING", task("RUNNING", "RUNNING", &none)),
+        ("RUNNING, to stop", task("RUNNING", "STOPPED", &none)),
+        ("DEACTIVATING", task("DEACTIVATING", "STOPPED", &none)),
+        ("STOPPING", task("STOPPING", "STOPPED", &none)),
+        ("DEPROVISIONING", task("DEPROVISIONING", "STOPPED", &none)),
         (
             "STOPPED, exit 0",
-            task("STOPPED", "STOPPED", exited("EssentialContainerExited", Some(0))),
+            task("STOPPED", "STOPPED", &exited("EssentialContainerExited", Some(0))),
         ),
         (
             "STOPPED, exit 3",
-            task("STOPPED", "STOPPED", exited("EssentialContainerExited", Some(3))),
+            task("STOPPED", "STOPPED", &exited("EssentialContainerExited", Some(3))),
         ),
         (
             "STOPPED, no exit code",
-            task("STOPPED", "STOPPED", exited("EssentialContainerExited", None)),
+            task("STOPPED", "STOPPED", &exited("EssentialContainerExited", None)),
         ),
-        ("STOPPED, exit 0, out of memory", task("STOPPED", "STOPPED", out_of_memory)),
-        ("STOPPED, exit 0, sidecar 3", task("STOPPED", "STOPPED", sidecar)),
+        ("STOPPED, exit 0, out of memory", task("STOPPED", "STOPPED", &out_of_memory)),
+        ("STOPPED, exit 0, sidecar 3", task("STOPPED", "STOPPED", &sidecar)),
         (
             "STOPPED, no containers",
-            task("STOPPED", "STOPPED", json!({"stopCode": "TaskFailedToStart"})),
+            task("STOPPED", "STOPPED", &json!({"stopCode": "TaskFailedToStart"})),
         ),
         (
             "STOPPED, exit 0, no stop code",
-            task("STOPPED", "STOPPED", json!({"containers": [{"name": "app", "exitCode": 0}]})),
+            task("STOPPED", "STOPPED", &json!({"containers": [{"name": "app", "exitCode": 0}]})),
         ),
-        ("STOPPED by user", task("STOPPED", "STOPPED", exited("UserInitiated", Some(143)))),
-        ("STOPPED, Spot", task("STOPPED", "STOPPED", exited("SpotInterruption", Some(143)))),
+        ("STOPPED by user", task("STOPPED", "STOPPED", &exited("UserInitiated", Some(143)))),
+        ("STOPPED, Spot", task("STOPPED", "STOPPED", &exited("SpotInterruption", Some(143)))),
         (
             "DELETED, exit 0",
-            task("DELETED", "STOPPED", exited("EssentialContainerExited", Some(0))),
+            task("DELETED", "STOPPED", &exited("EssentialContainerExited", Some(0))),
         ),
-        ("of tomorrow", task("TOMORROW", "RUNNING", none)),
+        ("of tomorrow", task("TOMORROW", "RUNNING", &none)),
     ]
 }
 
@@ -145,14 +145,14 @@ fn every_status_meets_every_state() {
 fn a_version_that_is_known_is_ignored() {
     let mut known = run(Status::Starting);
     known.attempts[0].version = Some(7);
-    let ignored = track(&known, &task("RUNNING", "RUNNING", json!({})), second(10));
+    let ignored = track(&known, &task("RUNNING", "RUNNING", &json!({})), second(10));
     assert_eq!(ignored, Tracked::Ignored(Ignored::Stale));
 }
 
 #[test]
 fn an_event_before_the_answer_of_run_task_names_the_task() {
     let Tracked::Moved(moved) =
-        track(&run(Status::Launching), &task("RUNNING", "RUNNING", json!({})), second(10))
+        track(&run(Status::Launching), &task("RUNNING", "RUNNING", &json!({})), second(10))
     else {
         panic!("ignored")
     };
@@ -161,7 +161,7 @@ fn an_event_before_the_answer_of_run_task_names_the_task() {
 
 #[test]
 fn a_task_of_another_attempt_is_ignored() {
-    let mut other = task("STOPPED", "STOPPED", exited("EssentialContainerExited", Some(0)));
+    let mut other = task("STOPPED", "STOPPED", &exited("EssentialContainerExited", Some(0)));
     other.started_by = Some(started_by(2));
     let ignored = track(&run(Status::Launching), &other, second(10));
     assert_eq!(ignored, Tracked::Ignored(Ignored::OtherTask));
@@ -171,14 +171,14 @@ fn a_task_of_another_attempt_is_ignored() {
 fn every_essential_container_must_exit_with_0() {
     let mut two = run(Status::Running);
     two.essential.push("proxy".to_owned());
-    let one_exited = task("STOPPED", "STOPPED", exited("EssentialContainerExited", Some(0)));
+    let one_exited = task("STOPPED", "STOPPED", &exited("EssentialContainerExited", Some(0)));
     let Tracked::Moved(moved) = track(&two, &one_exited, second(10)) else { panic!("ignored") };
     assert_eq!(moved.status, Status::Failed);
 }
 
 #[test]
 fn a_failure_is_told_in_one_sentence() {
-    let failed = task("STOPPED", "STOPPED", exited("EssentialContainerExited", Some(3)));
+    let failed = task("STOPPED", "STOPPED", &exited("EssentialContainerExited", Some(3)));
     let Tracked::Moved(moved) = track(&run(Status::Running), &failed, second(10)) else {
         panic!("ignored")
     };
@@ -199,7 +199,7 @@ proptest! {
         for index in order {
             let end = if index == 6 { exited("EssentialContainerExited", Some(exit_code)) } else { json!({}) };
             let desired = if index > 3 { "STOPPED" } else { "RUNNING" };
-            let mut state = task(statuses[index], desired, end);
+            let mut state = task(statuses[index], desired, &end);
             state.version = Some(i64::try_from(index).unwrap() + 1);
             if let Tracked::Moved(moved) = track(&tracked, &state, second(10)) {
                 prop_assert!(moved.status >= tracked.status);

@@ -131,7 +131,7 @@ impl Ecs {
                 match describe(connection, name, &include)? {
                     Some(cluster) => clusters.push(cluster),
                     None => {
-                        failures.push(json!({ "arn": arn::cluster(name), "reason": "MISSING" }))
+                        failures.push(json!({ "arn": arn::cluster(name), "reason": "MISSING" }));
                     }
                 }
             }

@@ -2,7 +2,8 @@
 //!
 //! Command lines come from the task definition, this machine's `local` containers and the launch's overrides; nothing
 //! is ever split or expanded by a shell. Working directories and users of a definition belong to its image, so they
-//! are not looked at: a process starts in the task's directory, as whoever runs this program.
+//! are not looked at: a process starts in the task's directory, as whoever runs this program. Nor are restart policies:
+//! a container that exits has exited.
 
 use std::{
     collections::BTreeMap,
@@ -22,8 +23,8 @@ use super::{
     run_task::ContainerOverride,
 };
 
-/// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
-/// "... the default value of 30 seconds is used."
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+// "... the default value of 30 seconds is used."
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a process gets of the environment of this one.
 const INHERITED: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
@@ -32,6 +33,8 @@ const INHERITED: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
 #[derive(Debug)]
 pub(super) struct Plan {
     pub name: String,
+    /// The container as this machine's configuration names it: `family/container`.
+    pub key: String,
     pub essential: bool,
     pub argv: Vec<String>,
     pub environment: BTreeMap<OsString, OsString>,
@@ -103,6 +106,7 @@ impl Ecs {
         let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         Ok(Plan {
             name: defined.name.clone(),
+            key,
             essential: defined.is_essential(),
             argv,
             environment,
@@ -123,7 +127,6 @@ impl Ecs {
             ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-            ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE".to_owned()),
             ("ECS_CONTAINER_METADATA_URI_V4", metadata),
         ]
         .into_iter()
@@ -136,21 +139,18 @@ fn command_line(
     local: &LocalContainer,
     over: &ContainerOverride,
 ) -> Vec<String> {
-    let is_local = local.entry_point.is_some() || local.command.is_some();
-    let entry_point = match (&local.entry_point, is_local) {
-        (Some(entry_point), _) => entry_point.clone(),
-        // A command for this machine is whole: the image's entry point is not here.
-        (None, true) => Vec::new(),
-        (None, false) => defined.entry_point.clone(),
+    let entry_point = match local {
+        LocalContainer { entry_point: Some(entry_point), .. } => entry_point,
+        // A command alone is whole: the image, whose entry point the definition names, is not here.
+        LocalContainer { command: Some(_), .. } => &Vec::new(),
+        _ => &defined.entry_point,
     };
-    let command = if !over.command.is_empty() {
-        over.command.clone()
-    } else if is_local {
-        local.command.clone().unwrap_or_default()
-    } else {
-        defined.command.clone()
+    let command = match &local.command {
+        _ if !over.command.is_empty() => &over.command,
+        Some(command) => command,
+        None => &defined.command,
     };
-    entry_point.into_iter().chain(command).collect()
+    entry_point.iter().chain(command).cloned().collect()
 }
 
 fn check_command(argv: &[String], key: &str) -> Result<(), String> {

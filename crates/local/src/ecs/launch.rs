@@ -11,7 +11,7 @@ use super::{
     fargate,
     placement::Placement,
     run_task::{ContainerOverride, RunTask},
-    task::{Attachment, Container, Epoch, Status, Task},
+    task::{Attachment, Container, Epoch, NETWORK_INTERFACE, Status, Task, raw},
     task_definitions::TaskDefinition,
 };
 
@@ -58,7 +58,8 @@ pub(super) fn task(record: &Record<'_>) -> Task {
     }
     let storage =
         run.overrides.ephemeral_storage.as_ref().or(definition.ephemeral_storage.as_ref());
-    let storage = fargate.then(|| json!({ "sizeInGiB": storage.map_or(20, |s| s.size_in_gib) }));
+    let storage = storage.map_or(20, |storage| storage.size_in_gib);
+    let storage = fargate.then(|| raw(&json!({ "sizeInGiB": storage })));
     let operating_system =
         definition.runtime_platform.as_ref().and_then(|p| p.operating_system_family.as_deref());
     let platform_family = match operating_system {
@@ -66,7 +67,7 @@ pub(super) fn task(record: &Record<'_>) -> Task {
         Some(other) => other.to_owned(),
     };
     Task {
-        attributes: vec![json!({ "name": "ecs.cpu-architecture", "value": architecture() })],
+        attributes: vec![raw(&json!({ "name": "ecs.cpu-architecture", "value": architecture() }))],
         availability_zone: "us-east-1a".to_owned(),
         capacity_provider_name: placement.capacity_provider.clone(),
         cluster_arn: arn::cluster(cluster),
@@ -87,7 +88,7 @@ pub(super) fn task(record: &Record<'_>) -> Task {
         last_status: if waits { Status::Provisioning } else { Status::Pending },
         launch_type: placement.launch_type.clone(),
         memory: task_memory(run, definition),
-        overrides,
+        overrides: raw(&overrides),
         platform_family: fargate.then_some(platform_family),
         platform_version: record.platform_version.map(str::to_owned),
         pull_started_at: None,
@@ -99,6 +100,7 @@ pub(super) fn task(record: &Record<'_>) -> Task {
         stopped_reason: None,
         stopping_at: None,
         task_definition_arn: arn::task_definition(&definition.family, definition.revision),
+        updated_at: None,
         version: 1,
         attachments: attachment.into_iter().collect(),
         task_arn,
@@ -111,11 +113,11 @@ fn architecture() -> &'static str {
 }
 
 fn attachment(subnet: &str) -> Attachment {
-    let detail = |name: &str, value: &str| json!({ "name": name, "value": value });
+    let detail = |name: &str, value: &str| raw(&json!({ "name": name, "value": value }));
     let interface = Uuid::now_v7().simple().to_string();
     Attachment {
         id: Uuid::now_v7().to_string(),
-        kind: "ElasticNetworkInterface".to_owned(),
+        kind: NETWORK_INTERFACE.to_owned(),
         status: "PRECREATED".to_owned(),
         details: vec![
             detail("subnetId", subnet),
@@ -135,9 +137,9 @@ fn container(
     attachment: Option<&Attachment>,
 ) -> Container {
     let text = |number: Option<i64>| number.map(|number| number.to_string());
-    let interface = attachment.map(
-        |attachment| json!({ "attachmentId": attachment.id, "privateIpv4Address": "127.0.0.1" }),
-    );
+    let interface = attachment.map(|attachment| {
+        raw(&json!({ "attachmentId": attachment.id, "privateIpv4Address": "127.0.0.1" }))
+    });
     Container {
         container_arn: arn::container(cluster, id, &Uuid::now_v7().to_string()),
         task_arn: task_arn.to_owned(),

@@ -79,7 +79,7 @@ pub enum Containers {
 /// What a container runs on this machine, where the task definition leaves that to the image.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LocalContainer {
-    /// Replaces the definition's `entryPoint`.
+    /// Replaces the definition's `entryPoint`. A `command` without it replaces both.
     pub entry_point: Option<Vec<String>>,
     /// Replaces the definition's `command`. An override's command still replaces this one.
     pub command: Option<Vec<String>>,
@@ -107,7 +107,7 @@ pub enum Error {
     /// The state could not be read or brought up to date.
     #[error("cannot recover the tasks of the state file")]
     Sqlite {
-        /// SQLite's reason.
+        /// The database's reason.
         #[from]
         source: rusqlite::Error,
     },

@@ -28,8 +28,11 @@ use super::{Ecs, containers, containers::Plan};
 pub(super) enum Error {
     #[error("CannotCreateContainerError: cannot create {path}", path = path.display())]
     Create { path: PathBuf, source: io::Error },
-    #[error("CannotStartContainerError: there is no program {program}")]
-    NotFound { program: String },
+    #[error(
+        "CannotStartContainerError: there is no program {program} on this machine; name what to run \
+         instead in taskferry.yaml: local: {{ containers: {{ {container}: {{ entryPoint: [...] }} }} }}"
+    )]
+    NotFound { program: String, container: String },
     #[error("CannotStartContainerError: {path} is not executable", path = path.display())]
     NotExecutable { path: PathBuf },
     #[error("CannotStartContainerError: cannot start {program}")]
@@ -59,7 +62,7 @@ impl Process {
             File::create(&path).map_err(|source| Error::Create { path, source })
         };
         let [program, arguments @ ..] = plan.argv.as_slice() else {
-            return Err(Error::NotFound { program: String::new() });
+            return Err(Error::NotFound { program: String::new(), container: plan.key.clone() });
         };
         let mut command = Command::new(find_program(program, plan, &home)?);
         command
@@ -89,12 +92,11 @@ impl Process {
             // Also when nobody is left to ask.
             _ = stop => {
                 signal(self.group, Signal::SIGTERM);
-                match time::timeout(grace, self.child.wait()).await {
-                    Ok(status) => status,
-                    Err(_) => {
-                        signal(self.group, Signal::SIGKILL);
-                        self.child.wait().await
-                    }
+                if let Ok(status) = time::timeout(grace, self.child.wait()).await {
+                    status
+                } else {
+                    signal(self.group, Signal::SIGKILL);
+                    self.child.wait().await
                 }
             }
         };
@@ -152,7 +154,7 @@ pub(super) fn signal(group: Pid, signal: Signal) {
 
 /// Looks a program up where its container would: in the `PATH` of its own environment, or from its own directory.
 fn find_program(program: &str, plan: &Plan, home: &Path) -> Result<PathBuf, Error> {
-    let not_found = || Error::NotFound { program: program.to_owned() };
+    let not_found = || Error::NotFound { program: program.to_owned(), container: plan.key.clone() };
     let candidates: Vec<PathBuf> = if program.contains('/') {
         vec![home.join(program)]
     } else {

@@ -76,8 +76,8 @@ impl Reaper {
         // Somebody killed it. Its successor is told all that still runs.
         let restarted = spawn(&self.command).and_then(|child| {
             state.child = child;
-            let groups: String = state.groups.iter().map(|group| format!("+{group}\n")).collect();
-            state.write(&groups)
+            let groups = state.groups.clone();
+            groups.iter().try_for_each(|group| state.write(&format!("+{group}\n")))
         });
         if let Err(error) = restarted {
             let error = &error as &dyn std::error::Error;

@@ -177,7 +177,7 @@ impl Ecs {
         };
         let mut launched = Launched { tasks: Vec::new(), begun: Vec::new() };
         for placement in &placements {
-            let task = launch::task(&launch::Record {
+            let mut task = launch::task(&launch::Record {
                 run,
                 overrides,
                 definition: &definition,
@@ -187,7 +187,7 @@ impl Ecs {
                 platform_version: platform_version.as_deref(),
                 now,
             });
-            task::insert(tx, &self.eventbridge, &keys, &task)?;
+            task::insert(tx, &self.eventbridge, &keys, &mut task)?;
             tags::put(tx, &task.task_arn, &task_tags)?;
             launched.tasks.push(answer(&task, &task_tags));
             launched.begun.push(Launch {

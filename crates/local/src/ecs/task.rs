@@ -3,10 +3,12 @@
 //! Every change of a stored task goes through [`change`], which raises `version`, stores the task and publishes its
 //! event in the caller's transaction. Nothing else writes a task.
 
+use std::io;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Value, json, ser::Formatter, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
@@ -19,17 +21,8 @@ use super::{json_column, json_text};
 /// The event bus that AWS's own services publish on.
 const EVENT_BUS: &str = "default";
 
-/// The members of a task that are times.
-const TIMES: [&str; 8] = [
-    "connectivityAt",
-    "createdAt",
-    "executionStoppedAt",
-    "pullStartedAt",
-    "pullStoppedAt",
-    "startedAt",
-    "stoppedAt",
-    "stoppingAt",
-];
+/// The kind of a network interface's attachment, as the API names it.
+pub(super) const NETWORK_INTERFACE: &str = "ElasticNetworkInterface";
 
 /// How far a task is, in the order of its life.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -103,9 +96,10 @@ impl<'de> Deserialize<'de> for Epoch {
 /// A task, with the names that the service model gives its members.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the model's names")]
 pub(super) struct Task {
     pub attachments: Vec<Attachment>,
-    pub attributes: Vec<Value>,
+    pub attributes: Vec<Box<RawValue>>,
     pub availability_zone: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_provider_name: Option<String>,
@@ -122,18 +116,18 @@ pub(super) struct Task {
     pub desired_status: Status,
     pub enable_execute_command: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ephemeral_storage: Option<Value>,
+    pub ephemeral_storage: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_stopped_at: Option<Epoch>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fargate_ephemeral_storage: Option<Value>,
+    pub fargate_ephemeral_storage: Option<Box<RawValue>>,
     pub group: String,
     pub health_status: String,
-    pub inference_accelerators: Vec<Value>,
+    pub inference_accelerators: Vec<Box<RawValue>>,
     pub last_status: Status,
     pub launch_type: String,
     pub memory: String,
-    pub overrides: Value,
+    pub overrides: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform_family: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +150,9 @@ pub(super) struct Task {
     pub stopping_at: Option<Epoch>,
     pub task_arn: String,
     pub task_definition_arn: String,
+    /// When the task last changed: in events only.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Epoch>,
     pub version: u64,
 }
 
@@ -172,6 +169,7 @@ pub(super) enum StopCode {
 /// A container of a task.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the model's names")]
 pub(super) struct Container {
     pub container_arn: String,
     pub task_arn: String,
@@ -184,8 +182,8 @@ pub(super) struct Container {
     pub exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    pub network_bindings: Vec<Value>,
-    pub network_interfaces: Vec<Value>,
+    pub network_bindings: Vec<Box<RawValue>>,
+    pub network_interfaces: Vec<Box<RawValue>>,
     pub health_status: String,
     pub cpu: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,7 +199,7 @@ pub(super) struct Attachment {
     #[serde(rename = "type")]
     pub kind: String,
     pub status: String,
-    pub details: Vec<Value>,
+    pub details: Vec<Box<RawValue>>,
 }
 
 impl Task {
@@ -229,30 +227,60 @@ impl Task {
     }
 
     /// The Task State Change event that tells of the task as it is.
-    fn event(&self, now: Epoch) -> String {
-        let mut detail = serde_json::to_value(self).expect("a task is JSON");
-        for name in TIMES {
-            if let Some(time) = detail.get_mut(name) {
-                *time = json!(Epoch::from_api(time.as_f64().unwrap_or_default()).iso());
-            }
-        }
-        // Events name the kind of an attachment otherwise than the API.
-        for attachment in detail["attachments"].as_array_mut().into_iter().flatten() {
-            attachment["type"] = json!("eni");
-        }
-        detail["updatedAt"] = json!(now.iso());
-        json_text(&json!({
-            "version": "0",
-            "id": Uuid::now_v7().to_string(),
-            "detail-type": "ECS Task State Change",
-            "source": "aws.ecs",
-            "account": ACCOUNT_ID,
-            "time": now.iso(),
-            "region": REGION,
-            "resources": [self.task_arn],
-            "detail": detail,
-        }))
+    fn event(&mut self, now: Epoch) -> String {
+        // Events have a member that the API has not, and name the kind of an attachment otherwise.
+        self.updated_at = Some(now);
+        self.attachments.iter_mut().for_each(|attachment| "eni".clone_into(&mut attachment.kind));
+        let event = Event {
+            version: "0",
+            id: Uuid::now_v7().to_string(),
+            detail_type: "ECS Task State Change",
+            source: "aws.ecs",
+            account: ACCOUNT_ID,
+            time: now.iso(),
+            region: REGION,
+            resources: [&self.task_arn],
+            detail: self,
+        };
+        let mut text = Vec::with_capacity(4096);
+        let mut serializer = serde_json::Serializer::with_formatter(&mut text, IsoTimes);
+        event.serialize(&mut serializer).expect("names are strings and a vector takes all");
+        self.updated_at = None;
+        let kind = |attachment: &mut Attachment| {
+            NETWORK_INTERFACE.clone_into(&mut attachment.kind);
+        };
+        self.attachments.iter_mut().for_each(kind);
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Event<'a> {
+    version: &'static str,
+    id: String,
+    detail_type: &'static str,
+    source: &'static str,
+    account: &'static str,
+    time: String,
+    region: &'static str,
+    resources: [&'a str; 1],
+    detail: &'a Task,
+}
+
+/// Writes times as events have them. The only numbers of a task that are not whole are its times: what it took over
+/// from requests is written as it is.
+struct IsoTimes;
+
+impl Formatter for IsoTimes {
+    fn write_f64<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        write!(writer, "\"{}\"", Epoch::from_api(value).iso())
+    }
+}
+
+/// A piece of JSON that is only ever passed on.
+pub(super) fn raw(value: &Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("a JSON value is JSON")
 }
 
 /// The cluster, family and token that a task was launched with: what a task is found by.
@@ -268,7 +296,7 @@ pub(super) fn insert(
     tx: &Transaction<'_>,
     eventbridge: &EventBridge,
     keys: &Keys<'_>,
-    task: &Task,
+    task: &mut Task,
 ) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO ecs_tasks (id, cluster, family, launch_type, started_by, client_token,
@@ -286,7 +314,8 @@ pub(super) fn insert(
         task.last_status.as_str(),
         json_text(task),
     ))?;
-    eventbridge.publish(tx, EVENT_BUS, &task.event(task.created_at))
+    let event = task.event(task.created_at);
+    eventbridge.publish(tx, EVENT_BUS, &event)
 }
 
 /// Reads a task by its id.
@@ -300,7 +329,7 @@ pub(super) fn find(tx: &rusqlite::Connection, id: &str) -> rusqlite::Result<Opti
 ///
 /// # Errors
 ///
-/// SQLite's; `QueryReturnedNoRows` if there is no such task.
+/// The database's; `QueryReturnedNoRows` if there is no such task.
 pub(super) fn change(
     tx: &Transaction<'_>,
     eventbridge: &EventBridge,
@@ -309,19 +338,54 @@ pub(super) fn change(
 ) -> rusqlite::Result<Task> {
     let now = Epoch::now();
     let mut task = find(tx, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let indexed = (task.desired_status, task.stopped_at);
     change(&mut task, now);
     task.version += 1;
-    tx.prepare_cached(
-        "UPDATE ecs_tasks SET desired_status = ?2, last_status = ?3, stopped_at = ?4, task = ?5
-         WHERE id = ?1",
-    )?
-    .execute((
-        id,
-        task.desired_status.as_str(),
-        task.last_status.as_str(),
-        task.stopped_at.map(|time| time.0),
-        json_text(&task),
-    ))?;
-    eventbridge.publish(tx, EVENT_BUS, &task.event(now))?;
+    tx.prepare_cached("UPDATE ecs_tasks SET last_status = ?2, task = ?3 WHERE id = ?1")?
+        .execute((id, task.last_status.as_str(), json_text(&task)))?;
+    // Apart, as most steps leave them and their indexes as they are.
+    if indexed != (task.desired_status, task.stopped_at) {
+        tx.prepare_cached(
+            "UPDATE ecs_tasks SET desired_status = ?2, stopped_at = ?3 WHERE id = ?1",
+        )?
+        .execute((
+            id,
+            task.desired_status.as_str(),
+            task.stopped_at.map(|time| time.0),
+        ))?;
+    }
+    let event = task.event(now);
+    eventbridge.publish(tx, EVENT_BUS, &event)?;
     Ok(task)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_the_task_with_its_times_in_iso_8601() {
+        let record = json!({
+            "attachments": [{ "id": "a", "type": NETWORK_INTERFACE, "status": "ATTACHED", "details": [] }],
+            "attributes": [], "availabilityZone": "z", "clusterArn": "c", "containers": [],
+            "cpu": "256", "createdAt": 1_700_000_000.001, "desiredStatus": "RUNNING",
+            "enableExecuteCommand": false, "group": "g", "healthStatus": "UNKNOWN",
+            "inferenceAccelerators": [], "lastStatus": "PENDING", "launchType": "FARGATE",
+            "memory": "512", "overrides": { "containerOverrides": [{ "name": "app", "cpu": 1.5 }] },
+            "startedBy": "run", "taskArn": "t", "taskDefinitionArn": "d", "version": 2,
+        });
+        let mut task: Task = serde_json::from_str(&record.to_string()).unwrap();
+        let event: Value = serde_json::from_str(&task.event(Epoch(1_700_000_001_020))).unwrap();
+        let mut detail = record.clone();
+        detail["createdAt"] = json!("2023-11-14T22:13:20.001Z");
+        detail["updatedAt"] = json!("2023-11-14T22:13:21.020Z");
+        detail["attachments"][0]["type"] = json!("eni");
+        let expected = json!({
+            "version": "0", "id": event["id"], "detail-type": "ECS Task State Change",
+            "source": "aws.ecs", "account": ACCOUNT_ID, "time": "2023-11-14T22:13:21.020Z",
+            "region": REGION, "resources": ["t"], "detail": detail,
+        });
+        assert_eq!(event, expected);
+        assert_eq!(serde_json::to_value(&task).unwrap(), record);
+    }
 }

@@ -19,6 +19,8 @@ use super::{
 
 /// The size of a definition, as JSON.
 const BYTES_MAX: usize = 64 * 1024;
+/// What a task may have of cpu, wherever it runs.
+const CPU_UNITS: std::ops::RangeInclusive<u32> = 128..=196_608;
 const CONSTRAINTS_MAX: usize = 10;
 const FARGATE_STOP_TIMEOUT_SECONDS_MAX: i64 = 120;
 const FARGATE_LOG_DRIVERS: [&str; 3] = ["awslogs", "splunk", "awsfirelens"];
@@ -184,6 +186,9 @@ impl TaskDefinition {
                 .transpose()
         };
         let cpu = size("cpu", self.cpu.as_ref(), fargate::cpu_units)?;
+        if cpu.is_some_and(|units| !CPU_UNITS.contains(&units)) {
+            return Err(client("Invalid 'cpu' setting for task."));
+        }
         let memory = size("memory", self.memory.as_ref(), fargate::memory_mib)?;
         container_definitions::check(&self.container_definitions, cpu, memory)?;
         self.check_volumes()?;

@@ -76,18 +76,14 @@ impl Ecs {
                 let id = arn::task_id(cluster, reference)?;
                 let task = task::find(connection, id)?.filter(|task| is_shown(task, cluster));
                 let Some(task) = task else {
-                    let arn = match reference.starts_with("arn:") {
-                        true => reference.clone(),
-                        false => arn::task(cluster, id),
-                    };
+                    let is_arn = reference.starts_with("arn:");
+                    let arn = if is_arn { reference.clone() } else { arn::task(cluster, id) };
                     failures.push(json!({ "arn": arn, "reason": "MISSING" }));
                     continue;
                 };
                 let mut described = serde_json::to_value(&task).expect("a task is JSON");
-                described["tags"] = match with_tags {
-                    true => tags::answer(connection, &task.task_arn)?,
-                    false => json!([]),
-                };
+                described["tags"] =
+                    if with_tags { tags::answer(connection, &task.task_arn)? } else { json!([]) };
                 tasks.push(described);
             }
             Ok(json!({ "tasks": tasks, "failures": failures }))

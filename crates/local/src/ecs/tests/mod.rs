@@ -1,6 +1,7 @@
 //! The local ECS as a client sees it: requests in JSON, answers, and the steps that tasks take.
 
 mod contract;
+mod crash;
 mod life;
 
 use std::{
@@ -16,10 +17,10 @@ use serde_json::{Value, json};
 
 use crate::{db::Db, eventbridge::EventBridge, lambda, lambda::Invocations, protocol::Exception};
 
-use super::{Containers, Ecs, EcsConfig};
+use super::{Containers, Ecs, EcsConfig, LocalContainer};
 
 /// What a test waits for at most; nothing takes that long but a fault.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every step of every task, as it was stored: kept by a trigger, so that no step can miss it.
 const RECORDER: &str = "
