@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use taskferry_aws::Clients;
 use taskferry_core::{rules, run::Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
+use taskferry_local::ecs::Containers;
 use tokio::time::timeout;
 
 use crate::{
@@ -66,7 +67,7 @@ async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     story.tell(&format!("start     the example csv-report, in {}", dir.display()), None)?;
     let rules = rules::check(RULES).rules.context("the example's rules are refused")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let platform = Platform::start(&state, address, dir, &rules).await?;
+    let platform = Platform::start(&state, address, dir, Containers::HostProcesses, &rules).await?;
     let ended = tell_all(&mut story, &platform).await;
     platform.shutdown().await;
     match ended {

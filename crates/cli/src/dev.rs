@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::anyhow;
 use taskferry_core::rules::Rules;
+use taskferry_local::ecs::Containers;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{platform::Platform, reload::Reloads, steps::Steps};
@@ -33,6 +34,9 @@ pub(crate) struct Arguments {
     /// The port on 127.0.0.1; 0 picks a free one
     #[arg(long, default_value_t = 4566)]
     port: u16,
+    /// Start no processes for containers: each exits with 0 at once (`cargo xtask bench` measures the rest so)
+    #[arg(long, hide = true)]
+    stub_containers: bool,
     #[command(flatten)]
     state: StateArguments,
 }
@@ -55,7 +59,10 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
 
     let state = StateDir::new(&arguments.state.state);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
-    let platform = Platform::start(&state, address, folder(&arguments.file), &rules).await?;
+    let containers =
+        if arguments.stub_containers { Containers::Stub } else { Containers::HostProcesses };
+    let project = folder(&arguments.file);
+    let platform = Platform::start(&state, address, project, containers, &rules).await?;
     let mut steps = Steps::of(&platform, wants_colour_on_stderr());
     platform.announce()?;
     let endpoint = platform.endpoint_url();

@@ -5,6 +5,7 @@
 //! access to files, clock or randomness, and fuel bounds what a template may do.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     ops::Range,
     sync::{Arc, LazyLock},
@@ -36,10 +37,7 @@ pub struct Template {
 ///
 /// `detail-type` is also there as `detail_type`, and the whole envelope as `event`.
 #[derive(Clone, Debug)]
-pub struct Context {
-    values: minijinja::Value,
-    event: Value,
-}
+pub struct Context(minijinja::Value);
 
 /// Why a template was refused, or could not be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -108,14 +106,21 @@ impl Error {
 impl Context {
     /// The names of an event in EventBridge's envelope.
     pub fn new(event: &Value) -> Self {
-        let mut names = event.as_object().cloned().unwrap_or_default();
-        if let Some(detail_type) = names.get("detail-type").cloned() {
-            names.insert("detail_type".to_owned(), detail_type);
+        // Converted once: the names share what is in it.
+        let whole = minijinja::Value::from(minijinja::value::Serde(event));
+        let names = event.as_object().into_iter().flat_map(serde_json::Map::keys);
+        let mut values: BTreeMap<&str, minijinja::Value> =
+            names.map(|name| (name.as_str(), whole.get_attr(name).unwrap_or_default())).collect();
+        if let Some(detail_type) = values.get("detail-type").cloned() {
+            values.insert("detail_type", detail_type);
         }
-        names.insert("event".to_owned(), event.clone());
-        let event = Value::Object(names);
-        let values = minijinja::Value::from(minijinja::value::Serde(&event));
-        Self { values, event }
+        values.insert("event", whole);
+        Self(minijinja::Value::from(values))
+    }
+
+    /// The names as JSON, to be looked at for what is missing.
+    fn to_json(&self) -> Value {
+        serde_json::to_value(&self.0).unwrap_or_default()
     }
 }
 
@@ -172,8 +177,8 @@ impl Template {
         let Some(environment) = &self.compiled else { return Ok(self.source.to_string()) };
         let rendered = environment
             .get_template(NAME)
-            .and_then(|template| template.render(context.values.clone()))
-            .map_err(|error| self.explain(&error, &context.event))?;
+            .and_then(|template| template.render(context.0.clone()))
+            .map_err(|error| self.explain(&error, context))?;
         if rendered.len() > OUTPUT_BYTES_MAX {
             return Err(Error::TooLarge { size: rendered.len() });
         }
@@ -184,11 +189,12 @@ impl Template {
     }
 
     /// Says which name is missing where Jinja only says that one is.
-    fn explain(&self, error: &minijinja::Error, event: &Value) -> Error {
+    fn explain(&self, error: &minijinja::Error, context: &Context) -> Error {
         let range = range_in(&self.source, error);
         let expression = self.expression(range.clone());
         if error.kind() == ErrorKind::UndefinedError
-            && let Some((name, hint)) = self.missing_name(&expression, range.clone(), event)
+            && let Some((name, hint)) =
+                self.missing_name(&expression, range.clone(), &context.to_json())
         {
             return Error::Undefined { name, expression, hint, range };
         }

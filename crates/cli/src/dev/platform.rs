@@ -54,12 +54,13 @@ impl Platform {
         state: &StateDir,
         address: SocketAddr,
         project: &Path,
+        containers: Containers,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
         let locked = State::open(state.path())?;
         let server = Server::bind(address).await.map_err(with_hint)?;
         let address = server.addr();
-        let aws = Aws::open(state, locked, address, rules)?;
+        let aws = Aws::open(state, locked, address, containers, rules)?;
         deploy::deploy(&aws, project, rules)?;
         let (stop_server, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(aws.services(), async {
@@ -110,6 +111,7 @@ impl Aws {
         state: &StateDir,
         locked: State,
         address: SocketAddr,
+        containers: Containers,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
         // Opened once here, so that records of a newer version are refused before anything starts.
@@ -126,7 +128,7 @@ impl Aws {
                 tasks_dir: state.tasks(),
                 endpoint_url: format!("http://{address}"),
                 reaper: vec![program.into(), OsString::from("reaper")],
-                containers: Containers::HostProcesses,
+                containers,
             },
         )?;
         let s3 = S3::open(

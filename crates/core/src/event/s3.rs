@@ -6,6 +6,7 @@
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::Event;
 use crate::digest;
@@ -52,11 +53,12 @@ pub enum Error {
 }
 
 #[derive(Deserialize)]
-struct Payload {
+struct Payload<'a> {
     #[serde(rename = "Event")]
     event: Option<String>,
-    #[serde(rename = "Records", default)]
-    records: Option<Vec<serde_json::Value>>,
+    // As they came: each is read by itself, so that a bad one leaves the others.
+    #[serde(rename = "Records", default, borrow)]
+    records: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -118,10 +120,10 @@ struct Object {
 /// [`Error::Payload`] if the whole is not S3's. A record that is not is an `Err` in its place: one bad record never
 /// fails its batch.
 pub fn normalise(payload: &str) -> Result<Notification, Error> {
-    let payload: Payload = serde_json::from_str(payload).map_err(Error::Payload)?;
+    let payload: Payload<'_> = serde_json::from_str(payload).map_err(Error::Payload)?;
     match payload {
         Payload { records: Some(records), .. } => Ok(Notification::Records(
-            records.into_iter().enumerate().map(|(index, record)| event(index, &record)).collect(),
+            records.into_iter().enumerate().map(|(index, record)| event(index, record)).collect(),
         )),
         Payload { event: Some(event), .. } if event == "s3:TestEvent" => Ok(Notification::Test),
         Payload { .. } => {
@@ -130,8 +132,9 @@ pub fn normalise(payload: &str) -> Result<Notification, Error> {
     }
 }
 
-fn event(index: usize, record: &serde_json::Value) -> Result<Event, Error> {
-    let record = Record::deserialize(record).map_err(|source| Error::Record { index, source })?;
+fn event(index: usize, record: &RawValue) -> Result<Event, Error> {
+    let record: Record =
+        serde_json::from_str(record.get()).map_err(|source| Error::Record { index, source })?;
     let key = decode_key(&record.s3.object.key)
         .ok_or_else(|| Error::Key { index, key: record.s3.object.key.clone() })?;
     Event::parse(&envelope(&record, &key)).map_err(|source| Error::Event { index, source })

@@ -1,0 +1,91 @@
+//! What the core takes for one event: normalise S3's notification, route it over ten rules, plan the one that matches.
+//!
+//! The same calls as the `s3` function makes, in one thread, without a port between them.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use taskferry_core::{
+    event::s3::{self, Notification},
+    launch::{self, TaskDefinition},
+    plan,
+    route::{Origin, Routes},
+    rules::{self, Rules},
+};
+
+use crate::{
+    figures::{Figure, Pass},
+    notification,
+};
+
+/// The rules, as a person writes them.
+pub(crate) const RULES: &str = include_str!("../rules/decision.yaml");
+
+/// How many events a pass decides on, after a tenth of that to warm up.
+const EVENTS: usize = 20_000;
+
+/// What a decision is made of, in order.
+const STEPS: [&str; 4] = ["normalise", "route", "plan", "record"];
+
+pub(crate) fn measure() -> anyhow::Result<Pass> {
+    let deployed = rules::check(RULES).rules.context("the rules are refused")?.to_json();
+    let rules = Rules::from_json(&deployed)?;
+    let core = Core { routes: Routes::new(&rules), rules };
+    let payloads: Vec<String> = (0..1000)
+        .map(|index| format!("incoming/{index}+of+us.jpg"))
+        .map(|key| notification::object_created("uploads", &key))
+        .collect();
+    for payload in payloads.iter().cycle().take(EVENTS / 10) {
+        black_box(core.decide(black_box(payload))?);
+    }
+    let mut spent = [Duration::ZERO; STEPS.len()];
+    for payload in payloads.iter().cycle().take(EVENTS) {
+        let (request, times) = core.decide(black_box(payload))?;
+        black_box(request);
+        for (spent, (from, to)) in spent.iter_mut().zip(times.iter().zip(&times[1..])) {
+            *spent += *to - *from;
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let each = |spent: Duration| spent.as_secs_f64() * 1e6 / EVENTS as f64;
+    let whole = each(spent.iter().sum());
+    let mut pass = vec![Figure::new("decision per event, ten rules", whole, "µs").at_most(20.0)];
+    let steps = STEPS.iter().zip(spent);
+    pass.extend(steps.map(|(step, spent)| Figure::new(format!("  {step}"), each(spent), "µs")));
+    Ok(pass)
+}
+
+struct Core {
+    rules: Rules,
+    routes: Routes,
+}
+
+impl Core {
+    /// From the payload to the request that would be sent, with the times between the steps.
+    fn decide(&self, payload: &str) -> anyhow::Result<(String, [Instant; STEPS.len() + 1])> {
+        let began = Instant::now();
+        let Notification::Records(records) = s3::normalise(payload)? else {
+            bail!("a test event");
+        };
+        let event = records.into_iter().next().context("no record")??;
+        let normalised = Instant::now();
+        let [index] = self.routes.route(Origin::S3, &event)?[..] else {
+            bail!("not one rule matches");
+        };
+        let routed = Instant::now();
+        let plan = plan::plan(&self.rules, &self.rules.rules[index], &event);
+        let planned = Instant::now();
+        let pinned = TaskDefinition {
+            arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/thumbnailer:1".to_owned(),
+            essential: vec!["app".to_owned()],
+        };
+        let run = launch::record(&plan, &self.rules.name, &pinned, Timestamp::UNIX_EPOCH);
+        let attempt = run.attempts.into_iter().next();
+        let request = attempt.context("the event and the rule do not fit")?.request;
+        Ok((request, [began, normalised, routed, planned, Instant::now()]))
+    }
+}
