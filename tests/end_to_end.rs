@@ -25,12 +25,24 @@ taskDefinitions:
   shout:
     containerDefinitions:
       - { name: app, image: none, memory: 64, command: [head, -c, "100000000", /dev/zero] }
+  script:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64 }
+
+local:
+  containers:
+    script/app: { entryPoint: [sh, script.sh] }
 
 rules:
   - name: print
     on: { s3: { bucket: keys } }
     target:
       taskDefinition: print
+      overrides: { containerOverrides: [ { name: app, command: ["{{ detail.object.key }}"] } ] }
+  - name: bus
+    on: { eventPattern: { source: [aws.s3], detail: { object: { key: [ { prefix: both/ } ] } } } }
+    target:
+      taskDefinition: script
       overrides: { containerOverrides: [ { name: app, command: ["{{ detail.object.key }}"] } ] }
   - name: order
     on: { eventPattern: { source: [shop], detail-type: [Order] } }
@@ -150,6 +162,19 @@ async fn every_key_reaches_its_task_byte_for_byte() {
     printed.sort();
     expected.sort();
     assert_eq!(printed, expected);
+    dev.stop("INT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_told_to_the_event_bus_too_and_a_script_beside_the_rules_is_found() {
+    let project = Project::new(RULES);
+    project.write("script.sh", "printf 'script got %s' \"$1\"");
+    let dev = project.dev();
+    objects(&dev.endpoint).await.put("keys", "both/a", b"x".to_vec()).await.unwrap();
+    let run = &project.ended_runs("bus", 1)[0];
+    assert_eq!(run["status"], "succeeded", "{run}");
+    assert_eq!(project.stdout(&["runs", "logs", run["id"].as_str().unwrap()]), "script got both/a");
+    assert_eq!(project.ended_runs("print", 1).len(), 1);
     dev.stop("INT");
 }
 

@@ -15,10 +15,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use taskferry_aws::Clients;
-use taskferry_core::{
-    rules::{self, Rules},
-    run::Status,
-};
+use taskferry_core::{rules, run::Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
 use tokio::time::timeout;
 
@@ -69,8 +66,8 @@ async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     story.tell(&format!("start     the example csv-report, in {}", dir.display()), None)?;
     let rules = rules::check(RULES).rules.context("the example's rules are refused")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let platform = Platform::start(&state, address, &rules).await?;
-    let ended = tell_all(&mut story, &platform, &rules).await;
+    let platform = Platform::start(&state, address, dir, &rules).await?;
+    let ended = tell_all(&mut story, &platform).await;
     platform.shutdown().await;
     match ended {
         Ok(report) => {
@@ -88,13 +85,8 @@ async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 /// From the file to the report.
-async fn tell_all(
-    story: &mut Story<'_>,
-    platform: &Platform,
-    rules: &Rules,
-) -> anyhow::Result<String> {
+async fn tell_all(story: &mut Story<'_>, platform: &Platform) -> anyhow::Result<String> {
     let mut steps = Steps::of(platform, story.wants_colour);
-    platform.deploy(rules)?;
     let endpoint = platform.endpoint_url();
     story.tell(&format!("ready     S3, EventBridge, Lambda and ECS at {endpoint}"), None)?;
 

@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
 };
 
@@ -54,9 +55,8 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
 
     let state = StateDir::new(&arguments.state.state);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
-    let platform = Platform::start(&state, address, &rules).await?;
+    let platform = Platform::start(&state, address, folder(&arguments.file), &rules).await?;
     let mut steps = Steps::of(&platform, wants_colour_on_stderr());
-    platform.deploy(&rules)?;
     platform.announce()?;
     let endpoint = platform.endpoint_url();
     writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;
@@ -73,20 +73,36 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
             _ = terminate.recv() => break,
         }
     }
-    writeln!(io::stderr(), "stopping")?;
-    platform.shutdown().await;
-    Ok(())
+    writeln!(io::stderr(), "stopping; once more to stop at once")?;
+    let mut stopped = pin!(platform.shutdown());
+    loop {
+        tokio::select! {
+            line = steps.next() => writeln!(io::stderr(), "{line}")?,
+            () = &mut stopped => return Ok(()),
+            // Whatever still runs is killed by the reaper, and told of at the next start.
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        }
+    }
 }
 
 /// Deploys the changed rules, if they can be: else those of before stay in force.
 fn reload(platform: &Platform, file: &Path) -> String {
     let deployed = match check::load(file, &mut io::stderr()) {
-        Ok(Some(rules)) => platform.deploy(&rules),
+        Ok(Some(rules)) => platform.deploy(folder(file), &rules),
         Ok(None) => Err(anyhow!("{} has faults", file.display())),
         Err(error) => Err(error),
     };
     match deployed {
         Ok(()) => format!("{} was read again", file.display()),
         Err(error) => format!("error: {error:#}\nthe rules of before stay in force"),
+    }
+}
+
+/// The folder that a file is in.
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
     }
 }

@@ -6,19 +6,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs,
+    path::Path,
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use taskferry_core::{
-    rules::Rules,
+    rules::{LocalContainer, Rules},
     wiring::{self, Function},
 };
 use taskferry_function::{RULES, RUNS};
 use taskferry_local::{ecs, eventbridge::Subscription, lambda, protocol::Exception, s3};
 
-use super::platform::Platform;
+use super::platform::Aws;
 
 /// How long a function may take for one event.
 const FUNCTION_TIMEOUT: Duration = Duration::from_mins(1);
@@ -26,14 +27,40 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How much memory a function is said to have, in MB.
 const FUNCTION_MEMORY_MB: u32 = 256;
 
-/// Makes all that the rules ask for.
-pub(super) fn deploy(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
-    task_definitions(platform, rules)?;
-    clusters(platform, rules)?;
-    functions(platform, rules)?;
-    buckets(platform, rules)?;
-    platform.event_bridge().subscribe(subscriptions(rules));
+/// Makes all that the rules of the file in the folder `project` ask for.
+pub(super) fn deploy(aws: &Aws, project: &Path, rules: &Rules) -> anyhow::Result<()> {
+    task_definitions(aws, rules)?;
+    clusters(aws, rules)?;
+    let containers = rules.local_containers.iter();
+    let containers =
+        containers.map(|(name, local)| (name.clone(), local_container(project, local)));
+    aws.ecs.set_local_containers(containers.collect());
+    functions(aws, rules)?;
+    buckets(aws, rules)?;
+    aws.event_bridge.subscribe(subscriptions(rules));
     Ok(())
+}
+
+/// What a container runs on this machine. A task works in a directory of its own, so a word that names a file beside the
+/// rules file is made absolute.
+fn local_container(project: &Path, container: &LocalContainer) -> ecs::LocalContainer {
+    let word = |word: &String| {
+        let path = project.join(word);
+        match path.is_file().then(|| std::path::absolute(path)) {
+            Some(Ok(path)) => path.to_string_lossy().into_owned(),
+            Some(Err(_)) | None => word.clone(),
+        }
+    };
+    let words =
+        |words: &Option<Vec<String>>| words.as_ref().map(|words| words.iter().map(word).collect());
+    let pairs = container.environment.iter();
+    ecs::LocalContainer {
+        entry_point: words(&container.entry_point),
+        command: words(&container.command),
+        environment: pairs
+            .map(|pair| (pair.name.clone(), pair.value.clone().unwrap_or_default()))
+            .collect(),
+    }
 }
 
 /// The subscriptions that the rules ask for, as the local EventBridge takes them.
@@ -49,28 +76,15 @@ pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
 }
 
 /// Registers the task definitions of the file, but for those whose newest revision was made from the same request.
-fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
-    let path = platform.state().path().join("task-definitions.json");
+fn task_definitions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
+    let path = aws.state.path().join("task-definitions.json");
     let mut registered: BTreeMap<String, Value> = match fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
         Err(_) => BTreeMap::new(),
     };
-    let containers = rules.local_containers.iter().map(|(name, container)| {
-        let container = ecs::LocalContainer {
-            entry_point: container.entry_point.clone(),
-            command: container.command.clone(),
-            environment: container
-                .environment
-                .iter()
-                .map(|pair| (pair.name.clone(), pair.value.clone().unwrap_or_default()))
-                .collect(),
-        };
-        (name.clone(), container)
-    });
-    platform.ecs().set_local_containers(containers.collect());
     for (family, request) in &rules.task_definitions {
         if registered.get(family) != Some(request) {
-            call(platform, "RegisterTaskDefinition", request)
+            call(aws, "RegisterTaskDefinition", request)
                 .with_context(|| format!("taskDefinitions.{family}"))?;
             registered.insert(family.clone(), request.clone());
         }
@@ -79,32 +93,32 @@ fn task_definitions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn clusters(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+fn clusters(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
     let mut clusters: BTreeSet<&str> =
         rules.rules.iter().flat_map(|rule| rule.target.clusters()).collect();
     clusters.insert("default");
     for cluster in clusters {
         let name = cluster.rsplit('/').next().unwrap_or(cluster);
-        call(platform, "CreateCluster", &json!({ "clusterName": name }))
+        call(aws, "CreateCluster", &json!({ "clusterName": name }))
             .with_context(|| format!("cluster {cluster}"))?;
     }
     Ok(())
 }
 
-fn call(platform: &Platform, operation: &str, request: &Value) -> anyhow::Result<Value> {
-    let answer = platform.ecs().call(operation, request.to_string().as_bytes());
+fn call(aws: &Aws, operation: &str, request: &Value) -> anyhow::Result<Value> {
+    let answer = aws.ecs.call(operation, request.to_string().as_bytes());
     answer.map_err(|Exception { name, message, .. }| anyhow!("{name}: {message}"))
 }
 
 /// Deploys the functions with the rules: their next processes have them, those that are busy end with the old ones.
-fn functions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
-    let path = platform.state().rules();
+fn functions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
+    let path = aws.state.rules();
     let fresh = path.with_extension("json.new");
     fs::write(&fresh, rules.to_json())
         .and_then(|()| fs::rename(&fresh, &path))
         .with_context(|| format!("cannot write {}", path.display()))?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;
-    let runs = format!("sqlite:{}", absolute(&platform.state().runs())?);
+    let runs = format!("sqlite:{}", absolute(&aws.state.runs())?);
     let environment = vec![(RULES.to_owned(), absolute(&path)?), (RUNS.to_owned(), runs)];
     for function in Function::ALL {
         let name = function.as_str();
@@ -115,19 +129,19 @@ fn functions(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
             timeout: FUNCTION_TIMEOUT,
             memory_mb: FUNCTION_MEMORY_MB,
         };
-        platform.functions().deploy(name, function)?;
+        aws.functions.deploy(name, function)?;
     }
     Ok(())
 }
 
-fn absolute(path: &std::path::Path) -> anyhow::Result<String> {
+fn absolute(path: &Path) -> anyhow::Result<String> {
     let path = std::path::absolute(path)?;
     path.into_os_string()
         .into_string()
         .map_err(|path| anyhow!("the path {} is not UTF-8", path.to_string_lossy()))
 }
 
-fn buckets(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
+fn buckets(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
     let mut by_bucket: BTreeMap<String, Vec<s3::Filter>> = BTreeMap::new();
     for wired in wiring::bucket_notifications(rules) {
         by_bucket.entry(wired.bucket).or_default().push(s3::Filter {
@@ -137,16 +151,15 @@ fn buckets(platform: &Platform, rules: &Rules) -> anyhow::Result<()> {
         });
     }
     for bucket in by_bucket.keys() {
-        platform.s3().create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
+        aws.s3.create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
     }
     let notifications = by_bucket.into_iter().map(|(bucket, filters)| s3::BucketNotification {
         bucket,
-        event_bridge: false,
         functions: vec![s3::FunctionNotification {
             function: Function::S3.as_str().to_owned(),
             filters,
         }],
     });
-    platform.s3().set_notifications(notifications.collect());
+    aws.s3.set_notifications(notifications.collect());
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Used by `dev` and by `demo`. What the rules ask for is made by `deploy`.
 
-use std::{ffi::OsString, net::SocketAddr, sync::Arc};
+use std::{ffi::OsString, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use axum::{
@@ -27,33 +27,91 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::deploy;
 use crate::{output::hinted, state::StateDir};
 
-/// AWS on this machine, running.
-pub(crate) struct Platform {
-    state: StateDir,
-    address: SocketAddr,
-    ecs: Arc<Ecs>,
-    event_bridge: Arc<EventBridge>,
-    functions: Functions,
-    s3: Arc<S3>,
-    server: JoinHandle<()>,
-    stop_server: oneshot::Sender<()>,
+/// The services, opened and wired to each other.
+pub(super) struct Aws {
+    pub(super) state: StateDir,
+    pub(super) ecs: Arc<Ecs>,
+    pub(super) event_bridge: Arc<EventBridge>,
+    pub(super) functions: Functions,
+    pub(super) s3: Arc<S3>,
     // Locked until all else has ended.
     locked: State,
 }
 
+/// AWS on this machine, running.
+pub(crate) struct Platform {
+    aws: Aws,
+    address: SocketAddr,
+    server: JoinHandle<()>,
+    stop_server: oneshot::Sender<()>,
+}
+
 impl Platform {
-    /// Opens the state and serves on the address; the rules are wired, and not yet deployed.
+    /// Opens the state, deploys the rules of the file in the folder `project`, and serves on the address.
+    ///
+    /// In this order: who finds the port open finds all wired behind it.
     pub(crate) async fn start(
         state: &StateDir,
         address: SocketAddr,
+        project: &Path,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
         let locked = State::open(state.path())?;
-        // Opened once here, so that a file of a newer version is refused before anything starts.
-        drop(SqliteRuns::open(&state.runs())?);
         let server = Server::bind(address).await.map_err(with_hint)?;
         let address = server.addr();
+        let aws = Aws::open(state, locked, address, rules)?;
+        deploy::deploy(&aws, project, rules)?;
+        let (stop_server, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(server.serve(aws.services(), async {
+            // Sent, or its sender dropped: either way there is nobody left to serve.
+            let _stopped = stopped.await;
+        }));
+        Ok(Self { aws, address, server, stop_server })
+    }
 
+    /// Makes what changed rules ask for, and wires it.
+    pub(crate) fn deploy(&self, project: &Path, rules: &Rules) -> anyhow::Result<()> {
+        deploy::deploy(&self.aws, project, rules)
+    }
+
+    /// Tells other commands where this listens.
+    pub(crate) fn announce(&self) -> anyhow::Result<()> {
+        Ok(self.aws.locked.announce(self.address)?)
+    }
+
+    /// Ends tasks, functions and the server, in this order: each needs the next to end well.
+    pub(crate) async fn shutdown(self) {
+        self.aws.ecs.shutdown().await;
+        self.aws.functions.shutdown().await;
+        // The server has ended by itself only if it panicked, and then there is nothing to stop.
+        let _stopped = self.stop_server.send(());
+        if let Err(error) = self.server.await {
+            tracing::error!(%error, "the server did not end well");
+        }
+    }
+
+    pub(crate) fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn state(&self) -> &StateDir {
+        &self.aws.state
+    }
+
+    pub(crate) fn functions(&self) -> &Functions {
+        &self.aws.functions
+    }
+}
+
+impl Aws {
+    fn open(
+        state: &StateDir,
+        locked: State,
+        address: SocketAddr,
+        rules: &Rules,
+    ) -> anyhow::Result<Self> {
+        // Opened once here, so that records of a newer version are refused before anything starts.
+        drop(SqliteRuns::open(&state.runs())?);
         let invocations = Invocations::default();
         let event_bridge = Arc::new(EventBridge::new(invocations.clone()));
         // Before ECS opens: it tells of the tasks that died with the last process.
@@ -77,66 +135,18 @@ impl Platform {
         )?;
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-
-        let services = Services {
-            ecs: Arc::new(EcsApi(Arc::clone(&ecs))),
-            container_metadata: Arc::new(Metadata(Arc::clone(&ecs))),
-            event_bridge: Arc::new(EventBridgeApi::new(locked.db(), Arc::clone(&event_bridge))),
-            functions: functions.clone(),
-            s3: Arc::new(S3Api(s3::service(Arc::clone(&s3)))),
-        };
-        let (stop_server, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server.serve(services, async {
-            // Sent, or its sender dropped: either way there is nobody left to serve.
-            let _stopped = stopped.await;
-        }));
-        let state = state.clone();
-        Ok(Self { state, address, ecs, event_bridge, functions, s3, server, stop_server, locked })
+        Ok(Self { state: state.clone(), ecs, event_bridge, functions, s3, locked })
     }
 
-    /// Makes what the rules ask for, and wires it.
-    pub(crate) fn deploy(&self, rules: &Rules) -> anyhow::Result<()> {
-        deploy::deploy(self, rules)
-    }
-
-    /// Tells other commands where this listens.
-    pub(crate) fn announce(&self) -> anyhow::Result<()> {
-        Ok(self.locked.announce(self.address)?)
-    }
-
-    /// Ends tasks, functions and the server, in this order: each needs the next to end well.
-    pub(crate) async fn shutdown(self) {
-        self.ecs.shutdown().await;
-        self.functions.shutdown().await;
-        // The server has ended by itself only if it panicked, and then there is nothing to stop.
-        let _stopped = self.stop_server.send(());
-        if let Err(error) = self.server.await {
-            tracing::error!(%error, "the server did not end well");
+    fn services(&self) -> Services {
+        let event_bridge = Arc::clone(&self.event_bridge);
+        Services {
+            ecs: Arc::new(EcsApi(Arc::clone(&self.ecs))),
+            container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
+            event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
+            functions: self.functions.clone(),
+            s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }
-    }
-
-    pub(crate) fn endpoint_url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    pub(crate) fn state(&self) -> &StateDir {
-        &self.state
-    }
-
-    pub(crate) fn functions(&self) -> &Functions {
-        &self.functions
-    }
-
-    pub(super) fn ecs(&self) -> &Arc<Ecs> {
-        &self.ecs
-    }
-
-    pub(super) fn event_bridge(&self) -> &EventBridge {
-        &self.event_bridge
-    }
-
-    pub(super) fn s3(&self) -> &S3 {
-        &self.s3
     }
 }
 

@@ -2,11 +2,7 @@
 //!
 //! Its folder is watched, not the file: editors replace files instead of writing into them.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ffi::OsString, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -27,8 +23,6 @@ impl Reloads {
     pub(super) fn of(path: &Path) -> anyhow::Result<Self> {
         let cannot_watch = || format!("cannot watch {}", path.display());
         let name: OsString = path.file_name().with_context(cannot_watch)?.to_owned();
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_owned);
         // One change waiting tells as much as many.
         let (sender, changes) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -42,7 +36,9 @@ impl Reloads {
             }
         })
         .with_context(cannot_watch)?;
-        watcher.watch(&folder, RecursiveMode::NonRecursive).with_context(cannot_watch)?;
+        watcher
+            .watch(super::folder(path), RecursiveMode::NonRecursive)
+            .with_context(cannot_watch)?;
         Ok(Self { changes, _watcher: watcher })
     }
 

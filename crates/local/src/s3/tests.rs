@@ -73,7 +73,6 @@ impl Machine {
         s3.create_bucket("bucket").unwrap();
         s3.set_notifications(vec![BucketNotification {
             bucket: "bucket".to_owned(),
-            event_bridge: true,
             functions: vec![FunctionNotification {
                 function: "function".to_owned(),
                 filters: vec![Filter {

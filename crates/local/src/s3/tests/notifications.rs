@@ -110,7 +110,6 @@ async fn a_function_is_invoked_once_if_any_filter_fits() {
     };
     machine.s3.set_notifications(vec![BucketNotification {
         bucket: "bucket".to_owned(),
-        event_bridge: false,
         functions: vec![FunctionNotification {
             function: "function".to_owned(),
             filters: vec![filter("in/", ""), filter("", ".csv")],
