@@ -18,7 +18,7 @@ use crate::steps::{cargo, root, say, step, target};
 const REQUIREMENTS: &str = "tests/clients/requirements.txt";
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    step(cargo().args(["build", "--locked", "--package", "taskferry"]))?;
+    step(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
     let venv = venv()?;
     let dev = Dev::start()?;
     for script in scripts()? {

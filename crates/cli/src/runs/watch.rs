@@ -1,6 +1,11 @@
 //! `taskferry runs watch`.
 
-use std::{collections::HashMap, io::Write, process::ExitCode, time::Duration};
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal as _, Write},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use taskferry_core::run::{Run, RunId, Status};
@@ -12,6 +17,9 @@ use crate::{output::wants_colour, state::StateDir};
 
 /// How often the records are looked at.
 const PERIOD: Duration = Duration::from_millis(100);
+
+/// Back to the beginning of the line, and nothing in it.
+const ERASE: &str = "\r\x1b[K";
 
 /// What `taskferry runs watch` takes.
 #[derive(Debug, clap::Args)]
@@ -34,19 +42,36 @@ pub(crate) async fn run(
         Some(id) => Some(state.run(&runs, id).await?.id),
         None => None,
     };
+    // A line that is written over, where a person looks on.
+    let shows_progress = !arguments.json && io::stdout().is_terminal();
+    let began = Instant::now();
     let mut seen = HashMap::new();
     let mut period = tokio::time::interval(PERIOD);
     loop {
         period.tick().await;
-        for run in look(&runs, one.as_ref()).await? {
+        let looked = look(&runs, one.as_ref()).await?;
+        let going = looked.iter().filter(|run| !run.status.is_terminal()).count();
+        for run in looked {
             if seen.insert(run.id.clone(), run.revision) == Some(run.revision) {
                 continue;
+            }
+            if shows_progress {
+                write!(out, "{ERASE}")?;
             }
             print(out, &run, arguments.json)?;
             if one.is_some() && run.status.is_terminal() {
                 let succeeded = run.status == Status::Succeeded;
                 return Ok(ExitCode::from(u8::from(!succeeded)));
             }
+        }
+        if shows_progress {
+            let seconds = began.elapsed().as_secs();
+            match going {
+                0 => write!(out, "{ERASE}")?,
+                1 => write!(out, "{ERASE}1 run is under way ({seconds} s)")?,
+                going => write!(out, "{ERASE}{going} runs are under way ({seconds} s)")?,
+            }
+            out.flush()?;
         }
     }
 }
