@@ -435,27 +435,32 @@ async fn ends(pid: &str) {
     }
 }
 
-/// The server of the next test, in a process of its own, since it is killed.
-#[tokio::test]
-#[ignore = "run by another test"]
-async fn serve_until_killed() {
-    let Ok(dir) = std::env::var("SERVE_IN") else { return };
+/// The server of the next test, which runs once more in a process of its own, since that is killed.
+async fn serve_until_killed(dir: String) {
     let address = std::env::var("MEET_AT").unwrap();
     let local = Local::start_with(TempDir::keep(dir.into()), |_| {}).await;
     local.functions.deploy("idle", function(&[], LONG)).unwrap();
     local.functions.deploy("busy", function(&[], LONG)).unwrap();
     local.enqueue("busy", &json!({ "do": "meet", "address": address }));
     let context = returned(invoke(&local, "idle", json!({ "do": "context" })).await);
-    println!("idle={}", context["pid"]);
+    std::io::Write::write_all(
+        &mut std::io::stdout(),
+        format!("idle={}\n", context["pid"]).as_bytes(),
+    )
+    .unwrap();
     std::future::pending::<()>().await;
 }
 
 #[tokio::test]
 async fn a_killed_server_leaves_no_process_and_loses_no_invocation() {
+    if let Ok(dir) = std::env::var("SERVE_IN") {
+        return serve_until_killed(dir).await;
+    }
+    let this = "a_killed_server_leaves_no_process_and_loses_no_invocation";
     let dir = TempDir::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut server = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "serve_until_killed", "--ignored", "--nocapture"])
+        .args(["--exact", this, "--nocapture"])
         .env("SERVE_IN", dir.path())
         .env("MEET_AT", listener.local_addr().unwrap().to_string())
         .stdout(std::process::Stdio::piped())
