@@ -29,7 +29,7 @@ pub(crate) const RULES: &str = include_str!("../rules/decision.yaml");
 const EVENTS: usize = 20_000;
 
 /// How many of them are timed together.
-const BATCH: usize = 100;
+const BATCH: usize = 10;
 
 /// What a decision is made of, in order.
 const STEPS: [&str; 4] = ["normalise", "route", "plan", "record"];
