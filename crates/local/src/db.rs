@@ -16,7 +16,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many pages are written to the log before they go to the file, 16 MiB: each time waits for the disk, and a page
-/// that was written often goes once. SQLite's own 1,000 are 15 times a second under load.
+/// that was written often goes once. SQLite's own 1,000 are some ten dispatches.
 const CHECKPOINT_PAGES: u32 = 4096;
 
 /// Why a state file could not be opened.

@@ -23,6 +23,10 @@ use crate::{
 const MIGRATIONS: &[&str] = &[lambda::SCHEMA, s3::SCHEMA, ecs::SCHEMA];
 
 const DB: &str = "aws.db";
+
+/// How much of it is kept in memory.
+const CACHE_KIB: i32 = 16 * 1024;
+
 const ENDPOINT: &str = "endpoint";
 const LOCK: &str = "lock";
 const LOGS: &str = "logs";
@@ -98,7 +102,11 @@ impl State {
         fs::create_dir_all(&logs).map_err(io("create", &logs))?;
         // A server that was killed left it.
         remove_endpoint(&dir).map_err(io("remove", &dir.join(ENDPOINT)))?;
-        let db = Db::open(&dir.join(DB), MIGRATIONS)?;
+        let path = dir.join(DB);
+        let db = Db::open(&path, MIGRATIONS)?;
+        // Nobody else writes to it, so what is kept in memory stays good.
+        db.read(|connection| connection.pragma_update(None, "cache_size", -CACHE_KIB))
+            .map_err(|source| db::Error::Sqlite { path, source })?;
         Ok(Self { dir, db: Arc::new(db), lock })
     }
 
