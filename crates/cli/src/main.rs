@@ -126,11 +126,35 @@ fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
 
 /// Whoever read our output had enough of it (`taskferry runs list | head`): no fault.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let kind = match cause.downcast_ref::<serde_json::Error>() {
-            Some(error) => error.io_error_kind(),
-            None => cause.downcast_ref::<io::Error>().map(io::Error::kind),
-        };
-        kind == Some(io::ErrorKind::BrokenPipe)
-    })
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        // It carries the error of the writer, and does not name it as its source.
+        io.or_else(|| cause.downcast_ref::<serde_json::Error>()?.io_error_kind())
+    };
+    error.chain().any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_had_enough_is_no_fault() {
+        assert!(is_broken_pipe(&run(Command::Schema, &mut Closed).unwrap_err()));
+        let error = writeln!(Closed, "a line").unwrap_err();
+        assert!(is_broken_pipe(&anyhow::Error::from(error).context("more about it")));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("another")));
+    }
 }

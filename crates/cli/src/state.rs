@@ -21,7 +21,14 @@ use crate::output::hinted;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct StateArguments {
     /// The state directory of `taskferry dev`
-    #[arg(long, default_value = ".taskferry", env = "TASKFERRY_STATE", value_name = "DIR")]
+    // Global, so that it may stand behind a command of `taskferry runs` as well as before it.
+    #[arg(
+        long,
+        default_value = ".taskferry",
+        env = "TASKFERRY_STATE",
+        value_name = "DIR",
+        global = true
+    )]
     pub(crate) state: PathBuf,
 }
 

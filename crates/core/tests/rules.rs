@@ -303,3 +303,22 @@ mod mutated {
         }
     }
 }
+
+#[test]
+fn a_local_command_that_a_rule_replaces_is_warned_of() {
+    let text = |local: &str, over: &str| {
+        format!(
+            "name: a\nrules:\n- name: r\n  on: {{ s3: {{ bucket: uploads }} }}\n  target: {{ taskDefinition: 'thumb:7', \
+             overrides: {{ containerOverrides: [{{ name: app, {over} }}] }} }}\nlocal: {{ containers: {{ thumb/app: \
+             {local} }} }}\n"
+        )
+    };
+    let faults = |local: &str, over: &str| {
+        let faults = rules::check(&text(local, over)).faults;
+        faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>()
+    };
+    let warned = ["a rule's `command` replaces this one, program and all"];
+    assert_eq!(faults("{ command: [python3, thumb.py] }", "command: [x]"), warned);
+    assert_eq!(faults("{ entryPoint: [python3, thumb.py] }", "command: [x]"), [""; 0]);
+    assert_eq!(faults("{ command: [python3, thumb.py] }", "memory: 64"), [""; 0]);
+}

@@ -7,7 +7,8 @@ use super::Checker;
 use crate::{
     rules::{
         fault::{Span, suggest},
-        tree::{Kind, Node},
+        merge,
+        tree::{Entry, Kind, Node},
         validate::shortened,
     },
     template,
@@ -215,6 +216,7 @@ impl Checker<'_, '_> {
                     .hint("write `family/container`, such as `thumbnailer/app`");
                 continue;
             };
+            self.replaced_command(entry, family, container);
             let Some(definition) = own.iter().find(|definition| definition.key == family) else {
                 let families = own.iter().map(|definition| definition.key.as_str());
                 if let Some(nearest) = crate::rules::fault::nearest(family, families) {
@@ -245,6 +247,39 @@ impl Checker<'_, '_> {
                             .hint("what depends on the event belongs into `target.overrides`");
                     }
                 }
+            }
+        }
+    }
+}
+
+impl Checker<'_, '_> {
+    /// A rule's command replaces a local `command`, and with it the program that it names.
+    fn replaced_command(&mut self, local: &Entry, family: &str, container: &str) {
+        let Some(command) = local.value.entry("command") else { return };
+        if local.value.get("entryPoint").is_some() {
+            return;
+        }
+        for rule in self.root.get("rules").map_or(&[][..], Node::items) {
+            let merged = merge::with_defaults(self.root.get("defaults"), rule);
+            let Some(target) = merged.get("target") else { continue };
+            let reference = target.get("taskDefinition").and_then(Node::text).unwrap_or_default();
+            if reference.split(':').next() != Some(family) {
+                continue;
+            }
+            let overrides = target.at(&["overrides", "containerOverrides"]);
+            let of_container =
+                |over: &&Node| over.get("name").and_then(Node::text) == Some(container);
+            let over = overrides.map_or(&[][..], Node::items).iter().find(of_container);
+            let Some(over) = over.and_then(|over| over.entry("command")) else { continue };
+            if !over.value.items().is_empty() {
+                self.faults
+                    .warning(
+                        command.key_span,
+                        "a rule's `command` replaces this one, program and all",
+                    )
+                    .hint("write it as `entryPoint`; the rule's command is then its arguments")
+                    .related(over.key_span, "the rule's");
+                return;
             }
         }
     }
