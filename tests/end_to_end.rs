@@ -297,6 +297,29 @@ fn the_tasks_of_a_killed_dev_end_with_it_and_their_runs_say_so() {
 }
 
 #[test]
+fn a_run_ends_though_its_stack_was_renamed_meanwhile() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, "Sleep", &json!({}));
+    let run = eventually("a running run", || {
+        project.runs().into_iter().find(|run| run["status"] == "running")
+    });
+    let log = || fs::read_to_string(project.dir().join("dev.log")).unwrap();
+    project.write("taskferry.yaml", &RULES.replace("name: e2e", "name: renamed"));
+    eventually("the new rules", || log().contains("was read again").then_some(()));
+    project.stdout(&["runs", "stop", run["id"].as_str().unwrap()]);
+    assert_eq!(project.ended_runs("sleep", 1)[0]["status"], "cancelled");
+
+    send(&project, "Sleep", &json!({}));
+    eventually("another", || project.runs().into_iter().find(|run| run["status"] == "running"));
+    dev.kill();
+    project.write("taskferry.yaml", RULES);
+    let dev = project.dev();
+    assert_eq!(project.ended_runs("sleep", 2)[0]["status"], "failed");
+    dev.stop("INT");
+}
+
+#[test]
 fn a_changed_file_is_read_again_and_a_broken_one_is_refused() {
     let project = Project::new(RULES);
     let dev = project.dev();

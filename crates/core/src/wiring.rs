@@ -86,19 +86,20 @@ pub fn subscriptions(rules: &Rules) -> Vec<Subscription> {
     let mut subscriptions: Vec<_> = rules.rules.iter().filter_map(subscription).collect();
     subscriptions.push(Subscription {
         event_bus: "default".to_owned(),
-        event_pattern: task_state_changes(&rules.name),
+        event_pattern: task_state_changes(Some(&rules.name)),
         function: Function::TaskStateChange,
     });
     subscriptions
 }
 
-/// The state changes of the stack's tasks that move a run: the others would cost an invocation each, and tell nothing.
-fn task_state_changes(name: &str) -> EventPattern {
+/// The state changes that move a run, of the tasks of one stack, or of any: the others would cost an invocation each, and
+/// tell nothing.
+pub fn task_state_changes(name: Option<&str>) -> EventPattern {
     let pattern = json!({
         "source": ["aws.ecs"],
         "detail-type": ["ECS Task State Change"],
         "detail": {
-            "startedBy": [{ "prefix": format!("{name}/") }],
+            "startedBy": [{ "prefix": name.map_or_else(String::new, |name| format!("{name}/")) }],
             "lastStatus": ["RUNNING", "STOPPED"],
         },
     });

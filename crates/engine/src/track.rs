@@ -31,8 +31,8 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     /// [`Error::TaskState`] if the event is another one; a port's, if the record cannot be read or written.
     pub async fn track(&self, event: &Event) -> Result<Tracked, Error> {
         let task = TaskState::from_event(event)?;
-        let ours = task.started_by().filter(|started_by| started_by.name == self.rules.name);
-        let Some(started_by) = ours else { return Ok(Tracked::NotOurs) };
+        // The record tells whether the task is ours, and not the stack's name, which may have changed since.
+        let Some(started_by) = task.started_by() else { return Ok(Tracked::NotOurs) };
         let Some(run) = self.runs.get(&started_by.run_id).await? else {
             warn!(
                 event_id = event.id(), run_id = %started_by.run_id, task_arn = task.task_arn,

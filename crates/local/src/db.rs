@@ -69,20 +69,25 @@ impl Db {
         connection.pragma_update(None, "foreign_keys", true).map_err(sqlite)?;
         connection.set_prepared_statement_cache_capacity(128);
 
-        let tx =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
-        let found: u32 =
-            tx.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
         let known = u32::try_from(migrations.len()).expect("a list in this source");
-        if found > known {
-            return Err(Error::Newer { path: path.to_owned(), found, known });
+        let version = |connection: &Connection| -> rusqlite::Result<u32> {
+            connection.pragma_query_value(None, "user_version", |row| row.get(0))
+        };
+        // Nothing is written to a file that is up to date: it can be read while the disk is full.
+        if version(&connection).map_err(sqlite)? != known {
+            let tx = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(sqlite)?;
+            let found = version(&tx).map_err(sqlite)?;
+            if found > known {
+                return Err(Error::Newer { path: path.to_owned(), found, known });
+            }
+            for migration in migrations.iter().skip(found as usize) {
+                tx.execute_batch(migration).map_err(sqlite)?;
+            }
+            tx.pragma_update(None, "user_version", known).map_err(sqlite)?;
+            tx.commit().map_err(sqlite)?;
         }
-        let pending = migrations.iter().skip(found as usize);
-        for migration in pending {
-            tx.execute_batch(migration).map_err(sqlite)?;
-        }
-        tx.pragma_update(None, "user_version", known).map_err(sqlite)?;
-        tx.commit().map_err(sqlite)?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 
@@ -114,5 +119,28 @@ impl Db {
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic while the lock was held has rolled its transaction back: the connection is as good as before.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_up_to_date_is_opened_while_another_writes() {
+        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&dir).unwrap();
+        let path = dir.join("file.db");
+        let migrations = ["CREATE TABLE t (n INTEGER)"];
+        let writer = Db::open(&path, &migrations).unwrap();
+        let opened = writer.write(|tx| {
+            tx.execute("INSERT INTO t VALUES (1)", [])?;
+            let reader = Db::open(&path, &migrations).expect("opening writes nothing");
+            reader.read(|connection| {
+                connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            })
+        });
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(opened, Ok::<u32, rusqlite::Error>(0));
     }
 }

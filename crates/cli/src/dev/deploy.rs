@@ -69,7 +69,11 @@ pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
     wired
         .map(|wired| Subscription {
             event_bus: wired.event_bus,
-            event_pattern: wired.event_pattern,
+            event_pattern: match wired.function {
+                // The state holds all runs that were ever begun on it, also under another name in the file.
+                Function::TaskStateChange => wiring::task_state_changes(None),
+                Function::S3 | Function::EventBridge => wired.event_pattern,
+            },
             function: wired.function.as_str().to_owned(),
         })
         .collect()

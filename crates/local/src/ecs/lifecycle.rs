@@ -21,7 +21,7 @@ use super::{
     Containers, Ecs,
     containers::{self, Failure, Plan},
     launch::Launch,
-    process::Process,
+    process::{self, Process},
     task::{self, Container, Epoch, Status, StopCode, Task},
 };
 
@@ -55,6 +55,7 @@ impl Ecs {
                 &mut *self.lifecycles.lock().unwrap_or_else(PoisonError::into_inner),
             );
             if lifecycles.is_empty() {
+                process::kill_strays(&self.config.tasks_dir);
                 return;
             }
             let live: Vec<_> =

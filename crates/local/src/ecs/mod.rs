@@ -171,6 +171,7 @@ impl Ecs {
         // A task's working directory is not ours, so what it is told must hold anywhere.
         config.tasks_dir = std::path::absolute(&config.tasks_dir).map_err(tasks_dir)?;
         recovery::recover(&db, &eventbridge)?;
+        process::kill_strays(&config.tasks_dir);
         let reaper = match (config.containers, config.reaper.is_empty()) {
             (Containers::HostProcesses, false) => {
                 let reaper = reaper::Reaper::start(config.reaper.clone());

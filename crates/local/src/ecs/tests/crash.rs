@@ -200,3 +200,17 @@ fn the_reaper_kills_what_is_registered_at_the_end_of_its_input_and_nothing_else(
     sleepers[0].kill().unwrap();
     sleepers[0].wait().unwrap();
 }
+
+#[tokio::test]
+async fn a_daemon_that_left_its_tasks_group_ends_with_the_ecs() {
+    let fixture = Fixture::new(Containers::HostProcesses);
+    let script = "setsid sleep 600 >/dev/null 2>&1 & echo $!
+                  until grep -q sleep /proc/$!/comm; do :; done";
+    fixture.register("daemon", &["sh", "-c", script]);
+    let task = fixture.run("daemon", &json!([]));
+    fixture.until_stopped(&task).await;
+    let pid = fixture.stdout(&task, "app").trim().parse().unwrap();
+    assert!(is_running(pid));
+    fixture.ecs.shutdown().await;
+    until_gone(&[pid]).await;
+}
