@@ -238,6 +238,9 @@ fn a_run_is_stopped_and_its_processes_with_it() {
     assert_eq!(runs[0]["status"], "cancelled");
     assert_eq!(runs[0]["attempts"][0]["stoppedReason"], "enough");
     assert_eq!(project.taskferry(&["runs", "stop", &id]).status.code(), Some(1));
+    for nothing in ["", "~", "%"] {
+        assert_eq!(project.taskferry(&["runs", "show", nothing]).status.code(), Some(2));
+    }
     dev.stop("INT");
 }
 

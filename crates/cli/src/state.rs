@@ -73,7 +73,8 @@ impl StateDir {
 
     /// The one run whose id is this or begins so.
     pub(crate) async fn run(&self, runs: &SqliteRuns, id: &str) -> anyhow::Result<Run> {
-        let mut found = runs.find(id).await?;
+        // Nothing is not the beginning of an id, but a variable that a script has not set.
+        let mut found = if id.is_empty() { Vec::new() } else { runs.find(id).await? };
         match (found.pop(), found.pop()) {
             (Some(run), None) => Ok(run),
             (None, _) => {
