@@ -6,6 +6,7 @@ mod reload;
 pub(crate) mod steps;
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -71,26 +72,31 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
 
     loop {
         tokio::select! {
-            line = steps.next() => writeln!(io::stderr(), "{line}")?,
+            line = steps.next() => tell(line),
             () = reloads.next() => {
                 let told = reload(&platform, &arguments.file);
-                writeln!(io::stderr(), "{told}")?;
+                tell(told);
             }
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
         }
     }
-    writeln!(io::stderr(), "stopping; once more to stop at once")?;
+    tell("stopping; once more to stop at once");
     let mut stopped = pin!(platform.shutdown());
     loop {
         tokio::select! {
-            line = steps.next() => writeln!(io::stderr(), "{line}")?,
+            line = steps.next() => tell(line),
             () = &mut stopped => return Ok(()),
             // Whatever still runs is killed by the reaper, and told of at the next start.
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
         }
     }
+}
+
+/// Writes a line to standard error. Where its reader has gone, the work goes on all the same.
+fn tell(line: impl Display) {
+    let _told = writeln!(io::stderr(), "{line}");
 }
 
 /// Deploys the changed rules, if they can be: else those of before stay in force.

@@ -131,7 +131,8 @@ fn planned(rules: &Rules, plan: &Plan<'_>) -> Value {
             planned["clientToken"] = json!(plan::client_token(&started_by));
             planned["overridesBytes"] = json!(request.overrides_size_bytes());
             planned["overridesBytesMax"] = json!(OVERRIDES_BYTES_MAX);
-            planned["runTask"] = request.for_attempt(&started_by, request.task_definition());
+            let request = request.for_attempt(&started_by, request.task_definition());
+            planned["runTask"] = serde_json::from_str(&request).expect("a request is JSON");
         }
         Err(refusal) => planned["refused"] = json!(reason(refusal)),
     }

@@ -90,7 +90,7 @@ pub fn record(plan: &Plan<'_>, name: &str, pinned: &TaskDefinition, now: Timesta
     run.essential.clone_from(&pinned.essential);
     run.attempts.push(Attempt {
         attempt: started_by.attempt,
-        request: request.for_attempt(&started_by, &pinned.arn).to_string(),
+        request: request.for_attempt(&started_by, &pinned.arn),
         cluster: request.cluster().map(str::to_owned),
         task_arn: None,
         created_at: now,

@@ -3,7 +3,8 @@
 //! Asked by the engine for each rule that matches, and by `taskferry explain`, which shows what would be sent. The same
 //! event and rule give the same plan, byte for byte: no clock, no random number and no map's order goes into it.
 
-use serde_json::{Value, json};
+use serde::ser::{SerializeMap, Serializer as _};
+use serde_json::Value;
 
 use crate::{
     event::Event,
@@ -98,16 +99,47 @@ impl Request {
 
     /// The length of `overrides` in bytes of JSON; 0 if there are none.
     pub fn overrides_size_bytes(&self) -> usize {
-        self.0.get("overrides").map_or(0, |overrides| overrides.to_string().len())
+        let mut counter = Counter(0);
+        if let Some(overrides) = self.0.get("overrides") {
+            serde_json::to_writer(&mut counter, overrides).expect("a tree of JSON is JSON");
+        }
+        counter.0
     }
 
-    /// The whole request of one attempt, as it is sent.
-    pub fn for_attempt(&self, started_by: &StartedBy, task_definition: &str) -> Value {
-        let mut request = self.0.clone();
-        request["clientToken"] = json!(client_token(started_by));
-        request["startedBy"] = json!(started_by.to_string());
-        request["taskDefinition"] = json!(task_definition);
-        request
+    /// The whole request of one attempt, JSON as it is sent.
+    pub fn for_attempt(&self, started_by: &StartedBy, task_definition: &str) -> String {
+        let added = [
+            ("clientToken", client_token(started_by)),
+            ("startedBy", started_by.to_string()),
+            ("taskDefinition", task_definition.to_owned()),
+        ];
+        let rendered = self.0.as_object().into_iter().flatten();
+        let rendered = rendered.filter(|(name, _)| added.iter().all(|(added, _)| added != name));
+        let mut text = Vec::with_capacity(512);
+        let mut members = serde_json::Serializer::new(&mut text);
+        let mut members = members.serialize_map(None).expect("a vector takes all");
+        for (name, value) in &added {
+            members.serialize_entry(name, value).expect("strings are JSON");
+        }
+        for (name, value) in rendered {
+            members.serialize_entry(name, value).expect("a tree of JSON is JSON");
+        }
+        SerializeMap::end(members).expect("a vector takes all");
+        String::from_utf8(text).expect("serde_json writes UTF-8")
+    }
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -29,14 +29,16 @@ const FUNCTION_MEMORY_MB: u32 = 256;
 
 /// Makes all that the rules of the file in the folder `project` ask for.
 pub(super) fn deploy(aws: &Aws, project: &Path, rules: &Rules) -> anyhow::Result<()> {
+    // What can fail comes first, and leaves the rules of before in force.
     task_definitions(aws, rules)?;
     clusters(aws, rules)?;
+    buckets(aws, rules)?;
+    functions(aws, rules)?;
     let containers = rules.local_containers.iter();
     let containers =
         containers.map(|(name, local)| (name.clone(), local_container(project, local)));
     aws.ecs.set_local_containers(containers.collect());
-    functions(aws, rules)?;
-    buckets(aws, rules)?;
+    aws.s3.set_notifications(notifications(rules));
     aws.event_bridge.subscribe(subscriptions(rules));
     Ok(())
 }
@@ -146,6 +148,15 @@ fn absolute(path: &Path) -> anyhow::Result<String> {
 }
 
 fn buckets(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
+    for wired in wiring::bucket_notifications(rules) {
+        let bucket = &wired.bucket;
+        aws.s3.create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
+    }
+    Ok(())
+}
+
+/// The bucket notifications that the rules ask for: one a bucket, as the local S3 takes them.
+fn notifications(rules: &Rules) -> Vec<s3::BucketNotification> {
     let mut by_bucket: BTreeMap<String, Vec<s3::Filter>> = BTreeMap::new();
     for wired in wiring::bucket_notifications(rules) {
         by_bucket.entry(wired.bucket).or_default().push(s3::Filter {
@@ -154,16 +165,12 @@ fn buckets(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
             suffix: wired.suffix,
         });
     }
-    for bucket in by_bucket.keys() {
-        aws.s3.create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
-    }
-    let notifications = by_bucket.into_iter().map(|(bucket, filters)| s3::BucketNotification {
+    let notification = |(bucket, filters)| s3::BucketNotification {
         bucket,
         functions: vec![s3::FunctionNotification {
             function: Function::S3.as_str().to_owned(),
             filters,
         }],
-    });
-    aws.s3.set_notifications(notifications.collect());
-    Ok(())
+    };
+    by_bucket.into_iter().map(notification).collect()
 }
