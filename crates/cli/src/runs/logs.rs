@@ -62,6 +62,21 @@ pub(crate) async fn run(
         run = runs.get(&run.id).await?.context("the run is gone")?;
     }
     if files.is_empty() {
+        // What was asked for may be what is not there.
+        if let Some(number) = arguments.attempt
+            && run.attempts.iter().all(|attempt| attempt.attempt != number)
+        {
+            return Err(hinted(
+                format!("run {} has no attempt {number}", run.id),
+                format!("it has {} in all, counted from 1", run.attempts.len()),
+            ));
+        }
+        if let Some(container) = &arguments.container {
+            return Err(hinted(
+                format!("run {} has no logs of a container `{container}`", run.id),
+                format!("`taskferry runs show {}` names its containers", run.id),
+            ));
+        }
         return Err(hinted(
             format!("run {} has no logs", run.id),
             format!("it is {}; `taskferry runs show {}` tells why", run.status, run.id),

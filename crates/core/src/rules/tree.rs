@@ -257,8 +257,8 @@ fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
                 let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
                 let reason = error.kind().to_string();
                 faults.error(Span { start: at, end }, format!("not valid YAML: {reason}")).hint(
-                    "see that the lines above are indented alike, brackets and quotes are closed, \
-                     and text with `: `, ` #` or a leading `*`, `&`, `!`, `{`, `[`, `%`, `@` is quoted",
+                    "see that the lines above are indented alike, with spaces and no tabs, \
+                     brackets and quotes are closed, and text with `: `, ` #` or a leading `*`, `&`, `!`, `{`, `[`, `%`, `@` is quoted",
                 );
                 return None;
             }
