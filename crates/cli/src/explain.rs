@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Explains each event of the file to each rule; exit 0 if any matches, else 1.
+/// Explains each event of the file to each rule; exit 0 if any matches and none that does is refused, else 1.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let Some(rules) = check::load(&arguments.file, &mut io::stderr())? else {
         return Ok(ExitCode::from(2));
@@ -52,7 +52,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             explained.push(explain(&rules, rule, &event)?);
         }
     }
-    let any_matches = explained.iter().any(|explained| explained["matches"] == true);
+    let mut plans = explained.iter().filter_map(|explained| explained.get("plan")).peekable();
+    let is_yes = plans.peek().is_some() && plans.all(|plan| plan.get("refused").is_none());
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &explained)?;
         writeln!(out)?;
@@ -61,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             print(out, explained)?;
         }
     }
-    Ok(if any_matches { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if is_yes { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn chosen<'a>(rules: &'a Rules, name: Option<&str>) -> anyhow::Result<Vec<&'a Rule>> {

@@ -91,9 +91,9 @@ impl StateDir {
         if std::env::var_os("AWS_ENDPOINT_URL").is_some() {
             return Ok(Clients::from_env().await);
         }
-        match fs::read_to_string(self.0.join("endpoint")) {
-            Ok(endpoint) => Ok(Clients::of_endpoint(endpoint.trim()).await),
-            Err(_) => Err(hinted(
+        match taskferry_local::state::endpoint(&self.0)? {
+            Some(endpoint) => Ok(Clients::of_endpoint(&endpoint).await),
+            None => Err(hinted(
                 format!("no `taskferry dev` runs on the state in {}", self.0.display()),
                 "start it, name its state directory with --state, or set AWS_ENDPOINT_URL",
             )),

@@ -167,6 +167,21 @@ impl Template {
         names
     }
 
+    /// The filter, test or function that it names and there is none of, where that shows without an event.
+    ///
+    /// Jinja looks them up while it renders, so it is rendered over nothing, with all that an event would bring left open.
+    pub fn unknown(&self) -> Option<Error> {
+        let mut environment = self.compiled.clone()?;
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        let error = environment.get_template(NAME).ok()?.render(()).err()?;
+        let is_unknown = matches!(
+            error.kind(),
+            ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
+        );
+        let range = range_in(&self.source, &error);
+        is_unknown.then(|| Error::Malformed { reason: reason(&error), range })
+    }
+
     /// Renders it over an event.
     ///
     /// # Errors

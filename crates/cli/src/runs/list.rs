@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use comfy_table::{Cell, Color, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
 use jiff::Timestamp;
 use taskferry_core::run::{Run, Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
@@ -65,13 +65,18 @@ pub(crate) async fn run(
 fn table(runs: &[Run], now: Timestamp, wants_colour: bool) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    // A line a run, cut to the terminal; `runs show` has the whole. What is no terminal gets all.
+    let is_on_terminal = table.is_tty();
+    if is_on_terminal {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     table.set_header(["RUN", "RULE", "STATUS", "CREATED", "TOOK", "EVENT", "REASON"]);
     for run in runs {
         let mut status = Cell::new(run.status);
         if wants_colour {
             status = status.fg(colour(run.status));
         }
-        table.add_row([
+        let mut row = Row::from([
             Cell::new(short_id(run)),
             Cell::new(&run.rule),
             status,
@@ -80,6 +85,10 @@ fn table(runs: &[Run], now: Timestamp, wants_colour: bool) -> Table {
             Cell::new(&run.event.detail_type),
             Cell::new(run.reason.as_deref().unwrap_or_default()),
         ]);
+        if is_on_terminal {
+            row.max_height(1);
+        }
+        table.add_row(row);
     }
     table
 }

@@ -159,7 +159,15 @@ impl<'a> Checker<'a, '_> {
     fn template(&mut self, node: &Node, source: Option<Source>) {
         let Some(text) = node.text() else { return };
         match Template::compile(text) {
-            Ok(template) => self.names(&template, node, source),
+            Ok(template) => {
+                if let Some(unknown) = template.unknown() {
+                    let span = unknown.range().map_or(node.span, |range| node.span_within(range));
+                    self.faults.error(span, unknown.to_string()).hint(
+                        "the filters, tests and functions are minijinja's; each template would fail its run",
+                    );
+                }
+                self.names(&template, node, source);
+            }
             Err(error) => {
                 let span = error.range().map_or(node.span, |range| node.span_within(range));
                 self.faults.error(span, error.to_string()).hint(
