@@ -73,8 +73,9 @@ pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
     rules.rules.iter().filter_map(notification).collect()
 }
 
-/// The subscriptions that the rules ask for: their own, and that to what becomes of their tasks.
-pub fn subscriptions(rules: &Rules) -> Vec<Subscription> {
+/// The subscriptions that the rules ask for: their own, and that to what becomes of the tasks of the stack of this name, or of
+/// any stack.
+pub fn subscriptions(rules: &Rules, tasks_of: Option<&str>) -> Vec<Subscription> {
     let subscription = |rule: &Rule| match (&rule.on, origin_of(&rule.on)) {
         (On::EventPattern { bus }, Some(Origin::EventBridge)) => Some(Subscription {
             event_bus: bus.clone(),
@@ -86,7 +87,7 @@ pub fn subscriptions(rules: &Rules) -> Vec<Subscription> {
     let mut subscriptions: Vec<_> = rules.rules.iter().filter_map(subscription).collect();
     subscriptions.push(Subscription {
         event_bus: "default".to_owned(),
-        event_pattern: task_state_changes(Some(&rules.name)),
+        event_pattern: task_state_changes(tasks_of),
         function: Function::TaskStateChange,
     });
     subscriptions
@@ -94,7 +95,7 @@ pub fn subscriptions(rules: &Rules) -> Vec<Subscription> {
 
 /// The state changes that move a run, of the tasks of one stack, or of any: the others would cost an invocation each, and
 /// tell nothing.
-pub fn task_state_changes(name: Option<&str>) -> EventPattern {
+fn task_state_changes(name: Option<&str>) -> EventPattern {
     let pattern = json!({
         "source": ["aws.ecs"],
         "detail-type": ["ECS Task State Change"],

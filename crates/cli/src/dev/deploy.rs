@@ -67,15 +67,12 @@ fn local_container(project: &Path, container: &LocalContainer) -> ecs::LocalCont
 
 /// The subscriptions that the rules ask for, as the local EventBridge takes them.
 pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
-    let wired = wiring::subscriptions(rules).into_iter();
+    // The state holds all runs that were ever begun on it, also under another name in the file.
+    let wired = wiring::subscriptions(rules, None).into_iter();
     wired
         .map(|wired| Subscription {
             event_bus: wired.event_bus,
-            event_pattern: match wired.function {
-                // The state holds all runs that were ever begun on it, also under another name in the file.
-                Function::TaskStateChange => wiring::task_state_changes(None),
-                Function::S3 | Function::EventBridge => wired.event_pattern,
-            },
+            event_pattern: wired.event_pattern,
             function: wired.function.as_str().to_owned(),
         })
         .collect()

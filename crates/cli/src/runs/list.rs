@@ -2,16 +2,14 @@
 
 use std::{io::Write, process::ExitCode};
 
+use anyhow::anyhow;
 use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
 use jiff::Timestamp;
 use taskferry_core::run::{Run, Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
 
 use super::view::{RunView, duration, short_id};
-use crate::{
-    output::{hinted, wants_colour},
-    state::StateDir,
-};
+use crate::{output::wants_colour, state::StateDir};
 
 /// What `taskferry runs list` takes.
 #[derive(Debug, clap::Args)]
@@ -109,6 +107,6 @@ fn colour(status: Status) -> Color {
 fn status(text: &str) -> anyhow::Result<Status> {
     Status::parse(text).ok_or_else(|| {
         let all: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
-        hinted(format!("`{text}` is no status; one of {}", all.join(", ")), "")
+        anyhow!("`{text}` is no status; one of {}", all.join(", "))
     })
 }
