@@ -19,6 +19,11 @@ pub(crate) fn hex(parts: &[&str]) -> String {
     })
 }
 
+/// A number made of the parts: dice that fall the same each time.
+pub(crate) fn number(parts: &[&str]) -> u64 {
+    u64::from_str_radix(&hex(parts)[..16], 16).expect("16 hexadecimal digits are a number")
+}
+
 /// [`hex`] in the form of a UUID, as event ids are written.
 pub(crate) fn uuid(parts: &[&str]) -> String {
     let hex = hex(parts);

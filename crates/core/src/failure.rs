@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::run::ContainerExit;
 
 /// Why an attempt failed.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FailureClass {
     /// AWS asked for fewer calls.

@@ -1,6 +1,6 @@
-//! Launch: the run is recorded, then `RunTask` is called, and what it answers moves the run on.
+//! Launch: the run is recorded, then `RunTask` is called, and what it answers goes to `lifecycle`.
 //!
-//! Asked by the engine. The record stands before the call, with the request as it will be sent, so that whatever breaks in
+//! Asked by the engine for the record of a new run. The record stands before the call, with the request as it will be sent, so that whatever breaks in
 //! between, the same request goes out again, under the same token, for the same task.
 
 use jiff::Timestamp;
@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use crate::{
     failure::{self, FailureClass},
     plan::Plan,
-    run::{Attempt, Run, RunEvent, StartedBy, Status},
-    track::{self, TaskState, Tracked},
+    lifecycle,
+    run::{Attempt, Policy, Run, RunEvent, StartedBy, Status, TaskSize, after},
+    track::TaskState,
 };
 
 /// A task definition as it is pinned for a run: its revision will not change between attempts.
@@ -19,6 +20,8 @@ pub struct TaskDefinition {
     pub arn: String,
     /// The names of its essential containers.
     pub essential: Vec<String>,
+    /// The size of the task, if the definition says both `cpu` and `memory`.
+    pub size: Option<TaskSize>,
 }
 
 /// What `RunTask` answered.
@@ -66,42 +69,66 @@ pub struct Failure {
     pub detail: Option<String>,
 }
 
-/// What an answer of `RunTask` means for its run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Launched {
-    /// The record changes to this.
-    Moved(Box<Run>),
-    /// The record knows all this already.
-    Unchanged,
-    /// Whether a task was started must be asked: of these tasks, or, if there are none, of `ListTasks(startedBy)`.
-    Verify {
-        /// The tasks that the answer named.
-        task_arns: Vec<String>,
-        /// The record, if no task is found.
-        otherwise: Box<Run>,
+impl Answer {
+    /// The task that was started, if one was.
+    pub fn task(&self) -> Option<&TaskState> {
+        match self {
+            Self::Tasks { tasks, .. } => tasks.first(),
+            Self::Conflict { .. } | Self::NotNow { .. } | Self::Refused { .. } | Self::Lost { .. } => None,
+        }
+    }
+
+    /// Why there is no task, where ECS says so: the class, and one sentence.
+    pub(crate) fn denial(&self) -> (FailureClass, String) {
+        match self {
+            Self::Tasks { failures, .. } => (class(failures), sentence(failures)),
+            Self::Conflict { task_arns } => (
+                FailureClass::Refused,
+                format!("ECS knows the client token with another request, for {}", task_arns.join(", ")),
+            ),
+            Self::NotNow { class, message } => (*class, message.clone()),
+            Self::Refused { message } => (FailureClass::Refused, message.clone()),
+            Self::Lost { message } => (FailureClass::Infrastructure, message.clone()),
+        }
+    }
+}
+
+/// When a run that was just planned may be launched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gate {
+    /// Now: the account's quota has room for it.
+    Open,
+    /// Not before then.
+    Closed {
+        /// When.
+        until: Timestamp,
     },
 }
 
-/// The record of a run about to be launched for the first time.
-pub fn record(plan: &Plan<'_>, name: &str, pinned: &TaskDefinition, now: Timestamp) -> Run {
+/// The record of a new run: in the queues of its limits if it has any, else launching, or waiting for the gate to open.
+pub fn record(
+    plan: &Plan<'_>,
+    name: &str,
+    pinned: &TaskDefinition,
+    gate: Gate,
+    now: Timestamp,
+) -> Run {
     let mut run = blank(plan, now);
     let Ok(request) = &plan.request else { return refused(plan, now) };
     let started_by = StartedBy { name: name.to_owned(), run_id: run.id.clone(), attempt: 1 };
     run.essential.clone_from(&pinned.essential);
-    run.attempts.push(Attempt {
-        attempt: started_by.attempt,
-        request: request.for_attempt(&started_by, &pinned.arn),
-        cluster: request.cluster().map(str::to_owned),
-        task_arn: None,
-        created_at: now,
-        started_at: None,
-        stopped_at: None,
-        stop_code: None,
-        stopped_reason: None,
-        failure_class: None,
-        containers: Vec::new(),
-        version: None,
-    });
+    run.size.clone_from(&pinned.size);
+    run.policy.clone_from(&plan.rule.policy);
+    run.slots.clone_from(&plan.slots);
+    let text = request.for_attempt(&started_by, &pinned.arn);
+    let mut attempt = Attempt::new(1, text, request.cluster().map(str::to_owned), now);
+    (run.status, run.due_at, attempt.sends) = match gate {
+        _ if !run.slots.is_empty() => (Status::Waiting, None, 0),
+        Gate::Closed { until } => (Status::Waiting, Some(until), 0),
+        Gate::Open => (Status::Launching, Some(after(now, lifecycle::VERIFY_SECONDS)), 1),
+    };
+    run.attempts.push(attempt);
+    run.due_at = run.due_at.into_iter().chain(lifecycle::deadlines(&run)).min();
     run
 }
 
@@ -130,76 +157,17 @@ fn blank(plan: &Plan<'_>, now: Timestamp) -> Run {
         event: RunEvent::from(plan.event),
         created_at: now,
         ended_at: None,
+        due_at: None,
         essential: Vec::new(),
+        size: None,
+        policy: Policy::default(),
+        slots: Vec::new(),
+        admitted: false,
+        stop: None,
+        redrive_of: None,
         attempts: Vec::new(),
         revision: 0,
     }
-}
-
-/// What `answer` means for the run whose last attempt was sent.
-pub fn answered(run: &Run, answer: &Answer, now: Timestamp) -> Launched {
-    let reason = match answer {
-        Answer::Tasks { tasks, failures } => match tasks.first() {
-            Some(task) => return started(run, task, now),
-            None => sentence(failures),
-        },
-        Answer::Conflict { task_arns } => {
-            format!("ECS knows the client token with another request, for {}", task_arns.join(", "))
-        }
-        Answer::NotNow { message, .. } | Answer::Refused { message } | Answer::Lost { message } => {
-            message.clone()
-        }
-    };
-    // An event of the task may have been faster than this answer: then a task there is.
-    if run.status != Status::Launching {
-        return Launched::Unchanged;
-    }
-    let mut otherwise = run.clone();
-    otherwise.revision += 1;
-    match answer {
-        Answer::Lost { .. } => {
-            otherwise.reason = Some(format!("the answer of RunTask was lost: {reason}"));
-            Launched::Verify { task_arns: Vec::new(), otherwise: Box::new(otherwise) }
-        }
-        Answer::NotNow { class: FailureClass::Throttled, .. } => {
-            otherwise.reason = Some(reason);
-            Launched::Moved(Box::new(otherwise))
-        }
-        Answer::NotNow { class, .. } => {
-            fail(&mut otherwise, *class, reason, now);
-            Launched::Moved(Box::new(otherwise))
-        }
-        Answer::Refused { .. } => {
-            fail(&mut otherwise, FailureClass::Refused, reason, now);
-            Launched::Moved(Box::new(otherwise))
-        }
-        Answer::Conflict { task_arns } => {
-            fail(&mut otherwise, FailureClass::Refused, reason, now);
-            Launched::Verify { task_arns: task_arns.clone(), otherwise: Box::new(otherwise) }
-        }
-        // AWS support: a task may have been started although `failures` says that it was not.
-        Answer::Tasks { failures, .. } => {
-            fail(&mut otherwise, class(failures), reason, now);
-            Launched::Verify { task_arns: Vec::new(), otherwise: Box::new(otherwise) }
-        }
-    }
-}
-
-/// What it means that `task` was found to be the run's.
-pub fn started(run: &Run, task: &TaskState, now: Timestamp) -> Launched {
-    match track::track(run, task, now) {
-        Tracked::Moved(moved) => Launched::Moved(moved),
-        Tracked::Ignored(_) => Launched::Unchanged,
-    }
-}
-
-fn fail(run: &mut Run, class: FailureClass, reason: String, now: Timestamp) {
-    if let Some(attempt) = run.attempts.last_mut() {
-        attempt.failure_class = Some(class);
-        attempt.stopped_at = Some(now);
-        attempt.stopped_reason = Some(reason.clone());
-    }
-    run.end(Status::Failed, Some(reason), now);
 }
 
 fn class(failures: &[Failure]) -> FailureClass {
@@ -224,5 +192,3 @@ fn sentence(failures: &[Failure]) -> String {
     format!("RunTask started no task: {}", failures.join("; "))
 }
 
-#[cfg(test)]
-mod tests;

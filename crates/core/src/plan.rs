@@ -3,12 +3,15 @@
 //! Asked by the engine for each rule that matches, and by `taskferry explain`, which shows what would be sent. The same
 //! event and rule give the same plan, byte for byte: no clock, no random number and no map's order goes into it.
 
+use std::num::NonZeroU32;
+
 use serde::ser::{SerializeMap, Serializer as _};
 use serde_json::Value;
 
 use crate::{
     event::Event,
-    rules::{Rule, Rules, target},
+    limits::{LimitId, Slot},
+    rules::{Concurrency, Overlap, Rule, Rules, target},
     run::{RunId, StartedBy},
     template::{self, Context},
 };
@@ -31,6 +34,8 @@ pub struct Plan<'a> {
     pub run_id: RunId,
     /// What makes a second event the same as this one.
     pub dedupe_key: String,
+    /// The slots that the run needs before it is launched.
+    pub slots: Vec<Slot>,
     /// The request, or why there is none.
     pub request: Result<Request, Refusal>,
 }
@@ -41,6 +46,9 @@ pub enum Refusal {
     /// The rule's `dedupe` cannot be rendered.
     #[error("`dedupe` cannot be rendered for this event")]
     Dedupe(#[source] template::Error),
+    /// The rule's `concurrency.key` cannot be rendered.
+    #[error("`concurrency.key` cannot be rendered for this event")]
+    ConcurrencyKey(#[source] template::Error),
     /// A template of the rule's `target` cannot be rendered.
     #[error("the target cannot be rendered for this event")]
     Target(#[source] target::Error),
@@ -67,7 +75,36 @@ pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
         Err(refusal) => (event.id().to_owned(), Err(refusal)),
     };
     let run_id = RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key);
-    Plan { rule, event, run_id, dedupe_key, request }
+    let (slots, request) = match slots(rules, rule, &context) {
+        Ok(slots) => (slots, request),
+        Err(refusal) => (Vec::new(), request.and(Err(refusal))),
+    };
+    Plan { rule, event, run_id, dedupe_key, slots, request }
+}
+
+/// A slot of each limit that holds for the run: the rule's own, its group's, and that for everything.
+fn slots(rules: &Rules, rule: &Rule, context: &Context) -> Result<Vec<Slot>, Refusal> {
+    let concurrency = rule.concurrency.as_ref();
+    let overlap = concurrency.map(|concurrency| concurrency.overlap).unwrap_or_default();
+    let mut slots = Vec::new();
+    let mut slot = |name: String, key: String, of: NonZeroU32, overlap| {
+        slots.push(Slot { limit: LimitId { name, key }, of: of.get(), overlap });
+    };
+    if let Some(Concurrency { limit, group, key, .. }) = concurrency.filter(|_| overlap != Overlap::Allow) {
+        if let Some(limit) = limit {
+            let key = key.as_ref().map(|key| key.render(context)).transpose();
+            let key = key.map_err(Refusal::ConcurrencyKey)?.unwrap_or_default();
+            slot(format!("rule/{}", rule.name), key, *limit, overlap);
+        }
+        if let Some((group, limit)) = group.as_ref().and_then(|group| rules.groups.get_key_value(group)) {
+            slot(format!("group/{group}"), String::new(), *limit, overlap);
+        }
+    }
+    if let Some(limit) = rules.limit {
+        // Whatever a rule wants of its own limit: for everything together, one waits.
+        slot("all".to_owned(), String::new(), limit, Overlap::Queue);
+    }
+    Ok(slots)
 }
 
 fn dedupe_key(rule: &Rule, event: &Event, context: &Context) -> Result<String, Refusal> {

@@ -1,14 +1,14 @@
 //! The run: one rule's answer to one event, to its end. The durable record.
 //!
-//! Made by `launch`, moved by `launch`, `track` and `stop`, kept by the engine's `Runs` port, shown by the program. A run
-//! never moves backwards: [`Status`] says in which order.
+//! Made by `launch`, moved by `lifecycle` alone, kept by the engine's `Runs` port, shown by the program. An attempt never
+//! moves backwards: [`Status`] says in which order; a run begins again at `waiting` with its next attempt.
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{digest, event::Event, failure::FailureClass};
+use crate::{digest, event::Event, failure::FailureClass, limits::Slot, retry};
 
 /// A run's name: 32 hexadecimal digits, made of stack, rule and dedupe key.
 ///
@@ -194,10 +194,33 @@ pub struct Run {
     /// When it reached a terminal status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
+    /// By when somebody must look at it again, whatever happens: the sweep asks for what is due.
+    // Invariant: there while the run has not ended, but for a run that waits in the queue of a limit, which has a date of
+    // its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
     /// Which of the task's containers must exit with 0 for the run to have succeeded.
     pub essential: Vec<String>,
+    /// The size that the task definition gives the task, for attempts that want more memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<TaskSize>,
+    /// How often and how long, as the rule said when the run was made.
+    #[serde(default, skip_serializing_if = "Policy::is_default")]
+    pub policy: Policy,
+    /// The slots that the run needs before it is launched; it holds all of them or none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<Slot>,
+    /// Whether it holds its slots: from its admission to its end, the waits between attempts included.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admitted: bool,
+    /// Why its task was told to stop, once it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+    /// The run that this one does again, by a person's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrive_of: Option<RunId>,
     /// Each launch, in order.
-    // Invariant: attempt `n` is at `n - 1`, and all but the last have stopped.
+    // Invariant: attempt `n` is at `n - 1`, and all but the last have ended.
     pub attempts: Vec<Attempt>,
     /// Rises by one with each change of the record; a store writes only over the one before.
     pub revision: u32,
@@ -209,13 +232,102 @@ impl Run {
         self.attempts.last()
     }
 
+    /// Whether the run waits in the queues of its limits.
+    pub fn is_queued(&self) -> bool {
+        self.status == Status::Waiting && !self.slots.is_empty() && !self.admitted
+    }
+
+    /// Whether the run takes up its slots.
+    pub fn holds_slots(&self) -> bool {
+        self.admitted && !self.status.is_terminal()
+    }
+
+    /// When all of it must be over, if its rule says so.
+    pub fn total_deadline(&self) -> Option<Timestamp> {
+        self.policy.timeout.total_seconds.map(|seconds| after(self.created_at, seconds))
+    }
+
     /// Ends the run.
     pub(crate) fn end(&mut self, status: Status, reason: Option<String>, now: Timestamp) {
         debug_assert!(status.is_terminal(), "{status} is no end");
         self.status = status;
         self.reason = reason;
         self.ended_at = Some(now);
+        self.due_at = None;
     }
+}
+
+/// So many seconds later, or at the end of all times.
+pub(crate) fn after(time: Timestamp, seconds: u64) -> Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    time.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+/// What a rule says of its runs' attempts and times, pinned when the run is made.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// How often, and how far apart.
+    #[serde(default)]
+    pub retry: retry::Policy,
+    /// How long.
+    #[serde(default)]
+    pub timeout: Timeout,
+}
+
+impl Policy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How long a run may take, in whole seconds; as long as it likes where nothing is said.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeout {
+    /// From an attempt's launch until its task runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_seconds: Option<u64>,
+    /// For which an attempt's task runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_seconds: Option<u64>,
+    /// For the whole run, waits and all attempts included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_seconds: Option<u64>,
+}
+
+/// What a task definition gives its task: `cpu` and `memory`, as they stand there.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskSize {
+    /// `cpu`.
+    pub cpu: String,
+    /// `memory`.
+    pub memory: String,
+}
+
+/// Why a task was told to stop.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stop {
+    /// Whose word it was.
+    pub cause: StopCause,
+    /// In one sentence; it stands in the task's `stoppedReason`.
+    pub reason: String,
+    /// When it was said.
+    pub at: Timestamp,
+}
+
+/// Whose word it was that a task stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StopCause {
+    /// A person's, or another run's that replaces this one: the run ends as cancelled.
+    Cancelled,
+    /// A limit of time on one attempt: another attempt may follow.
+    AttemptTimedOut,
+    /// The limit of time on the whole run.
+    RunTimedOut,
 }
 
 /// One launch for a run.
@@ -225,15 +337,24 @@ pub struct Attempt {
     /// Which, from 1.
     pub attempt: u32,
     /// The `RunTask` request, byte for byte as it is sent, and sent again.
-    pub request: String,
+    ///
+    /// Kept of the first attempt, from which the others are made, and of the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// The cluster that the request names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// The task, once `RunTask` or an event has named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_arn: Option<String>,
-    /// When the attempt was recorded, before the call.
+    /// When the attempt was recorded, before its request was first sent.
     pub created_at: Timestamp,
+    /// How often the record was written in order to send the request.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub sends: u32,
+    /// How often it was throttled; each time it is sent again, under the same token.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub throttles: u32,
     /// When the task ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -255,6 +376,59 @@ pub struct Attempt {
     /// The `detail.version` of the task state change last taken in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
+}
+
+impl Attempt {
+    /// An attempt that is about to be sent.
+    pub(crate) fn new(attempt: u32, request: String, cluster: Option<String>, now: Timestamp) -> Self {
+        Self {
+            attempt,
+            request: Some(request),
+            cluster,
+            task_arn: None,
+            created_at: now,
+            sends: 1,
+            throttles: 0,
+            started_at: None,
+            stopped_at: None,
+            stop_code: None,
+            stopped_reason: None,
+            failure_class: None,
+            containers: Vec::new(),
+            version: None,
+        }
+    }
+
+    /// Whether its request was ever about to be sent, so that ECS may know its token.
+    pub fn was_sent(&self) -> bool {
+        self.sends > 0
+    }
+
+    /// Whether it may still have, or get, a task: nothing has ended it.
+    pub fn is_open(&self) -> bool {
+        self.stopped_at.is_none()
+    }
+
+    /// Whether it ended on ECS's word that there is no task, which is no proof: a task may be there all the same.
+    ///
+    /// <https://github.com/apache/airflow/issues/16150>
+    pub fn is_unproven(&self) -> bool {
+        !self.is_open() && self.task_arn.is_none()
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How one container of a task ended.

@@ -1,7 +1,7 @@
 //! Track: what ECS says of a task moves its run on, to its end.
 //!
-//! Asked by the engine with an ECS Task State Change, and with what `DescribeTasks` tells, which is the same. Events repeat
-//! and come in any order; `version` decides, and a run never moves backwards.
+//! Asked by `lifecycle` with an ECS Task State Change, and with what `DescribeTasks` tells, which is the same. Events repeat
+//! and come in any order; `version` decides, and an attempt never moves backwards.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::{
     event::Event,
     failure::{self, FailureClass},
-    run::{Attempt, ContainerExit, Run, StartedBy, Status},
+    run::{Attempt, ContainerExit, Run, StartedBy, Status, StopCause},
 };
 
 /// What ECS says of a task, at one version of it.
@@ -83,96 +83,79 @@ impl TaskState {
         Self::deserialize(&event.value()["detail"]).map_err(Error::Detail)
     }
 
+    /// Whether it has stopped.
+    pub fn has_stopped(&self) -> bool {
+        matches!(self.last_status.as_str(), "STOPPED" | "DELETED")
+    }
+
+    /// Whether it has stopped, stops, or was told to.
+    pub fn is_stopping(&self) -> bool {
+        self.has_stopped()
+            || matches!(self.last_status.as_str(), "DEACTIVATING" | "STOPPING" | "DEPROVISIONING")
+            || self.desired_status.as_deref() == Some("STOPPED")
+    }
+
     /// Whose task it is; `None` if Taskferry did not start it.
     pub fn started_by(&self) -> Option<StartedBy> {
         self.started_by.as_deref().and_then(StartedBy::parse)
     }
 }
 
-/// What a task's state means for its run.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Tracked {
-    /// The record changes to this.
-    Moved(Box<Run>),
-    /// Nothing changes.
-    Ignored(Ignored),
-}
-
-/// Why a task's state changes nothing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ignored {
-    /// The run knows this version of the task, or a later one.
-    Stale,
-    /// The run has ended.
-    Ended,
-    /// The task is not that of the run's last attempt.
-    OtherTask,
-    /// ECS's news is none for a run: the task is still on its way.
-    NoNews,
-}
-
-/// What the state of its task means for a run.
+/// Whether the attempt knows this version of its task, or a later one.
 ///
-/// `now` stands in where ECS tells no time of the task's end.
-pub fn track(run: &Run, task: &TaskState, now: Timestamp) -> Tracked {
-    match judge(run, task) {
-        Err(ignored) => Tracked::Ignored(ignored),
-        Ok(status) => {
-            let mut moved = run.clone();
-            take_in(&mut moved, task, status, now);
-            if moved == *run {
-                return Tracked::Ignored(Ignored::NoNews);
-            }
-            moved.revision += 1;
-            Tracked::Moved(Box::new(moved))
-        }
-    }
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwet_handling.html>: "Duplicate events have the same
+/// `version` in the `detail` object."
+pub(crate) fn is_stale(attempt: &Attempt, task: &TaskState) -> bool {
+    attempt.task_arn.as_ref().is_none_or(|known| *known == task.task_arn)
+        && attempt.version.is_some_and(|known| task.version.is_some_and(|version| version <= known))
 }
 
-/// The status that the task's state leads to, or why it leads nowhere.
-fn judge(run: &Run, task: &TaskState) -> Result<Status, Ignored> {
-    let attempt = run.attempt().ok_or(Ignored::OtherTask)?;
-    let is_of_attempt = match &attempt.task_arn {
-        Some(task_arn) => *task_arn == task.task_arn,
-        // The event came before the answer of `RunTask`: `startedBy` tells whose task it is.
-        None => task.started_by().is_some_and(|started_by| started_by.attempt == attempt.attempt),
-    };
-    if !is_of_attempt {
-        return Err(Ignored::OtherTask);
+/// The record with what ECS tells of the last attempt's task: where it stands, or how the attempt ended.
+///
+/// `now` stands in where ECS tells no time of the task's end. What follows an attempt's end is not decided here.
+pub(crate) fn take_in(run: &Run, task: &TaskState, now: Timestamp) -> Run {
+    let mut moved = run.clone();
+    let class = task.has_stopped().then(|| class(run, task));
+    let Some(attempt) = moved.attempts.last_mut() else { return moved };
+    attempt.task_arn = Some(task.task_arn.clone());
+    attempt.version = task.version.or(attempt.version);
+    attempt.started_at = task.started_at.or(attempt.started_at);
+    // Whatever ECS said before: there is a task.
+    (attempt.stopped_at, attempt.failure_class, attempt.stopped_reason) = (None, None, None);
+    if let Some(class) = class {
+        attempt.stopped_at = Some(task.stopped_at.unwrap_or(now));
+        attempt.stop_code.clone_from(&task.stop_code);
+        attempt.stopped_reason.clone_from(&task.stopped_reason);
+        attempt.failure_class = class;
+        attempt.containers = exits(task);
+        return moved;
     }
-    if run.status.is_terminal() {
-        return Err(Ignored::Ended);
-    }
-    // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwet_handling.html
-    // "Duplicate events have the same `version` in the `detail` object."
-    if attempt.version.is_some_and(|known| task.version.is_some_and(|version| version <= known)) {
-        return Err(Ignored::Stale);
-    }
-    let reached = match (task.last_status.as_str(), task.desired_status.as_deref()) {
-        ("STOPPED" | "DELETED", _) => return Ok(end(run, task).0),
-        ("DEACTIVATING" | "STOPPING" | "DEPROVISIONING", _) | (_, Some("STOPPED")) => {
-            Status::Stopping
-        }
-        ("RUNNING", _) => Status::Running,
+    let reached = match (task.last_status.as_str(), task.is_stopping()) {
+        (_, true) => Status::Stopping,
+        ("RUNNING", false) => Status::Running,
         // PROVISIONING, PENDING, ACTIVATING, and what ECS comes to call by a new name.
-        (_, _) => Status::Starting,
+        (_, false) => Status::Starting,
     };
-    Ok(reached.max(run.status))
+    let status = reached.max(run.status);
+    if status != run.status {
+        moved.reason = None;
+        moved.status = status;
+    }
+    moved
 }
 
-/// How the run ends with the task: its status, and the class of the failure if it is one.
-fn end(run: &Run, task: &TaskState) -> (Status, Option<FailureClass>) {
+/// The class of the failure, if the stopped task's attempt is one.
+fn class(run: &Run, task: &TaskState) -> Option<FailureClass> {
     if has_succeeded(&run.essential, task) {
-        return (Status::Succeeded, None);
+        return None;
     }
     let class = failure::of_stopped_task(
         task.stop_code.as_deref(),
         task.stopped_reason.as_deref(),
         &exits(task),
     );
-    let status =
-        if class == FailureClass::StoppedByUser { Status::Cancelled } else { Status::Failed };
-    (status, Some(class))
+    let timed_out = run.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::Cancelled);
+    Some(if class == FailureClass::StoppedByUser && timed_out { FailureClass::TimedOut } else { class })
 }
 
 /// Success is proven, never assumed: a task can stop without containers, without exit codes, and out of memory with
@@ -202,33 +185,8 @@ fn exits(task: &TaskState) -> Vec<ContainerExit> {
         .collect()
 }
 
-/// Writes the task's state into the record.
-fn take_in(run: &mut Run, task: &TaskState, status: Status, now: Timestamp) {
-    let ended = status.is_terminal().then(|| end(run, task));
-    let Some(attempt) = run.attempts.last_mut() else { return };
-    attempt.task_arn = Some(task.task_arn.clone());
-    attempt.version = task.version.or(attempt.version);
-    attempt.started_at = task.started_at.or(attempt.started_at);
-    match ended {
-        None => {
-            run.reason = run.reason.take().filter(|_| status == run.status);
-            run.status = status;
-        }
-        Some((status, class)) => {
-            let stopped_at = task.stopped_at.unwrap_or(now);
-            attempt.stopped_at = Some(stopped_at);
-            attempt.stop_code.clone_from(&task.stop_code);
-            attempt.stopped_reason.clone_from(&task.stopped_reason);
-            attempt.failure_class = class;
-            attempt.containers = exits(task);
-            let reason = class.map(|class| sentence(class, attempt));
-            run.end(status, reason, stopped_at);
-        }
-    }
-}
-
 /// What happened, in one sentence.
-fn sentence(class: FailureClass, attempt: &Attempt) -> String {
+pub(crate) fn sentence(class: FailureClass, attempt: &Attempt) -> String {
     let because = attempt.stopped_reason.as_deref().unwrap_or("ECS gave no reason");
     let exited = attempt
         .containers
@@ -253,5 +211,3 @@ fn sentence(class: FailureClass, attempt: &Attempt) -> String {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod tests;

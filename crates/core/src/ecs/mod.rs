@@ -7,6 +7,7 @@
 //! between a rule and ECS: what is sent is the JSON that the rule says.
 
 mod container_definition;
+pub mod fargate;
 mod run_task;
 mod shapes;
 mod task_definition;

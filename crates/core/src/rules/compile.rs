@@ -3,11 +3,13 @@
 //! Called at the end of `check` and when a function starts; the second has only
 //! this between the text and its first event, so it knows no YAML and no schema.
 
+use std::{collections::BTreeMap, num::NonZeroU32};
+
 use serde_json::Value;
 use taskferry_event_pattern::EventPattern;
 
 use super::{
-    Concurrency, Retry, Rule, RuleName, Rules, Target, Timeout, file,
+    Concurrency, Rule, RuleName, Rules, Target, file,
     on::{self, compile as compile_on},
     policy, target,
 };
@@ -99,17 +101,27 @@ impl Rules {
                 members.insert("family".to_owned(), Value::from(family.as_str()));
             }
         }
+        let groups = file.limits.unwrap_or_default();
+        let limit = |limit: file::Limit| NonZeroU32::new(limit.limit);
+        let groups: BTreeMap<String, NonZeroU32> = groups
+            .into_iter()
+            .filter_map(|(group, said)| Some((group, limit(said)?)))
+            .collect();
+        let rules = file.rules.into_iter().map(|rule| compile_rule(rule, &groups));
         Ok(Self {
             name: file.name,
             task_definitions,
             local_containers: file.local.map(|local| local.containers).unwrap_or_default(),
-            rules: file.rules.into_iter().map(compile_rule).collect::<Result<_, _>>()?,
+            rules: rules.collect::<Result<_, _>>()?,
+            groups,
+            limit: file.concurrency.and_then(limit),
+            run_task_quota: file.quotas.and_then(|quotas| quotas.run_task),
             canonical: text.into(),
         })
     }
 }
 
-fn compile_rule(raw: file::Rule) -> Result<Rule, Error> {
+fn compile_rule(raw: file::Rule, groups: &BTreeMap<String, NonZeroU32>) -> Result<Rule, Error> {
     let rule = || raw.name.clone();
     let policy = |source| Error::Policy { rule: rule(), source };
     let (on, pattern) =
@@ -121,17 +133,15 @@ fn compile_rule(raw: file::Rule) -> Result<Rule, Error> {
     let allow = raw.allow.clone().unwrap_or_default();
     let target = Target::compile(raw.target.clone(), &allow)
         .map_err(|source| Error::Target { rule: rule(), source })?;
-    let concurrency = raw.concurrency.as_ref().map(Concurrency::compile).transpose();
-    let retry = raw.retry.as_ref().map(Retry::compile).transpose();
-    let timeout = raw.timeout.as_ref().map(Timeout::compile).transpose();
+    let concurrency = raw.concurrency.as_ref().map(|raw| Concurrency::compile(raw, groups));
+    let pinned = policy::compile_policy(raw.retry.as_ref(), raw.timeout.as_ref());
     Ok(Rule {
         on,
         event_pattern,
         dedupe,
         target,
-        concurrency: concurrency.map_err(policy)?,
-        retry: retry.map_err(policy)?,
-        timeout: timeout.map_err(policy)?.unwrap_or_default(),
+        concurrency: concurrency.transpose().map_err(policy)?,
+        policy: pinned.map_err(policy)?,
         description: raw.description,
         name: RuleName::new(raw.name),
     })

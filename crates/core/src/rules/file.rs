@@ -30,6 +30,15 @@ pub(super) struct File {
     pub(super) task_definitions: Option<BTreeMap<String, Value>>,
     /// The rules. An event that matches several starts several runs.
     pub(super) rules: Vec<Rule>,
+    /// Limits that several rules share, by name: a rule joins one with `concurrency.group`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) limits: Option<BTreeMap<String, Limit>>,
+    /// The most runs of all rules together that may be under way at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) concurrency: Option<Limit>,
+    /// The account's quotas of ECS, where they were raised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) quotas: Option<Quotas>,
     /// What holds on a developer's machine only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) local: Option<Local>,
@@ -166,6 +175,26 @@ pub(super) struct Sqs {
     pub(super) event_pattern: Option<Box<RawValue>>,
 }
 
+/// A limit on runs under way.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Limit {
+    /// The most runs at once.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) limit: u32,
+}
+
+/// The account's quotas of ECS calls in its Region; those of a new account where nothing is said.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Quotas {
+    /// Calls of `RunTask`; 20 a second, 20 at once, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run_task: Option<super::Quota>,
+}
+
 /// How many runs may be under way at once.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -173,8 +202,11 @@ pub(super) struct Sqs {
 pub(super) struct Concurrency {
     /// The most runs at once, per key.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1000))]
     pub(super) limit: Option<u32>,
+    /// A limit of `limits` that the rule shares with others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<String>,
     /// What the limit is counted by; a template. The whole rule when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
@@ -195,6 +227,66 @@ pub(super) struct Retry {
     /// The waits between attempts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) backoff: Option<Backoff>,
+    /// Exit codes that are worth another attempt; every one but 0 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(super) exit_codes: Option<Vec<i32>>,
+    /// What holds for single failure classes instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) classes: Option<RetryClasses>,
+}
+
+/// What holds for single failure classes instead. What AWS does wrong is tried again without a word, and never spends the
+/// rule's `attempts`.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RetryClasses {
+    /// AWS asked for fewer calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) throttled: Option<RetryClass>,
+    /// There was no room for the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) capacity: Option<RetryClass>,
+    /// The container agent of the instance was not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) agent: Option<RetryClass>,
+    /// The image could not be pulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image_pull: Option<RetryClass>,
+    /// Secrets, logs, network or volumes could not be set up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) initialization: Option<RetryClass>,
+    /// Spot capacity was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spot_interruption: Option<RetryClass>,
+    /// The host, or ECS itself, failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) infrastructure: Option<RetryClass>,
+    /// A container wanted more memory than it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) out_of_memory: Option<RetryClass>,
+    /// A limit of time ended the attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timed_out: Option<RetryClass>,
+}
+
+/// What holds for one failure class.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RetryClass {
+    /// Attempts that may end in this class; 1 to have none follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) attempts: Option<u32>,
+    /// The waits after them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) backoff: Option<Backoff>,
+    /// Whether the next attempt's request may be changed to fit: more memory after `outOfMemory`, on demand after
+    /// `spotInterruption`, the next subnet or capacity provider after `capacity`. True when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) change_request: Option<bool>,
 }
 
 /// The waits between attempts: they double from `min` up to `max`.

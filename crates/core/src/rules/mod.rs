@@ -21,7 +21,7 @@ pub mod target;
 mod tree;
 mod validate;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,13 +33,13 @@ pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
     on::{Error as OnError, On},
-    policy::{Backoff, Concurrency, Error as PolicyError, Overlap, Retry, Timeout},
+    policy::{Concurrency, Error as PolicyError, Overlap, Quota},
     schedule::Error as ScheduleError,
     schema::schema,
     target::Target,
     tree::TEXT_BYTES_MAX,
 };
-use crate::{ecs, template::Template};
+use crate::{ecs, limits::LimitId, run::Policy, template::Template};
 
 /// The rules of one stack, compiled.
 #[derive(Clone, Debug)]
@@ -52,6 +52,12 @@ pub struct Rules {
     pub local_containers: BTreeMap<String, LocalContainer>,
     /// The rules, in file order.
     pub rules: Vec<Rule>,
+    /// Limits that several rules share.
+    pub groups: BTreeMap<String, NonZeroU32>,
+    /// The most runs of all rules together that may be under way at once.
+    pub limit: Option<NonZeroU32>,
+    /// The account's quota of `RunTask` calls, where it is not that of a new account.
+    pub run_task_quota: Option<Quota>,
     // What `to_json` gives, and what everything above was compiled from.
     canonical: std::sync::Arc<str>,
 }
@@ -73,10 +79,23 @@ pub struct Rule {
     pub target: Target,
     /// How many runs may be under way at once.
     pub concurrency: Option<Concurrency>,
-    /// How often a run is attempted.
-    pub retry: Option<Retry>,
-    /// How long a run may take.
-    pub timeout: Timeout,
+    /// How often a run is attempted, and how long it may take.
+    pub policy: Policy,
+}
+
+impl Rules {
+    /// How many slots a limit has by these rules; `None` if they do not know it.
+    pub fn slots_of(&self, limit: &LimitId) -> Option<u32> {
+        let slots = match limit.name.split_once('/') {
+            None => self.limit,
+            Some(("group", group)) => self.groups.get(group).copied(),
+            Some((_, name)) => {
+                let rule = self.rules.iter().find(|rule| rule.name.as_ref() == name)?;
+                rule.concurrency.as_ref()?.limit
+            }
+        };
+        slots.map(NonZeroU32::get)
+    }
 }
 
 /// The name of a rule: 1 to 64 letters, digits, `-` and `_`.

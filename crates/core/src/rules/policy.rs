@@ -2,23 +2,43 @@
 //!
 //! Read and checked here; whoever enforces a policy asks the rule for it.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file;
-use crate::template::{self, Template};
+use crate::{
+    failure::FailureClass,
+    retry::{self, BACKOFF_DEFAULT, Backoff},
+    run,
+    template::{self, Template},
+};
 
 /// How many runs of a rule may be under way at once.
 #[derive(Clone, Debug)]
 pub struct Concurrency {
-    /// The most at once, per key.
-    pub limit: NonZeroU32,
-    /// What the limit is counted by; the whole rule if `None`.
+    /// The most at once, per key, if the rule has a limit of its own.
+    pub limit: Option<NonZeroU32>,
+    /// A limit that the rule shares with others.
+    pub group: Option<String>,
+    /// What the rule's own limit is counted by; the whole rule if `None`.
     pub key: Option<Template>,
     /// What becomes of an event while the limit is reached.
     pub overlap: Overlap,
+}
+
+/// A token bucket of AWS's: so many calls a second in the long run, so many at once.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct Quota {
+    /// Calls a second.
+    #[schemars(range(min = 1, max = 10000))]
+    pub rate: NonZeroU32,
+    /// Calls at once.
+    #[schemars(range(min = 2, max = 10000))]
+    pub burst: NonZeroU32,
 }
 
 /// What becomes of an event while a concurrency limit is reached.
@@ -36,36 +56,6 @@ pub enum Overlap {
     Latest,
     /// It starts all the same; the limit is only watched.
     Allow,
-}
-
-/// How often a run is attempted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Retry {
-    /// Attempts in all, the first included.
-    pub attempts: Option<NonZeroU32>,
-    /// The waits between them.
-    pub backoff: Option<Backoff>,
-}
-
-/// The waits between attempts.
-// Invariant: `min <= max` where both are there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Backoff {
-    /// The first.
-    pub min: Option<Duration>,
-    /// The longest.
-    pub max: Option<Duration>,
-}
-
-/// How long a run may take.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Timeout {
-    /// From `RunTask` until the task runs.
-    pub start: Option<Duration>,
-    /// For which the task runs.
-    pub run: Option<Duration>,
-    /// For the whole run.
-    pub total: Option<Duration>,
 }
 
 /// Why a policy was refused.
@@ -93,8 +83,14 @@ pub enum Error {
         field: &'static str,
     },
     /// A concurrency without its limit.
-    #[error("`concurrency` says no `limit`")]
+    #[error("`concurrency` says neither `limit` nor `group`")]
     LimitMissing,
+    /// A group that `limits` does not have.
+    #[error("`limits` has no group `{group}`")]
+    GroupUnknown {
+        /// The group.
+        group: String,
+    },
     /// The key is a malformed template.
     #[error("the concurrency key cannot be compiled")]
     Key(#[source] template::Error),
@@ -118,51 +114,105 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Error> {
     }
 }
 
-fn optional(text: Option<&String>) -> Result<Option<Duration>, Error> {
-    text.map(|text| parse_duration(text)).transpose()
+fn seconds(text: Option<&String>) -> Result<Option<u64>, Error> {
+    text.map(|text| parse_duration(text).map(|duration| duration.as_secs())).transpose()
+}
+
+fn at_least_one(number: Option<u32>, field: &'static str) -> Result<Option<NonZeroU32>, Error> {
+    number.map(|number| NonZeroU32::new(number).ok_or(Error::Zero { field })).transpose()
 }
 
 impl Concurrency {
-    pub(super) fn compile(raw: &file::Concurrency) -> Result<Self, Error> {
-        let limit = raw.limit.ok_or(Error::LimitMissing)?;
+    pub(super) fn compile(
+        raw: &file::Concurrency,
+        groups: &BTreeMap<String, NonZeroU32>,
+    ) -> Result<Self, Error> {
+        if raw.limit.is_none() && raw.group.is_none() {
+            return Err(Error::LimitMissing);
+        }
+        if let Some(group) = raw.group.as_ref().filter(|group| !groups.contains_key(*group)) {
+            return Err(Error::GroupUnknown { group: group.clone() });
+        }
         Ok(Self {
-            limit: NonZeroU32::new(limit).ok_or(Error::Zero { field: "concurrency.limit" })?,
+            limit: at_least_one(raw.limit, "concurrency.limit")?,
+            group: raw.group.clone(),
             key: raw.key.as_deref().map(Template::compile).transpose().map_err(Error::Key)?,
             overlap: raw.overlap.unwrap_or_default(),
         })
     }
 }
 
-impl Retry {
-    pub(super) fn compile(raw: &file::Retry) -> Result<Self, Error> {
-        let attempts = raw.attempts.map(|attempts| {
-            NonZeroU32::new(attempts).ok_or(Error::Zero { field: "retry.attempts" })
-        });
-        let backoff = raw.backoff.as_ref().map(Backoff::compile);
-        Ok(Self { attempts: attempts.transpose()?, backoff: backoff.transpose()? })
-    }
+/// What a run's record pins of its rule.
+pub(super) fn compile_policy(
+    retry: Option<&file::Retry>,
+    timeout: Option<&file::Timeout>,
+) -> Result<run::Policy, Error> {
+    Ok(run::Policy {
+        retry: retry.map(compile_retry).transpose()?.unwrap_or_default(),
+        timeout: timeout.map(compile_timeout).transpose()?.unwrap_or_default(),
+    })
 }
 
-impl Backoff {
-    fn compile(raw: &file::Backoff) -> Result<Self, Error> {
-        let (min, max) = (optional(raw.min.as_ref())?, optional(raw.max.as_ref())?);
-        if let (Some(min), Some(max)) = (min, max)
-            && min > max
-        {
-            return Err(Error::BackoffReversed);
+fn compile_retry(raw: &file::Retry) -> Result<retry::Policy, Error> {
+    let application = BACKOFF_DEFAULT;
+    let mut classes = BTreeMap::new();
+    for (class, raw) in raw.classes.iter().flat_map(said) {
+        let otherwise = class.budget().map_or(application, |budget| budget.backoff);
+        let policy = retry::ClassPolicy {
+            attempts: at_least_one(raw.attempts, "attempts")?,
+            backoff: backoff(raw.backoff.as_ref(), otherwise)?,
+            change_request: raw.change_request,
+        };
+        classes.insert(class, policy);
+    }
+    Ok(retry::Policy {
+        attempts: at_least_one(raw.attempts, "retry.attempts")?,
+        backoff: backoff(raw.backoff.as_ref(), application)?,
+        exit_codes: raw.exit_codes.clone().unwrap_or_default(),
+        classes,
+    })
+}
+
+/// The classes of which something is said.
+fn said(
+    classes: &file::RetryClasses,
+) -> impl Iterator<Item = (FailureClass, &file::RetryClass)> {
+    [
+        (FailureClass::Throttled, &classes.throttled),
+        (FailureClass::Capacity, &classes.capacity),
+        (FailureClass::Agent, &classes.agent),
+        (FailureClass::ImagePull, &classes.image_pull),
+        (FailureClass::Initialization, &classes.initialization),
+        (FailureClass::SpotInterruption, &classes.spot_interruption),
+        (FailureClass::Infrastructure, &classes.infrastructure),
+        (FailureClass::OutOfMemory, &classes.out_of_memory),
+        (FailureClass::TimedOut, &classes.timed_out),
+    ]
+    .into_iter()
+    .filter_map(|(class, said)| Some((class, said.as_ref()?)))
+}
+
+/// The waits, each taken from `otherwise` where nothing is said of it.
+fn backoff(raw: Option<&file::Backoff>, otherwise: Backoff) -> Result<Option<Backoff>, Error> {
+    let Some(raw) = raw else { return Ok(None) };
+    let (min, max) = (seconds(raw.min.as_ref())?, seconds(raw.max.as_ref())?);
+    match (min, max) {
+        (Some(min), Some(max)) if min > max => Err(Error::BackoffReversed),
+        (None, None) => Ok(None),
+        _ => {
+            let min_seconds = min.unwrap_or(otherwise.min_seconds.min(max.unwrap_or(u64::MAX)));
+            let max_seconds = max.unwrap_or(otherwise.max_seconds.max(min_seconds));
+            Ok(Some(Backoff { min_seconds, max_seconds }))
         }
-        Ok(Self { min, max })
     }
 }
 
-impl Timeout {
-    pub(super) fn compile(raw: &file::Timeout) -> Result<Self, Error> {
-        Ok(Self {
-            start: optional(raw.start.as_ref())?,
-            run: optional(raw.run.as_ref())?,
-            total: optional(raw.total.as_ref())?,
-        })
-    }
+fn compile_timeout(raw: &file::Timeout) -> Result<run::Timeout, Error> {
+    Ok(run::Timeout {
+        start_seconds: seconds(raw.start.as_ref())?,
+        run_seconds: seconds(raw.run.as_ref())?,
+        total_seconds: seconds(raw.total.as_ref())?,
+    })
 }
 
 #[cfg(test)]

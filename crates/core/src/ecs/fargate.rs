@@ -1,14 +1,16 @@
 //! The sizes of tasks: how `cpu` and `memory` are written, and which pairs Fargate offers.
+//!
+//! Asked by the local ECS, which refuses other pairs, and for the attempt after one that ran out of memory.
 
 use serde::Deserialize;
 
 /// Reads a task's `cpu`: units, or vCPUs as `1 vCPU`; in units.
-pub(super) fn cpu_units(written: &str) -> Option<u32> {
+pub fn cpu_units(written: &str) -> Option<u32> {
     quantity(written, &["vcpu"])
 }
 
 /// Reads a task's `memory`: MiB, or GB as `0.5GB`; in MiB.
-pub(super) fn memory_mib(written: &str) -> Option<u32> {
+pub fn memory_mib(written: &str) -> Option<u32> {
     quantity(written, &["gb"])
 }
 
@@ -35,32 +37,45 @@ fn quantity(written: &str, large_units: &[&str]) -> Option<u32> {
 }
 
 /// Whether Fargate offers the pair.
-pub(super) fn offers(cpu_units: u32, memory_mib: u32) -> bool {
+pub fn offers(cpu_units: u32, memory_mib: u32) -> bool {
+    memory_sizes(cpu_units).any(|offered| offered == memory_mib)
+}
+
+/// The next larger memory that Fargate offers for so much `cpu`, in MiB; `None` if that is the largest.
+pub fn next_memory_mib(cpu_units: u32, memory_mib: u32) -> Option<u32> {
+    memory_sizes(cpu_units).find(|offered| *offered > memory_mib)
+}
+
+/// What Fargate offers for so much `cpu`, in MiB, rising; nothing for a `cpu` that it does not offer.
+fn memory_sizes(cpu_units: u32) -> impl Iterator<Item = u32> {
     // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
-    const GIB: u32 = 1024;
+    const GIB: usize = 1024;
     let (least, most, step) = match cpu_units {
-        256 => return [512, GIB, 2 * GIB].contains(&memory_mib),
+        256 => (GIB, 2 * GIB, GIB),
         512 => (GIB, 4 * GIB, GIB),
         1024 => (2 * GIB, 8 * GIB, GIB),
         2048 => (4 * GIB, 16 * GIB, GIB),
         4096 => (8 * GIB, 30 * GIB, GIB),
         8192 => (16 * GIB, 60 * GIB, 4 * GIB),
         16384 => (32 * GIB, 120 * GIB, 8 * GIB),
-        _ => return false,
+        _ => (1, 0, 1),
     };
-    (least..=most).contains(&memory_mib) && memory_mib.is_multiple_of(step)
+    let half = (cpu_units == 256).then_some(GIB / 2);
+    half.into_iter().chain((least..=most).step_by(step)).filter_map(|mib| u32::try_from(mib).ok())
 }
 
 /// A task's storage beyond the 20 GiB that it always has.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct EphemeralStorage {
+pub struct EphemeralStorage {
     #[serde(rename = "sizeInGiB")]
+    /// The whole of it, in GiB.
     pub size_in_gib: i64,
 }
 
 impl EphemeralStorage {
-    pub(super) fn is_offered(&self) -> bool {
+    /// Whether Fargate offers as much.
+    pub fn is_offered(&self) -> bool {
         (21..=200).contains(&self.size_in_gib)
     }
 }

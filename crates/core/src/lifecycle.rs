@@ -1,0 +1,530 @@
+//! A run's life: what happened, and what is done about it.
+//!
+//! The one place that moves a run. The engine hands in the record and a [`Happening`], writes the record that comes back,
+//! performs what [`Then`] says, and hands its answer in as the next happening. An event, the sweep, a person's word and the
+//! answer of a call all come this way. [`ruling`] is the whole table, every status with every happening; the functions
+//! below it carry a ruling out.
+
+use jiff::Timestamp;
+
+use crate::{
+    failure::FailureClass,
+    launch::Answer,
+    run::{Attempt, Run, Status, Stop, StopCause},
+    track::{self, TaskState},
+};
+
+mod rulings;
+mod times;
+
+pub use self::rulings::{Kind, Ruling, ruling};
+pub(crate) use self::times::{VERIFY_SECONDS, deadlines};
+use self::times::{
+    FORGOTTEN_SECONDS, LOST_SECONDS, STOP_CHECK_SECONDS, TOKEN_SECONDS, UNPROVEN_SECONDS,
+};
+use crate::{retry, run::after};
+
+/// What happened to a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// Its date came, or it was just made.
+    Due,
+    /// A slot of each of its limits is free.
+    Admitted,
+    /// One of its limits had no slot left after all.
+    Full,
+    /// The launch fits into the account's quota now.
+    Paced,
+    /// It does not before then.
+    Unpaced {
+        /// When to try again.
+        until: Timestamp,
+    },
+    /// `RunTask` was called for an attempt, and this came back.
+    Answered {
+        /// Which attempt.
+        attempt: u32,
+        /// What came back.
+        answer: Answer,
+    },
+    /// ECS tells this of a task of the run.
+    Task(TaskState),
+    /// ECS knows no task of the run's last attempt.
+    Missing,
+    /// It is to stop.
+    Stop {
+        /// Whose word that is.
+        cause: StopCause,
+        /// In one sentence.
+        reason: String,
+    },
+    /// It is not to be launched, since a limit and its rule say so.
+    Skip {
+        /// Why, in one sentence.
+        reason: String,
+    },
+}
+
+impl Happening {
+    /// What to ask about when another write came between: what was found out about the record that lost says nothing of the
+    /// one that won, so that one is asked where it stands.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        match self {
+            Self::Due | Self::Admitted | Self::Full | Self::Paced | Self::Unpaced { .. } | Self::Missing => {
+                Self::Due
+            }
+            Self::Answered { .. } | Self::Task(_) | Self::Stop { .. } | Self::Skip { .. } => self,
+        }
+    }
+}
+
+/// What is decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What the record becomes; `None` if it stays as it is. To be written before anything is done.
+    pub next: Option<Box<Run>>,
+    /// What to do then.
+    pub then: Then,
+}
+
+/// What the engine does once the record stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Then {
+    /// Nothing.
+    Rest,
+    /// Ask the run's limits whose turn it is.
+    Admit,
+    /// Ask whether a launch fits into the account's quota: [`Happening::Paced`] or [`Happening::Unpaced`].
+    Pace,
+    /// Send the last attempt's request: [`Happening::Answered`].
+    RunTask,
+    /// Look for the last attempt's task by `startedBy`: [`Happening::Task`] or [`Happening::Missing`].
+    Find,
+    /// Ask ECS about the last attempt's task: [`Happening::Task`] or [`Happening::Missing`].
+    Describe,
+    /// Tell a task to stop.
+    StopTask {
+        /// The task.
+        task_arn: String,
+        /// What will stand in its `stoppedReason`.
+        reason: String,
+    },
+}
+
+impl Decision {
+    fn rest() -> Self {
+        Self { next: None, then: Then::Rest }
+    }
+
+    fn only(then: Then) -> Self {
+        Self { next: None, then }
+    }
+
+    fn write(run: Run, then: Then) -> Self {
+        Self { next: Some(Box::new(run)), then }
+    }
+}
+
+/// What is done about it that `happening` happened to `run`.
+///
+/// The same arguments give the same decision. A decision that lost the race to write its record is asked for anew, upon the
+/// record that won.
+pub fn decide(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> Decision {
+    let mut decision = match happening {
+        // The answer to an attempt that is over: a task that it started is nobody's.
+        Happening::Answered { attempt, answer } if !is_last(run, *attempt) => {
+            answer.task().map_or_else(Decision::rest, |task| take_in(run, task, now))
+        }
+        _ => carry_out(name, run, happening, now),
+    };
+    if let Some(next) = &mut decision.next {
+        date(next, now);
+        if **next == *run {
+            decision.next = None;
+        } else {
+            next.revision = run.revision + 1;
+        }
+    }
+    decision
+}
+
+fn is_last(run: &Run, attempt: u32) -> bool {
+    run.attempt().is_some_and(|last| last.attempt == attempt)
+}
+
+fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> Decision {
+    match (ruling(run.status, Kind::of(happening)), happening) {
+        (Ruling::Proceed, _) => proceed(run, now),
+        (Ruling::Pace, _) => Decision::only(Then::Pace),
+        (Ruling::Launch, _) => launch(name, run, now),
+        (Ruling::Postpone, Happening::Unpaced { until }) => postpone(run, *until),
+        (Ruling::Skip, Happening::Skip { reason }) => end(run, Status::Skipped, reason.clone(), now),
+        (Ruling::Answer, Happening::Answered { answer, .. }) => answered(run, answer, now),
+        (Ruling::TakeIn | Ruling::StopStray, Happening::Answered { answer, .. }) => {
+            answer.task().map_or_else(Decision::rest, |task| take_in(run, task, now))
+        }
+        (Ruling::TakeIn | Ruling::StopStray, Happening::Task(task)) => take_in(run, task, now),
+        (Ruling::Look, _) => look(run, now),
+        (Ruling::Vanished, _) => vanished(run, now),
+        (Ruling::Stop, Happening::Stop { cause, reason }) => stop(run, *cause, reason, now),
+        // The table gives these rulings to no other happening.
+        (
+            Ruling::Ignore
+            | Ruling::Queue
+            | Ruling::Postpone
+            | Ruling::Skip
+            | Ruling::Answer
+            | Ruling::StopStray
+            | Ruling::TakeIn
+            | Ruling::Stop,
+            _,
+        ) => Decision::rest(),
+    }
+}
+
+/// Why a task without a run that wants it is told to stop.
+const STRAY: &str = "the run that this task was started for has ended, or has another task";
+
+// ---- waiting ----
+
+/// A run that waits goes on: into the queue of its limits, to the proof that nothing was started, or to its launch.
+fn proceed(run: &Run, now: Timestamp) -> Decision {
+    if run.total_deadline().is_some_and(|deadline| deadline <= now) {
+        return time_out(run, now);
+    }
+    if run.is_queued() {
+        return Decision::only(Then::Admit);
+    }
+    if run.due_at.is_some_and(|due_at| now < due_at) {
+        return Decision::rest();
+    }
+    match run.attempt() {
+        Some(attempt) if attempt.is_unproven() || is_token_old(attempt, now) => {
+            Decision::only(Then::Find)
+        }
+        _ => Decision::only(Then::Pace),
+    }
+}
+
+/// Whether ECS may have forgotten the attempt's token, so that to send it again could start a second task.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html>: a token lives for 24 hours, or for one
+/// hour after its task has stopped, whichever is less.
+fn is_token_old(attempt: &Attempt, now: Timestamp) -> bool {
+    attempt.was_sent() && attempt.is_open() && after(attempt.created_at, TOKEN_SECONDS) <= now
+}
+
+/// The launch that was waited for: the same attempt again if it is still open, else the next one.
+fn launch(name: &str, run: &Run, now: Timestamp) -> Decision {
+    let mut next = run.clone();
+    match next.attempts.last_mut() {
+        Some(attempt) if attempt.is_open() => {
+            if !attempt.was_sent() {
+                attempt.created_at = now;
+            }
+            attempt.sends += 1;
+        }
+        _ => {
+            if !begin_attempt(name, &mut next, now) {
+                let reason = "the record has no request to launch".to_owned();
+                return end(run, Status::Failed, reason, now);
+            }
+        }
+    }
+    next.status = Status::Launching;
+    next.admitted = !next.slots.is_empty();
+    next.due_at = Some(after(now, VERIFY_SECONDS));
+    Decision::write(next, Then::RunTask)
+}
+
+/// Adds the next attempt; false if there is nothing to make it of.
+fn begin_attempt(name: &str, run: &mut Run, now: Timestamp) -> bool {
+    let attempt = u32::try_from(run.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let started_by = crate::run::StartedBy { name: name.to_owned(), run_id: run.id.clone(), attempt };
+    let Some(request) = retry::request(run, &started_by) else { return false };
+    let cluster = run.attempt().and_then(|attempt| attempt.cluster.clone());
+    if let [_, .., last] = run.attempts.as_mut_slice() {
+        last.request = None;
+    }
+    run.attempts.push(Attempt::new(attempt, request, cluster, now));
+    run.stop = None;
+    run.reason = None;
+    true
+}
+
+fn postpone(run: &Run, until: Timestamp) -> Decision {
+    let mut next = run.clone();
+    next.due_at = Some(until);
+    // A slot that the limit gave is taken, and kept until the quota has room.
+    next.admitted = !next.slots.is_empty();
+    Decision::write(next, Then::Rest)
+}
+
+// ---- launching ----
+
+fn answered(run: &Run, answer: &Answer, now: Timestamp) -> Decision {
+    let Some(attempt) = run.attempt() else { return Decision::rest() };
+    let mut next = run.clone();
+    let Some(last) = next.attempts.last_mut() else { return Decision::rest() };
+    match answer {
+        Answer::Tasks { .. } if answer.task().is_some() => {
+            // Of the first answer nothing is written: the record leads to the task as it is, and the task's events will
+            // name it. That saves one write of three for almost every run.
+            match answer.task() {
+                Some(task) if attempt.sends > 1 => take_in(run, task, now),
+                _ => Decision::rest(),
+            }
+        }
+        Answer::NotNow { class: FailureClass::Throttled, message } => {
+            last.throttles += 1;
+            let throttled = last.clone();
+            next.due_at = Some(after_delay(now, retry::throttle_delay(run, &throttled)));
+            next.reason = Some(format!("throttled: {message}"));
+            next.status = Status::Waiting;
+            Decision::write(next, Then::Rest)
+        }
+        Answer::Lost { message } => {
+            next.reason = Some(format!("the answer of RunTask was lost: {message}"));
+            next.due_at = Some(after(now, LOST_SECONDS));
+            Decision::write(next, Then::Rest)
+        }
+        // The first time, the request was refused and nothing came of it. Later, an earlier sending may have started a task.
+        Answer::Refused { message } if attempt.sends == 1 => {
+            conclude(last, FailureClass::Refused, message, now);
+            next.end(Status::Failed, Some(message.clone()), now);
+            Decision::write(next, Then::Rest)
+        }
+        Answer::Tasks { .. } | Answer::Conflict { .. } | Answer::NotNow { .. } | Answer::Refused { .. } => {
+            let (class, sentence) = answer.denial();
+            conclude(last, class, &sentence, now);
+            next.reason = Some(sentence);
+            next.status = Status::Waiting;
+            let delay = retry::delay(&next).map_or(UNPROVEN_SECONDS, |delay| delay.as_secs());
+            next.due_at = Some(after(now, delay.max(UNPROVEN_SECONDS)));
+            Decision::write(next, Then::Rest)
+        }
+    }
+}
+
+fn conclude(attempt: &mut Attempt, class: FailureClass, reason: &str, now: Timestamp) {
+    attempt.failure_class = Some(class);
+    attempt.stopped_at = Some(now);
+    attempt.stopped_reason = Some(reason.to_owned());
+}
+
+// ---- the task ----
+
+/// What ECS tells of a task of the run goes into the record.
+fn take_in(run: &Run, task: &TaskState, now: Timestamp) -> Decision {
+    let Some(started_by) = task.started_by().filter(|started_by| started_by.run_id == run.id) else {
+        return Decision::rest();
+    };
+    let of_attempt = run.attempts.iter().find(|attempt| attempt.attempt == started_by.attempt);
+    let Some(attempt) = of_attempt else { return Decision::rest() };
+    if track::is_stale(attempt, task) {
+        // Nothing new; but if that was asked for, the run has been looked at, and a word that was lost is said again.
+        let then = run.stop.as_ref().filter(|_| !task.is_stopping() && !run.status.is_terminal());
+        let then = then.map_or(Then::Rest, |stop| stop_task(&task.task_arn, &stop.reason));
+        return Decision::write(run.clone(), then);
+    }
+    let is_last = run.attempt().is_some_and(|last| last.attempt == attempt.attempt);
+    let is_other_task = attempt.task_arn.as_ref().is_some_and(|known| *known != task.task_arn);
+    if run.status.is_terminal() || !is_last || is_other_task || (!attempt.is_open() && attempt.task_arn.is_some()) {
+        return if task.is_stopping() { Decision::rest() } else { Decision::only(stop_task(&task.task_arn, STRAY)) };
+    }
+    let next = track::take_in(run, task, now);
+    match (&next.attempts.last(), &next.stop) {
+        (Some(attempt), _) if !attempt.is_open() => after_attempt(next, now),
+        // Told to stop, and not stopping: it is told again.
+        (_, Some(stop)) if !task.is_stopping() => {
+            let then = stop_task(&task.task_arn, &stop.reason);
+            Decision::write(next, then)
+        }
+        _ => Decision::write(next, Then::Rest),
+    }
+}
+
+/// The last attempt has ended: the run ends with it, or waits for the next.
+fn after_attempt(mut run: Run, now: Timestamp) -> Decision {
+    let Some(attempt) = run.attempt() else { return Decision::rest() };
+    let stopped_at = attempt.stopped_at.unwrap_or(now);
+    let Some(class) = attempt.failure_class else {
+        run.end(Status::Succeeded, None, stopped_at);
+        return Decision::write(run, Then::Rest);
+    };
+    let sentence = track::sentence(class, attempt);
+    let cause = run.stop.as_ref().map(|stop| stop.cause);
+    let (status, last_word) = match (cause, class) {
+        (Some(StopCause::RunTimedOut), _) => (Status::TimedOut, true),
+        (Some(StopCause::Cancelled), _) | (_, FailureClass::StoppedByUser) => (Status::Cancelled, true),
+        (_, FailureClass::TimedOut) => (Status::TimedOut, false),
+        _ => (Status::Failed, false),
+    };
+    let was_stopped = matches!(class, FailureClass::TimedOut | FailureClass::StoppedByUser);
+    let stop = run.stop.as_ref().filter(|_| was_stopped);
+    let reason = stop.map_or(sentence, |stop| stop.reason.clone());
+    let delay = if last_word { None } else { retry::delay(&run) };
+    match delay {
+        Some(delay) if run.total_deadline().is_none_or(|deadline| after_delay(now, delay) < deadline) => {
+            run.status = Status::Waiting;
+            run.reason = Some(reason);
+            run.due_at = Some(after_delay(now, delay));
+        }
+        _ => run.end(status, Some(reason), stopped_at),
+    }
+    Decision::write(run, Then::Rest)
+}
+
+/// ECS knows no task of the last attempt.
+fn vanished(run: &Run, now: Timestamp) -> Decision {
+    let Some(attempt) = run.attempt() else { return Decision::rest() };
+    let mut next = run.clone();
+    let since = run.stop.as_ref().map_or(attempt.created_at, |stop| stop.at);
+    let is_forgotten = after(attempt.created_at, FORGOTTEN_SECONDS) <= now;
+    let Some(last) = next.attempts.last_mut() else { return Decision::rest() };
+    match (run.status, &attempt.task_arn) {
+        // ECS said that there is no task, and there is none: the next attempt, or the end.
+        (Status::Waiting, None) if attempt.is_unproven() => match retry::delay(run) {
+            Some(_) => Decision::only(Then::Pace),
+            None => {
+                let class = attempt.failure_class.unwrap_or(FailureClass::Infrastructure);
+                end(run, Status::Failed, track::sentence(class, attempt), now)
+            }
+        },
+        // Throttled for so long that its token is of no use: the same under the next.
+        (Status::Waiting, _) => {
+            conclude(last, FailureClass::Throttled, "throttled until its client token expired", now);
+            match retry::delay(&next) {
+                Some(_) => Decision::write(next, Then::Pace),
+                None => after_attempt(next, now),
+            }
+        }
+        // Told to stop before a task was known of: whoever was sending has answered by now.
+        (Status::Stopping, None) if after(since, STOP_CHECK_SECONDS) <= now => {
+            conclude(last, stop_class(run), "no task was started", now);
+            after_attempt(next, now)
+        }
+        (Status::Launching, None) if is_token_old(attempt, now) => lost(next, now),
+        (_, Some(_)) if is_forgotten => lost(next, now),
+        // ECS is consistent in the end only, so it is asked again.
+        _ => {
+            next.due_at = Some(after(now, STOP_CHECK_SECONDS));
+            Decision::write(next, Then::Rest)
+        }
+    }
+}
+
+/// Its events were lost, and ECS has forgotten the task: how it ended nobody can tell.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>: stopped tasks are told of for at least
+/// one hour.
+fn lost(mut run: Run, now: Timestamp) -> Decision {
+    let class = run.stop.as_ref().map_or(FailureClass::Infrastructure, |_| stop_class(&run));
+    if let Some(last) = run.attempts.last_mut() {
+        conclude(last, class, "lost: ECS knows no task of this attempt, and told nothing of its end", now);
+    }
+    after_attempt(run, now)
+}
+
+// ---- dates ----
+
+/// A run with a task, or one that should have one, is looked at: has it taken too long, has an event been lost?
+fn look(run: &Run, now: Timestamp) -> Decision {
+    let is_due = run.due_at.is_some_and(|due_at| due_at <= now);
+    let Some(attempt) = run.attempt().filter(|_| is_due) else { return Decision::rest() };
+    if run.status != Status::Stopping
+        && let Some((cause, reason)) = times::exceeded(run, attempt, now)
+    {
+        return stop(run, cause, &reason, now);
+    }
+    match (&attempt.task_arn, run.status) {
+        (Some(_), _) => Decision::only(Then::Describe),
+        (None, Status::Launching) if !is_token_old(attempt, now) => Decision::only(Then::Pace),
+        (None, _) => Decision::only(Then::Find),
+    }
+}
+
+fn time_out(run: &Run, now: Timestamp) -> Decision {
+    let seconds = run.policy.timeout.total_seconds.unwrap_or_default();
+    let reason = format!("the run took longer than `timeout.total`, {seconds} s");
+    stop(run, StopCause::RunTimedOut, &reason, now)
+}
+
+/// Gives a run that has not ended the date by which it is looked at, never later than its limits of time say.
+fn date(run: &mut Run, now: Timestamp) {
+    if run.status.is_terminal() {
+        run.due_at = None;
+        return;
+    }
+    let own = match run.due_at {
+        _ if run.is_queued() => None,
+        Some(due_at) if now < due_at => Some(due_at),
+        _ => Some(match run.status {
+            Status::Starting | Status::Running => times::next_check(run, now),
+            Status::Launching => after(now, VERIFY_SECONDS),
+            Status::Stopping => after(now, STOP_CHECK_SECONDS),
+            _ => now,
+        }),
+    };
+    let limits = deadlines(run).filter(|_| run.status != Status::Stopping);
+    run.due_at = own.into_iter().chain(limits).min();
+}
+
+// ---- stop ----
+
+fn stop(run: &Run, cause: StopCause, reason: &str, now: Timestamp) -> Decision {
+    let mut next = run.clone();
+    let task_arn = run.attempt().filter(|attempt| attempt.is_open()).and_then(|attempt| attempt.task_arn.clone());
+    // A limit of time never overrides a person's word.
+    if run.stop.is_none() || cause == StopCause::Cancelled {
+        next.stop = Some(Stop { cause, reason: reason.to_owned(), at: now });
+    }
+    if let Some(task_arn) = task_arn {
+        next.status = Status::Stopping;
+        next.due_at = Some(after(now, STOP_CHECK_SECONDS));
+        return Decision::write(next, stop_task(&task_arn, reason));
+    }
+    let may_have_task = run.attempt().is_some_and(|attempt| {
+        attempt.was_sent() && (attempt.is_open() || attempt.is_unproven())
+    });
+    if may_have_task {
+        next.status = Status::Stopping;
+        next.due_at = Some(after(now, STOP_CHECK_SECONDS));
+        return Decision::write(next, Then::Find);
+    }
+    let status = match cause {
+        StopCause::Cancelled => Status::Cancelled,
+        StopCause::AttemptTimedOut | StopCause::RunTimedOut => Status::TimedOut,
+    };
+    next.end(status, Some(reason.to_owned()), now);
+    Decision::write(next, Then::Rest)
+}
+
+/// The class of an attempt that ended because it was told to.
+fn stop_class(run: &Run) -> FailureClass {
+    match run.stop.as_ref().map(|stop| stop.cause) {
+        Some(StopCause::AttemptTimedOut | StopCause::RunTimedOut) => FailureClass::TimedOut,
+        Some(StopCause::Cancelled) | None => FailureClass::StoppedByUser,
+    }
+}
+
+fn stop_task(task_arn: &str, reason: &str) -> Then {
+    Then::StopTask { task_arn: task_arn.to_owned(), reason: reason.to_owned() }
+}
+
+fn end(run: &Run, status: Status, reason: String, now: Timestamp) -> Decision {
+    let mut next = run.clone();
+    next.end(status, Some(reason), now);
+    Decision::write(next, Then::Rest)
+}
+
+fn after_delay(now: Timestamp, delay: std::time::Duration) -> Timestamp {
+    jiff::SignedDuration::try_from(delay)
+        .ok()
+        .and_then(|delay| now.checked_add(delay).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

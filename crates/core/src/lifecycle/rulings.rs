@@ -1,0 +1,191 @@
+//! The table: for every status and every happening, the one thing that is done.
+//!
+//! `docs/run-lifecycle.md` shows it, and a test holds the two together.
+
+use super::Happening;
+use crate::{failure::FailureClass, launch::Answer, run::Status};
+
+/// What a happening is, as far as the table goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// The run's date came.
+    Due,
+    /// A slot is free for it.
+    Admitted,
+    /// No slot was left after all.
+    Full,
+    /// A launch fits into the quota.
+    Paced,
+    /// It does not yet.
+    Unpaced,
+    /// `RunTask` answered with a task.
+    Accepted,
+    /// `RunTask` answered that there is none: `failures`, an exception, a conflict.
+    Denied,
+    /// `RunTask` was throttled.
+    Throttled,
+    /// No answer came.
+    Lost,
+    /// A task of the run is on its way, or runs.
+    TaskAlive,
+    /// It has stopped.
+    TaskStopped,
+    /// ECS knows none.
+    Missing,
+    /// It is to stop.
+    Stop,
+    /// It is to be skipped.
+    Skip,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ruling {
+    /// Nothing.
+    Ignore,
+    /// Go on from where it waits: to its limits, to the proof that it has no task, or to its launch.
+    Proceed,
+    /// Ask the quota for a launch.
+    Pace,
+    /// Record the attempt and send it.
+    Launch,
+    /// Wait until the quota has room.
+    Postpone,
+    /// Stay in the queue.
+    Queue,
+    /// End as skipped.
+    Skip,
+    /// Take the answer: nothing, wait, or end.
+    Answer,
+    /// Write what the task says; where it has stopped, end or retry.
+    TakeIn,
+    /// Tell the task to stop: nobody wants it.
+    StopStray,
+    /// Check the limits of time, then ask ECS.
+    Look,
+    /// Launch again, ask again, or call it lost.
+    Vanished,
+    /// Tell the task to stop, look for it first, or end.
+    Stop,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Due,
+        Self::Admitted,
+        Self::Full,
+        Self::Paced,
+        Self::Unpaced,
+        Self::Accepted,
+        Self::Denied,
+        Self::Throttled,
+        Self::Lost,
+        Self::TaskAlive,
+        Self::TaskStopped,
+        Self::Missing,
+        Self::Stop,
+        Self::Skip,
+    ];
+
+    /// What a happening is.
+    pub fn of(happening: &Happening) -> Self {
+        match happening {
+            Happening::Due => Self::Due,
+            Happening::Admitted => Self::Admitted,
+            Happening::Full => Self::Full,
+            Happening::Paced => Self::Paced,
+            Happening::Unpaced { .. } => Self::Unpaced,
+            Happening::Answered { answer, .. } => match answer {
+                Answer::Tasks { .. } if answer.task().is_some() => Self::Accepted,
+                Answer::NotNow { class: FailureClass::Throttled, .. } => Self::Throttled,
+                Answer::Lost { .. } => Self::Lost,
+                Answer::Tasks { .. }
+                | Answer::Conflict { .. }
+                | Answer::NotNow { .. }
+                | Answer::Refused { .. } => Self::Denied,
+            },
+            Happening::Task(task) if task.has_stopped() => Self::TaskStopped,
+            Happening::Task(_) => Self::TaskAlive,
+            Happening::Missing => Self::Missing,
+            Happening::Stop { .. } => Self::Stop,
+            Happening::Skip { .. } => Self::Skip,
+        }
+    }
+}
+
+/// What is done when `kind` happens to a run in `status`.
+pub fn ruling(status: Status, kind: Kind) -> Ruling {
+    match status {
+        Status::Waiting => match kind {
+            Kind::Due => Ruling::Proceed,
+            Kind::Admitted => Ruling::Pace,
+            Kind::Full => Ruling::Queue,
+            Kind::Paced => Ruling::Launch,
+            Kind::Unpaced => Ruling::Postpone,
+            // Two have sent the same request, and the other was throttled.
+            Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
+            Kind::Denied | Kind::Throttled | Kind::Lost => Ruling::Ignore,
+            Kind::Missing => Ruling::Vanished,
+            Kind::Stop => Ruling::Stop,
+            Kind::Skip => Ruling::Skip,
+        },
+        Status::Launching => match kind {
+            Kind::Due => Ruling::Look,
+            Kind::Paced => Ruling::Launch,
+            Kind::Unpaced => Ruling::Postpone,
+            Kind::Accepted | Kind::Denied | Kind::Throttled | Kind::Lost => Ruling::Answer,
+            Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
+            Kind::Missing => Ruling::Vanished,
+            Kind::Stop => Ruling::Stop,
+            Kind::Admitted | Kind::Full | Kind::Skip => Ruling::Ignore,
+        },
+        Status::Starting | Status::Running => match kind {
+            Kind::Due => Ruling::Look,
+            Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
+            Kind::Missing => Ruling::Vanished,
+            Kind::Stop => Ruling::Stop,
+            Kind::Admitted
+            | Kind::Full
+            | Kind::Paced
+            | Kind::Unpaced
+            | Kind::Denied
+            | Kind::Throttled
+            | Kind::Lost
+            | Kind::Skip => Ruling::Ignore,
+        },
+        Status::Stopping => match kind {
+            Kind::Due => Ruling::Look,
+            Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
+            Kind::Missing => Ruling::Vanished,
+            Kind::Stop => Ruling::Stop,
+            Kind::Admitted
+            | Kind::Full
+            | Kind::Paced
+            | Kind::Unpaced
+            | Kind::Denied
+            | Kind::Throttled
+            | Kind::Lost
+            | Kind::Skip => Ruling::Ignore,
+        },
+        Status::Succeeded
+        | Status::Failed
+        | Status::TimedOut
+        | Status::Cancelled
+        | Status::Skipped => match kind {
+            Kind::Accepted | Kind::TaskAlive => Ruling::StopStray,
+            Kind::Due
+            | Kind::Admitted
+            | Kind::Full
+            | Kind::Paced
+            | Kind::Unpaced
+            | Kind::Denied
+            | Kind::Throttled
+            | Kind::Lost
+            | Kind::TaskStopped
+            | Kind::Missing
+            | Kind::Stop
+            | Kind::Skip => Ruling::Ignore,
+        },
+    }
+}

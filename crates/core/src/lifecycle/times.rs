@@ -1,0 +1,83 @@
+//! How long things may take before somebody looks: by AWS's rules, by a rule's `timeout`, and by what is worth a call.
+
+use jiff::Timestamp;
+
+use crate::run::{Attempt, Run, Status, StopCause, after};
+
+/// A launch whose task has told nothing of itself is verified after so long.
+pub(crate) const VERIFY_SECONDS: u64 = 300;
+/// A launch whose answer was lost is sent again after so long.
+pub(super) const LOST_SECONDS: u64 = 15;
+/// Before the word of ECS that there is no task is checked: its lists are consistent in the end only.
+pub(super) const UNPROVEN_SECONDS: u64 = 5;
+/// A task that was told to stop, or that ECS did not know when asked, is asked about again after so long.
+pub(super) const STOP_CHECK_SECONDS: u64 = 60;
+/// A task of which nothing is heard is asked about after so long, first; later less often.
+pub(super) const CHECK_SECONDS: u64 = 600;
+/// The longest between two such questions: well under the hour for which ECS tells of stopped tasks.
+const CHECK_SECONDS_MAX: u64 = 1800;
+/// What ECS does not know after so long, it has forgotten.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>: one hour, and some for clocks.
+pub(super) const FORGOTTEN_SECONDS: u64 = 3900;
+/// A client token is not relied upon after so long: ECS may forget it one hour after a task that ended at once, and clocks
+/// differ.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html>
+pub(super) const TOKEN_SECONDS: u64 = 3000;
+
+/// Which limit of time the run has exceeded, if it has one.
+pub(super) fn exceeded(run: &Run, attempt: &Attempt, now: Timestamp) -> Option<(StopCause, String)> {
+    let timeout = &run.policy.timeout;
+    if run.total_deadline().is_some_and(|deadline| deadline <= now) {
+        let seconds = timeout.total_seconds.unwrap_or_default();
+        let reason = format!("the run took longer than `timeout.total`, {seconds} s");
+        return Some((StopCause::RunTimedOut, reason));
+    }
+    let attempt_deadline = attempt_deadline(run, attempt)?;
+    let reason = match run.status {
+        Status::Running => format!(
+            "the task ran longer than `timeout.run`, {} s",
+            timeout.run_seconds.unwrap_or_default()
+        ),
+        _ => format!(
+            "the task did not run within `timeout.start`, {} s",
+            timeout.start_seconds.unwrap_or_default()
+        ),
+    };
+    (attempt_deadline <= now).then_some((StopCause::AttemptTimedOut, reason))
+}
+
+/// By when the attempt must have got further, if the rule says so.
+fn attempt_deadline(run: &Run, attempt: &Attempt) -> Option<Timestamp> {
+    let timeout = &run.policy.timeout;
+    match run.status {
+        Status::Launching | Status::Starting => {
+            timeout.start_seconds.map(|seconds| after(attempt.created_at, seconds))
+        }
+        Status::Running => {
+            let since = attempt.started_at.unwrap_or(attempt.created_at);
+            timeout.run_seconds.map(|seconds| after(since, seconds))
+        }
+        Status::Waiting
+        | Status::Stopping
+        | Status::Succeeded
+        | Status::Failed
+        | Status::TimedOut
+        | Status::Cancelled
+        | Status::Skipped => None,
+    }
+}
+
+/// The limits of time that hold for the run where it stands.
+pub(crate) fn deadlines(run: &Run) -> Option<Timestamp> {
+    let of_attempt = run.attempt().and_then(|attempt| attempt_deadline(run, attempt));
+    of_attempt.into_iter().chain(run.total_deadline()).min()
+}
+
+/// When ECS is asked about a task of which nothing is heard: the longer it runs, the less often.
+pub(super) fn next_check(run: &Run, now: Timestamp) -> Timestamp {
+    let since = run.attempt().map_or(run.created_at, |attempt| attempt.created_at);
+    let age_seconds = u64::try_from(now.duration_since(since).as_secs()).unwrap_or_default();
+    after(now, age_seconds.clamp(CHECK_SECONDS, CHECK_SECONDS_MAX))
+}
