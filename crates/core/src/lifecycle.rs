@@ -40,6 +40,11 @@ pub enum Happening {
         /// When to try again.
         until: Timestamp,
     },
+    /// A call that was needed to go on failed.
+    Hindered {
+        /// Why, in one sentence.
+        reason: String,
+    },
     /// `RunTask` was called for an attempt, and this came back.
     Answered {
         /// Which attempt.
@@ -74,7 +79,11 @@ impl Happening {
             Self::Due | Self::Admitted | Self::Full | Self::Paced | Self::Unpaced { .. } | Self::Missing => {
                 Self::Due
             }
-            Self::Answered { .. } | Self::Task(_) | Self::Stop { .. } | Self::Skip { .. } => self,
+            Self::Answered { .. }
+            | Self::Task(_)
+            | Self::Stop { .. }
+            | Self::Skip { .. }
+            | Self::Hindered { .. } => self,
         }
     }
 }
@@ -159,6 +168,7 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
         (Ruling::Pace, _) => Decision::only(Then::Pace),
         (Ruling::Launch, _) => launch(name, run, now),
         (Ruling::Postpone, Happening::Unpaced { until }) => postpone(run, *until),
+        (Ruling::Defer, Happening::Hindered { reason }) => defer(run, reason, now),
         (Ruling::Skip, Happening::Skip { reason }) => end(run, Status::Skipped, reason.clone(), now),
         (Ruling::Answer, Happening::Answered { answer, .. }) => answered(run, answer, now),
         (Ruling::TakeIn | Ruling::StopStray, Happening::Answered { answer, .. }) => {
@@ -173,6 +183,7 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
             Ruling::Ignore
             | Ruling::Queue
             | Ruling::Postpone
+            | Ruling::Defer
             | Ruling::Skip
             | Ruling::Answer
             | Ruling::StopStray
@@ -258,6 +269,17 @@ fn postpone(run: &Run, until: Timestamp) -> Decision {
     next.due_at = Some(until);
     // A slot that the limit gave is taken, and kept until the quota has room.
     next.admitted = !next.slots.is_empty();
+    Decision::write(next, Then::Rest)
+}
+
+/// What is due and cannot be seen to comes back later, so that it does not keep others from being seen to.
+fn defer(run: &Run, reason: &str, now: Timestamp) -> Decision {
+    if run.due_at.is_none_or(|due_at| now < due_at) {
+        return Decision::rest();
+    }
+    let mut next = run.clone();
+    next.reason = Some(reason.to_owned());
+    next.due_at = Some(after(now, STOP_CHECK_SECONDS));
     Decision::write(next, Then::Rest)
 }
 

@@ -1,28 +1,35 @@
 //! Does what `taskferry-core` decides: performs its answers through ports, and feeds back what comes of them.
 //!
-//! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`]; the program asks [`Engine::stop`]. There are
-//! no decisions in here but one: a write that lost a race is decided anew, upon the record that won.
+//! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], and call [`Engine::sweep`] each minute; the
+//! program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
+//! back what came of it. There are no decisions in here but one: a write that lost a race is decided anew, upon the record
+//! that won.
 
+mod admit;
+mod advance;
 mod dispatch;
+mod pacer;
 mod pin;
 pub mod ports;
-mod stop;
+mod sweep;
 mod track;
 
 use std::sync::Arc;
 
 use taskferry_core::{
+    pace,
     route::Routes,
-    rules::Rules,
+    rules::{Quota, Rules},
     run::{Run, RunId},
 };
 
 pub use self::{
     dispatch::{Dispatched, How},
-    stop::Stopped,
-    track::Tracked,
+    sweep::Swept,
+    track::{Stopped, Tracked},
 };
 use self::{
+    pacer::Pacer,
     pin::Pins,
     ports::{Clock, Runs, Tasks},
 };
@@ -39,16 +46,6 @@ pub enum Error {
     /// A port failed.
     #[error(transparent)]
     Port(#[from] ports::Error),
-    /// The run is recorded, and whether it has a task is not known yet.
-    #[error("run {run_id} of rule `{rule}` is not launched yet: {reason}")]
-    Unanswered {
-        /// The run.
-        run_id: RunId,
-        /// Its rule.
-        rule: String,
-        /// What `RunTask` answered last.
-        reason: String,
-    },
     /// There is no such run.
     #[error("there is no run {0}")]
     NoRun(RunId),
@@ -67,9 +64,7 @@ impl Error {
     /// What to do with the event.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Port(ports::Error::Unavailable { .. }) | Self::Unanswered { .. } => {
-                Disposition::Again
-            }
+            Self::Port(ports::Error::Unavailable { .. }) => Disposition::Again,
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)
@@ -87,31 +82,22 @@ pub struct Engine<R, T, C> {
     tasks: T,
     clock: C,
     pins: Pins,
+    pacer: Pacer,
 }
 
 impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     /// An engine for these rules on these ports.
     pub fn new(rules: Arc<Rules>, runs: R, tasks: T, clock: C) -> Self {
         let routes = Routes::new(&rules);
-        Self { rules, routes, runs, tasks, clock, pins: Pins::default() }
+        let pacer = Pacer::new(rules.run_task_quota.unwrap_or(pace::RUN_TASK_DEFAULT));
+        Self { rules, routes, runs, tasks, clock, pins: Pins::default(), pacer }
     }
 
-    /// Decides upon the run and writes the decision, anew for as long as another write comes between.
-    ///
-    /// `decide` answers with the next record, or `None` if there is nothing to write. Ends, since each write that comes
-    /// between has moved the run on, and a run only moves so far.
-    async fn move_run(
-        &self,
-        mut run: Run,
-        decide: impl Fn(&Run) -> Option<Run>,
-    ) -> Result<(Run, bool), Error> {
-        loop {
-            let Some(next) = decide(&run) else { return Ok((run, false)) };
-            match self.runs.update(&next).await? {
-                ports::Updated::Done => return Ok((next, true)),
-                ports::Updated::Conflict => run = self.run(&next.id).await?,
-            }
-        }
+    /// The same, under another quota of `RunTask` calls; without one, launches are not paced.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Option<Quota>) -> Self {
+        self.pacer = quota.map_or_else(Pacer::unpaced, Pacer::new);
+        self
     }
 
     async fn run(&self, id: &RunId) -> Result<Run, Error> {

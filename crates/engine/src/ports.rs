@@ -6,9 +6,13 @@
 use std::future::Future;
 
 use jiff::Timestamp;
+#[expect(unused_imports, reason = "the documentation names it")]
+use taskferry_core::limits;
 use taskferry_core::{
     event::Event,
     launch::{Answer, TaskDefinition},
+    limits::{LimitId, LimitState},
+    pace::Window,
     run::{Run, RunId, Status},
     track::TaskState,
 };
@@ -52,6 +56,8 @@ pub enum Updated {
     Done,
     /// Another write came between: read, and decide anew.
     Conflict,
+    /// One of the limits whose slots the run was to take has none left: nothing was written.
+    Full,
 }
 
 /// Which runs to list.
@@ -65,21 +71,54 @@ pub struct RunQuery {
     pub event_id: Option<String>,
     /// Only those with this dedupe key.
     pub dedupe_key: Option<String>,
-    /// At most so many, the newest.
+    /// Only those that lie in the dead letters: they failed or timed out, and nobody has had them done again.
+    pub dead_letters: bool,
+    /// Only those made at or after then.
+    pub created_from: Option<Timestamp>,
+    /// Only those made before then.
+    pub created_before: Option<Timestamp>,
+    /// Where the page before this one ended: its [`Page::next`].
+    pub after: Option<String>,
+    /// At most so many; a hundred if `None`.
     pub limit: Option<u32>,
 }
 
-/// The records of the runs.
+/// A part of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The records, the newest first.
+    pub runs: Vec<Run>,
+    /// Where the next page begins; `None` at the end of the list.
+    pub next: Option<String>,
+}
+
+/// What is due.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Due {
+    /// Runs whose date has come, the longest due first.
+    pub runs: Vec<Run>,
+    /// Limits that may have a slot for a run in their queue.
+    pub limits: Vec<LimitId>,
+}
+
+/// The records of the runs, the limits that they keep to, and the launches that they share a quota of.
 pub trait Runs: Send + Sync {
     /// Makes the record of a run, with the event that it answers, unless there is one of its id.
+    ///
+    /// In the same transaction the run goes into the queues of its limits, as [`limits::moves`] says.
     fn create(
         &self,
         run: &Run,
         event: &Event,
     ) -> impl Future<Output = Result<Created, Error>> + Send;
 
-    /// Writes the record over the one whose `revision` is one less.
-    fn update(&self, run: &Run) -> impl Future<Output = Result<Updated, Error>> + Send;
+    /// Writes `run` over `was`, if that is still what stands there: the revision tells.
+    ///
+    /// In the same transaction the run moves through its limits, as [`limits::moves`] says. Each [`Slot::of`] of `run` is
+    /// how many its limit has now.
+    ///
+    /// [`Slot::of`]: taskferry_core::limits::Slot::of
+    fn update(&self, was: &Run, run: &Run) -> impl Future<Output = Result<Updated, Error>> + Send;
 
     /// The record of that id.
     fn get(&self, id: &RunId) -> impl Future<Output = Result<Option<Run>, Error>> + Send;
@@ -87,8 +126,39 @@ pub trait Runs: Send + Sync {
     /// The records whose ids begin so, at most two: enough to tell one from several.
     fn find(&self, id_prefix: &str) -> impl Future<Output = Result<Vec<Run>, Error>> + Send;
 
+    /// The event that the run answers, JSON.
+    fn event(&self, id: &RunId) -> impl Future<Output = Result<Option<String>, Error>> + Send;
+
     /// The records that the query asks for, the newest first.
-    fn list(&self, query: &RunQuery) -> impl Future<Output = Result<Vec<Run>, Error>> + Send;
+    fn list(&self, query: &RunQuery) -> impl Future<Output = Result<Page, Error>> + Send;
+
+    /// What is due by `now`, at most `limit` runs and as many limits.
+    ///
+    /// What this costs follows what is due, not what there is.
+    fn due(&self, now: Timestamp, limit: u32) -> impl Future<Output = Result<Due, Error>> + Send;
+
+    /// Who holds slots of a limit, and at most `queue_length` of those who wait, in their order.
+    fn limit(
+        &self,
+        limit: &LimitId,
+        queue_length: u32,
+    ) -> impl Future<Output = Result<LimitState, Error>> + Send;
+
+    /// Gives a limit the date by which it is looked at again, or none, unless it has changed since `revision`.
+    ///
+    /// A change of its queue or its holders gives it one by itself.
+    fn settle_limit(
+        &self,
+        limit: &LimitId,
+        revision: u64,
+        check_at: Option<Timestamp>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes one token out of a window, if it has one left.
+    fn take_token(&self, window: &Window) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Leaves no token in a window.
+    fn close_window(&self, window: &Window) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// The tasks of ECS.
@@ -131,14 +201,7 @@ pub trait Tasks: Send + Sync {
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
-}
 
-/// The clock of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
-    }
+    /// Waits until then.
+    fn sleep_until(&self, time: Timestamp) -> impl Future<Output = ()> + Send;
 }

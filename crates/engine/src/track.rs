@@ -1,14 +1,16 @@
-//! Track: a Task State Change moves its run.
+//! Track and stop: a Task State Change moves its run; a person stops one.
 
 use taskferry_core::{
     event::Event,
-    run::{Run, RunId, Status},
-    track::{self, TaskState, Tracked as Decision},
+    lifecycle::Happening,
+    run::{RunId, Status, StopCause},
+    track::TaskState,
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
     Engine, Error,
+    advance::Patience,
     ports::{Clock, Runs, Tasks},
 };
 
@@ -21,6 +23,17 @@ pub enum Tracked {
     Ignored(RunId),
     /// The task belongs to no run of this stack.
     NotOurs,
+}
+
+/// What came of stopping a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stopped {
+    /// Its task was told to stop, or will be as soon as there is one.
+    Stopping,
+    /// It had no task, and was cancelled.
+    Cancelled,
+    /// It had ended.
+    Ended,
 }
 
 impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
@@ -40,21 +53,30 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
             );
             return Ok(Tracked::NotOurs);
         };
-        let now = self.clock.now();
-        let decide = |run: &Run| match track::track(run, &task, now) {
-            Decision::Moved(run) => Some(*run),
-            Decision::Ignored(_) => None,
-        };
-        let (run, moved) = self.move_run(run, decide).await?;
-        if !moved {
+        let revision = run.revision;
+        let run = self.advance(run, Happening::Task(task), Patience::None).await?;
+        if run.revision == revision {
             return Ok(Tracked::Ignored(run.id));
         }
-        info!(
-            event_id = event.id(), rule = run.rule, run_id = %run.id,
-            attempt = started_by.attempt, task_arn = task.task_arn, status = %run.status,
-            failure_class = run.attempt().and_then(|attempt| attempt.failure_class).map(tracing::field::display),
-            "tracked"
-        );
         Ok(Tracked::Moved(run.id, run.status))
+    }
+
+    /// Stops a run; `reason` will stand in the task's `stoppedReason`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRun`] if there is none of that id; a port's.
+    pub async fn stop(&self, id: &RunId, reason: &str) -> Result<Stopped, Error> {
+        let run = self.run(id).await?;
+        if run.status.is_terminal() {
+            return Ok(Stopped::Ended);
+        }
+        let stop = Happening::Stop { cause: StopCause::Cancelled, reason: reason.to_owned() };
+        let run = self.advance(run, stop, Patience::None).await?;
+        Ok(match run.status {
+            Status::Stopping => Stopped::Stopping,
+            Status::Cancelled => Stopped::Cancelled,
+            _ => Stopped::Ended,
+        })
     }
 }

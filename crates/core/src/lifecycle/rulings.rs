@@ -18,6 +18,8 @@ pub enum Kind {
     Paced,
     /// It does not yet.
     Unpaced,
+    /// A call that was needed failed.
+    Hindered,
     /// `RunTask` answered with a task.
     Accepted,
     /// `RunTask` answered that there is none: `failures`, an exception, a conflict.
@@ -51,6 +53,8 @@ pub enum Ruling {
     Launch,
     /// Wait until the quota has room.
     Postpone,
+    /// Come back later.
+    Defer,
     /// Stay in the queue.
     Queue,
     /// End as skipped.
@@ -71,12 +75,13 @@ pub enum Ruling {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Due,
         Self::Admitted,
         Self::Full,
         Self::Paced,
         Self::Unpaced,
+        Self::Hindered,
         Self::Accepted,
         Self::Denied,
         Self::Throttled,
@@ -96,6 +101,7 @@ impl Kind {
             Happening::Full => Self::Full,
             Happening::Paced => Self::Paced,
             Happening::Unpaced { .. } => Self::Unpaced,
+            Happening::Hindered { .. } => Self::Hindered,
             Happening::Answered { answer, .. } => match answer {
                 Answer::Tasks { .. } if answer.task().is_some() => Self::Accepted,
                 Answer::NotNow { class: FailureClass::Throttled, .. } => Self::Throttled,
@@ -123,6 +129,7 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Full => Ruling::Queue,
             Kind::Paced => Ruling::Launch,
             Kind::Unpaced => Ruling::Postpone,
+            Kind::Hindered => Ruling::Defer,
             // Two have sent the same request, and the other was throttled.
             Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
             Kind::Denied | Kind::Throttled | Kind::Lost => Ruling::Ignore,
@@ -134,28 +141,16 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Due => Ruling::Look,
             Kind::Paced => Ruling::Launch,
             Kind::Unpaced => Ruling::Postpone,
+            Kind::Hindered => Ruling::Defer,
             Kind::Accepted | Kind::Denied | Kind::Throttled | Kind::Lost => Ruling::Answer,
             Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
             Kind::Admitted | Kind::Full | Kind::Skip => Ruling::Ignore,
         },
-        Status::Starting | Status::Running => match kind {
+        Status::Starting | Status::Running | Status::Stopping => match kind {
             Kind::Due => Ruling::Look,
-            Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
-            Kind::Missing => Ruling::Vanished,
-            Kind::Stop => Ruling::Stop,
-            Kind::Admitted
-            | Kind::Full
-            | Kind::Paced
-            | Kind::Unpaced
-            | Kind::Denied
-            | Kind::Throttled
-            | Kind::Lost
-            | Kind::Skip => Ruling::Ignore,
-        },
-        Status::Stopping => match kind {
-            Kind::Due => Ruling::Look,
+            Kind::Hindered => Ruling::Defer,
             Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
@@ -179,6 +174,7 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             | Kind::Full
             | Kind::Paced
             | Kind::Unpaced
+            | Kind::Hindered
             | Kind::Denied
             | Kind::Throttled
             | Kind::Lost

@@ -1,0 +1,209 @@
+//! The loop: what was decided is written and done, and what comes of it is decided upon.
+//!
+//! Every event, answer, date and word that moves a run goes through here, whoever brought it.
+
+use jiff::{SignedDuration, Timestamp};
+use taskferry_core::{
+    failure::FailureClass,
+    launch::{Answer, Gate},
+    lifecycle::{self, Decision, Happening, Then},
+    limits,
+    run::{Run, StartedBy, Status},
+    track::TaskState,
+};
+use tracing::info;
+
+use crate::{
+    Engine, Error,
+    ports::{self, Clock, Runs, Tasks, Updated},
+};
+
+/// A request is sent so soon after its record was written, or not at all: the sweep sees to it.
+const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// Whether to wait for the quota.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Patience {
+    /// Not at all: the run's record says when to go on.
+    None,
+    /// Until then; past it the run stays as it is.
+    Until(Timestamp),
+}
+
+/// What is to be done next with a run.
+struct Step {
+    happening: Happening,
+    /// The limits from whose queues or slots the run has gone, so that others may have their turn.
+    freed: bool,
+}
+
+impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
+    /// Hands in what happened to a run, and goes on until nothing is left to do.
+    pub(crate) async fn advance(
+        &self,
+        run: Run,
+        happening: Happening,
+        patience: Patience,
+    ) -> Result<Run, Error> {
+        let step = Step { happening, freed: false };
+        self.go_on(run, step, patience).await
+    }
+
+    /// Performs what was decided about a run when its record was made.
+    pub(crate) async fn perform(
+        &self,
+        run: Run,
+        then: Then,
+        patience: Patience,
+    ) -> Result<Run, Error> {
+        match self.perform_once(&run, then, patience).await? {
+            Some(happening) => self.advance(run, happening, patience).await,
+            None if run.is_queued() => self.run(&run.id).await,
+            None => Ok(run),
+        }
+    }
+
+    async fn go_on(&self, mut run: Run, mut step: Step, patience: Patience) -> Result<Run, Error> {
+        loop {
+            self.refresh_slots(&mut run);
+            let now = self.clock.now();
+            let Decision { next, then } =
+                lifecycle::decide(&self.rules.name, &run, &step.happening, now);
+            if let Some(next) = next {
+                match self.runs.update(&run, &next).await? {
+                    Updated::Done => {
+                        step.freed |= has_freed(&run, &next);
+                        self.tell(&run, &next);
+                        run = *next;
+                    }
+                    Updated::Conflict => {
+                        run = self.run(&run.id).await?;
+                        step.happening = step.happening.anew();
+                        continue;
+                    }
+                    Updated::Full => {
+                        step.happening = Happening::Full;
+                        continue;
+                    }
+                }
+            }
+            // A process that was frozen in between must not send what others have long seen to.
+            let late = self.clock.now().duration_since(now) > SEND_WITHIN;
+            if then == Then::RunTask && late {
+                break;
+            }
+            match self.perform_once(&run, then, patience).await? {
+                Some(happening) => step.happening = happening,
+                None => break,
+            }
+        }
+        if step.freed {
+            self.admit_next(&run).await?;
+        }
+        Ok(run)
+    }
+
+    /// Does what was decided; what came of it, if anything came.
+    async fn perform_once(
+        &self,
+        run: &Run,
+        then: Then,
+        patience: Patience,
+    ) -> Result<Option<Happening>, Error> {
+        let attempt = run.attempt();
+        let cluster = attempt.and_then(|attempt| attempt.cluster.as_deref());
+        match (then, attempt) {
+            (Then::Pace, _) => self.pace(patience).await,
+            (Then::RunTask, Some(attempt)) => {
+                let Some(request) = &attempt.request else { return Ok(None) };
+                let answer = self.tasks.run(request).await;
+                if matches!(answer, Answer::NotNow { class: FailureClass::Throttled, .. }) {
+                    self.throttled().await?;
+                }
+                Ok(Some(Happening::Answered { attempt: attempt.attempt, answer }))
+            }
+            (Then::Find, Some(attempt)) => {
+                let started_by = StartedBy {
+                    name: self.rules.name.clone(),
+                    run_id: run.id.clone(),
+                    attempt: attempt.attempt,
+                };
+                let task_arns =
+                    self.tasks.list_started_by(cluster, &started_by.to_string()).await?;
+                Ok(Some(self.look_at(cluster, &task_arns).await?))
+            }
+            (Then::Describe, Some(attempt)) => {
+                let task_arns: Vec<String> = attempt.task_arn.iter().cloned().collect();
+                Ok(Some(self.look_at(cluster, &task_arns).await?))
+            }
+            (Then::StopTask { task_arn, reason }, _) => {
+                self.tasks.stop(cluster, &task_arn, &reason).await?;
+                Ok(None)
+            }
+            (Then::Admit, _) => {
+                // Boxed: to admit a run is to advance it.
+                Box::pin(self.admit_for(run)).await?;
+                Ok(None)
+            }
+            (Then::Rest, _) | (Then::RunTask | Then::Find | Then::Describe, None) => Ok(None),
+        }
+    }
+
+    async fn look_at(
+        &self,
+        cluster: Option<&str>,
+        task_arns: &[String],
+    ) -> Result<Happening, ports::Error> {
+        let mut tasks =
+            if task_arns.is_empty() { Vec::new() } else { self.tasks.describe(cluster, task_arns).await? };
+        // Were there several, the one that lives.
+        tasks.sort_by_key(TaskState::has_stopped);
+        Ok(tasks.into_iter().next().map_or(Happening::Missing, Happening::Task))
+    }
+
+    /// Whether a launch fits into the quota, waiting for it as long as there is patience; `None` if that ran out.
+    async fn pace(&self, patience: Patience) -> Result<Option<Happening>, Error> {
+        loop {
+            match (self.gate().await?, patience) {
+                (Gate::Open, _) => return Ok(Some(Happening::Paced)),
+                (Gate::Closed { until }, Patience::None) => {
+                    return Ok(Some(Happening::Unpaced { until }));
+                }
+                (Gate::Closed { until }, Patience::Until(last)) if last < until => return Ok(None),
+                (Gate::Closed { until }, Patience::Until(_)) => self.clock.sleep_until(until).await,
+            }
+        }
+    }
+
+    /// How many slots the run's limits have by the rules of now: a limit that was changed holds for what waits.
+    fn refresh_slots(&self, run: &mut Run) {
+        for slot in &mut run.slots {
+            slot.of = self.rules.slots_of(&slot.limit).unwrap_or(slot.of);
+        }
+    }
+
+    /// One line for each change of status.
+    fn tell(&self, was: &Run, run: &Run) {
+        let attempt = run.attempt();
+        if was.status == run.status && was.attempts.len() == run.attempts.len() {
+            return;
+        }
+        if run.status == Status::Launching {
+            return;
+        }
+        info!(
+            rule = run.rule, run_id = %run.id,
+            attempt = attempt.map(|attempt| attempt.attempt),
+            task_arn = attempt.and_then(|attempt| attempt.task_arn.as_deref()),
+            status = %run.status,
+            failure_class = attempt.and_then(|attempt| attempt.failure_class).map(tracing::field::display),
+            "tracked"
+        );
+    }
+}
+
+/// Whether the change left room for another run.
+fn has_freed(was: &Run, run: &Run) -> bool {
+    let moves = limits::moves(Some(was), run);
+    moves.give || moves.dequeue
+}

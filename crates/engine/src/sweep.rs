@@ -1,0 +1,162 @@
+//! Sweep: what nobody else will do in time.
+//!
+//! Called each minute, by a function on AWS and by a timer on one machine. Takes what is due, and nothing else, the way any
+//! other happening goes. Several at once do no harm: they race for the same records, and one wins each.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+use taskferry_core::{
+    lifecycle::{self, Happening, Then},
+    reason,
+    run::Run,
+    track::TaskState,
+};
+use tracing::{info, warn};
+
+use crate::{
+    Engine, Error,
+    advance::Patience,
+    ports::{self, Clock, Due, Runs, Tasks},
+};
+
+/// How many runs are fetched at a time; as many as `DescribeTasks` takes.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+const PAGE_LENGTH: u32 = 100;
+
+/// How many of them are under way at once: enough that a launch's latency does not hold the next one up.
+const AT_ONCE: usize = 8;
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Swept {
+    /// Runs that it saw to.
+    pub runs: u32,
+    /// Runs and limits that it could not see to, and that stay due.
+    pub failed: u32,
+    /// Whether something due is left, for want of time.
+    pub unfinished: bool,
+}
+
+impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
+    /// Sees to what is due, until nothing is or `until` comes.
+    ///
+    /// # Errors
+    ///
+    /// If what is due cannot be read. What fails with one run is told in the log and leaves the others alone.
+    pub async fn sweep(&self, until: Timestamp) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        loop {
+            let now = self.clock.now();
+            if now >= until {
+                swept.unfinished = true;
+                break;
+            }
+            let Due { runs, limits } = self.runs.due(now, PAGE_LENGTH).await?;
+            if runs.is_empty() && limits.is_empty() {
+                break;
+            }
+            let failed_before = swept.failed;
+            for limit in limits {
+                let admitted = self.admit([limit]).await;
+                swept.failed += u32::from(!told(admitted, "limit not looked at"));
+            }
+            let page = runs.len();
+            swept.runs += u32::try_from(page).unwrap_or(u32::MAX);
+            let (failed, is_left) = self.sweep_page(runs, until).await;
+            swept.failed += failed;
+            // What cannot be seen to now stays due, and would come again at once.
+            if is_left || swept.failed > failed_before {
+                swept.unfinished = true;
+                break;
+            }
+        }
+        info!(runs = swept.runs, failed = swept.failed, unfinished = swept.unfinished, "swept");
+        Ok(swept)
+    }
+
+    /// How many of the runs could not be seen to, and whether time ran out for one.
+    async fn sweep_page(&self, runs: Vec<Run>, until: Timestamp) -> (u32, bool) {
+        let now = self.clock.now();
+        let (asked, others): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| {
+            let decision = lifecycle::decide(&self.rules.name, run, &Happening::Due, now);
+            decision.next.is_none() && decision.then == Then::Describe
+        });
+        let mut happenings: Vec<(Run, Happening)> = Vec::new();
+        let mut failed = 0;
+        for (cluster, runs) in by_cluster(asked) {
+            match self.describe(cluster.as_deref(), runs).await {
+                Ok(described) => happenings.extend(described),
+                Err((runs, error)) => {
+                    warn!(error = reason(&error), runs = runs.len(), "tasks not described");
+                    let reason = reason(&error);
+                    let hindered = |run| (run, Happening::Hindered { reason: reason.clone() });
+                    happenings.extend(runs.into_iter().map(hindered));
+                }
+            }
+        }
+        happenings.extend(others.into_iter().map(|run| (run, Happening::Due)));
+        let mut is_left = false;
+        let mut advanced = stream::iter(happenings)
+            .map(|(run, happening)| self.see_to(run, happening, until))
+            .buffer_unordered(AT_ONCE);
+        while let Some(seen) = advanced.next().await {
+            match seen {
+                Ok(run) => is_left |= run.due_at.is_some_and(|due_at| due_at <= now),
+                Err(error) => {
+                    warn!(error = reason(&error), "run not seen to");
+                    failed += 1;
+                }
+            }
+        }
+        (failed, is_left)
+    }
+
+    /// Takes a run as far as it goes; one that a failing call holds up comes back later.
+    async fn see_to(&self, run: Run, happening: Happening, until: Timestamp) -> Result<Run, Error> {
+        let patience = Patience::Until(until);
+        match self.advance(run.clone(), happening, patience).await {
+            Ok(run) => Ok(run),
+            Err(error) => {
+                warn!(run_id = %run.id, error = reason(&error), "run held up");
+                let hindered = Happening::Hindered { reason: reason(&error) };
+                self.advance(run, hindered, patience).await
+            }
+        }
+    }
+
+    /// What ECS tells of the tasks of these runs, in one call.
+    async fn describe(
+        &self,
+        cluster: Option<&str>,
+        runs: Vec<Run>,
+    ) -> Result<Vec<(Run, Happening)>, (Vec<Run>, ports::Error)> {
+        let arn = |run: &Run| run.attempt().and_then(|attempt| attempt.task_arn.clone());
+        let task_arns: Vec<String> = runs.iter().filter_map(arn).collect();
+        let tasks = match self.tasks.describe(cluster, &task_arns).await {
+            Ok(tasks) => tasks,
+            Err(error) => return Err((runs, error)),
+        };
+        let happening = |run: &Run| {
+            let task = tasks.iter().find(|task| Some(&task.task_arn) == arn(run).as_ref());
+            task.cloned().map_or(Happening::Missing, |task: TaskState| Happening::Task(task))
+        };
+        Ok(runs.into_iter().map(|run| (run.clone(), happening(&run))).collect())
+    }
+}
+
+fn by_cluster(runs: Vec<Run>) -> BTreeMap<Option<String>, Vec<Run>> {
+    let mut clusters: BTreeMap<Option<String>, Vec<Run>> = BTreeMap::new();
+    for run in runs {
+        let cluster = run.attempt().and_then(|attempt| attempt.cluster.clone());
+        clusters.entry(cluster).or_default().push(run);
+    }
+    clusters
+}
+
+/// Whether it went well; if not, one line says why.
+fn told(outcome: Result<(), Error>, message: &'static str) -> bool {
+    outcome.inspect_err(|error| warn!(error = reason(error), "{message}")).is_ok()
+}
