@@ -315,7 +315,8 @@ pub(super) fn insert(
         json_text(task),
     ))?;
     let event = task.event(task.created_at);
-    eventbridge.publish(tx, EVENT_BUS, &event)
+    eventbridge.publish(tx, EVENT_BUS, &event)?;
+    Ok(())
 }
 
 /// Reads a task by its id.
