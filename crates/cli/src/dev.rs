@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{platform::Platform, reload::Reloads, steps::Steps};
 use crate::{
     check,
-    output::wants_colour_on_stderr,
+    output::{Tone, wants_colour_on_stderr},
     state::{StateArguments, StateDir},
 };
 
@@ -64,7 +64,7 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
         if arguments.stub_containers { Containers::Stub } else { Containers::HostProcesses };
     let project = folder(&arguments.file);
     let platform = Platform::start(&state, address, project, containers, &rules).await?;
-    let mut steps = Steps::of(&platform, wants_colour_on_stderr());
+    let mut steps = Steps::of(&platform, wants_colour_on_stderr()).with_unmatched(&platform);
     platform.announce()?;
     let endpoint = platform.endpoint_url();
     writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;
@@ -74,14 +74,17 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
         tokio::select! {
             line = steps.next() => tell(line),
             () = reloads.next() => {
-                let told = reload(&platform, &arguments.file);
-                tell(told);
+                let (told, tone) = reload(&platform, &arguments.file);
+                tell(steps.line("reload", &told, tone));
             }
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
         }
     }
-    tell("stopping; once more to stop at once");
+    tell(steps.line("stop", "stopping; once more to stop at once", None));
+    if let Some(total) = steps.unmatched_total() {
+        tell(steps.line("stop", &total, Some(Tone::Faint)));
+    }
     let mut stopped = pin!(platform.shutdown());
     loop {
         tokio::select! {
@@ -100,15 +103,15 @@ fn tell(line: impl Display) {
 }
 
 /// Deploys the changed rules, if they can be: else those of before stay in force.
-fn reload(platform: &Platform, file: &Path) -> String {
+fn reload(platform: &Platform, file: &Path) -> (String, Option<Tone>) {
     let deployed = match check::load(file, &mut io::stderr()) {
         Ok(Some(rules)) => platform.deploy(folder(file), &rules),
         Ok(None) => Err(anyhow!("{} has faults", file.display())),
         Err(error) => Err(error),
     };
     match deployed {
-        Ok(()) => format!("{} was read again", file.display()),
-        Err(error) => format!("error: {error:#}\nthe rules of before stay in force"),
+        Ok(()) => (format!("{} was read again", file.display()), None),
+        Err(error) => (format!("{error:#}; the rules of before stay in force"), Some(Tone::Bad)),
     }
 }
 

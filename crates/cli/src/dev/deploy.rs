@@ -90,9 +90,18 @@ fn task_definitions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
             call(aws, "RegisterTaskDefinition", request)
                 .with_context(|| format!("taskDefinitions.{family}"))?;
             registered.insert(family.clone(), request.clone());
+            // One by one: if a later one is refused, this one is not registered again.
+            replace(&path, &serde_json::to_vec_pretty(&registered)?)?;
         }
     }
-    fs::write(&path, serde_json::to_vec_pretty(&registered)?)
+    Ok(())
+}
+
+/// Writes a file in one step, so that nobody reads half of it.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let fresh = path.with_extension("json.new");
+    fs::write(&fresh, bytes)
+        .and_then(|()| fs::rename(&fresh, path))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -116,10 +125,7 @@ fn call(aws: &Aws, operation: &str, request: &Value) -> anyhow::Result<Value> {
 /// Deploys the functions with the rules: their next processes have them, those that are busy end with the old ones.
 fn functions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
     let path = aws.state.rules();
-    let fresh = path.with_extension("json.new");
-    fs::write(&fresh, rules.to_json())
-        .and_then(|()| fs::rename(&fresh, &path))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    replace(&path, rules.to_json().as_bytes())?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let runs = format!("sqlite:{}", absolute(&aws.state.runs())?);
     let environment = vec![(RULES.to_owned(), absolute(&path)?), (RUNS.to_owned(), runs)];

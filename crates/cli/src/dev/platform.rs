@@ -57,7 +57,7 @@ impl Platform {
         containers: Containers,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
-        let locked = State::open(state.path())?;
+        let locked = State::open(state.path()).map_err(|error| state.refused(error))?;
         let server = Server::bind(address).await.map_err(with_hint)?;
         let address = server.addr();
         let aws = Aws::open(state, locked, address, containers, rules)?;
@@ -101,6 +101,10 @@ impl Platform {
         &self.aws.state
     }
 
+    pub(crate) fn event_bridge(&self) -> &EventBridge {
+        &self.aws.event_bridge
+    }
+
     pub(crate) fn functions(&self) -> &Functions {
         &self.aws.functions
     }
@@ -115,7 +119,7 @@ impl Aws {
         rules: &Rules,
     ) -> anyhow::Result<Self> {
         // Opened once here, so that records of a newer version are refused before anything starts.
-        drop(SqliteRuns::open(&state.runs())?);
+        drop(SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?);
         let invocations = Invocations::default();
         let event_bridge = Arc::new(EventBridge::new(invocations.clone()));
         // Before ECS opens: it tells of the tasks that died with the last process.

@@ -13,7 +13,10 @@ use taskferry_core::run::Run;
 use taskferry_engine::ports::Runs as _;
 
 use super::view::task_id;
-use crate::{output::hinted, state::StateDir};
+use crate::{
+    output::hinted,
+    state::{Records, StateDir},
+};
 
 /// How often a log that is followed is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -36,17 +39,16 @@ pub(crate) struct Arguments {
 
 /// Prints what the containers wrote, standard output before standard error.
 pub(crate) async fn run(
-    state: &StateDir,
+    records: &Records,
     arguments: &Arguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let runs = state.open_runs()?;
-    let mut run = state.run(&runs, &arguments.id).await?;
+    let mut run = records.run(&arguments.id).await?;
     let mut files: Vec<LogFile> = Vec::new();
     loop {
         // Looked at before the logs are read, so that what was written before the end is read after it.
         let has_ended = run.status.is_terminal();
-        for path in logs(state, &run, arguments)? {
+        for path in logs(&records.state, &run, arguments)? {
             if !files.iter().any(|file| file.path == path) {
                 files.push(LogFile::open(path)?);
             }
@@ -59,7 +61,7 @@ pub(crate) async fn run(
             break;
         }
         tokio::time::sleep(PERIOD).await;
-        run = runs.get(&run.id).await?.context("the run is gone")?;
+        run = records.runs.get(&run.id).await?.context("the run is gone")?;
     }
     if files.is_empty() {
         // What was asked for may be what is not there.

@@ -352,8 +352,13 @@ fn describe_member(member: &Value) -> Option<String> {
     // A sentence of its own there, the end of one here; names such as `ARN` stay as they are.
     let mut letters = text.chars();
     let first = letters.next()?;
-    let is_word = letters.clone().next().is_none_or(|next| !next.is_uppercase() && !next.is_ascii_digit());
-    if is_word { Some(first.to_lowercase().chain(letters).collect()) } else { Some(text.to_owned()) }
+    let is_word =
+        letters.clone().next().is_none_or(|next| !next.is_uppercase() && !next.is_ascii_digit());
+    if is_word {
+        Some(first.to_lowercase().chain(letters).collect())
+    } else {
+        Some(text.to_owned())
+    }
 }
 
 /// Whether a schema says anything of the value, so that null cannot be meant.
