@@ -194,6 +194,19 @@ fn a_reload_is_told_as_every_step_is() {
 }
 
 #[test]
+fn a_rule_whose_task_definition_is_not_here_is_told_of_before_its_first_event() {
+    let missing = |name: &str| RULES.replace("{ taskDefinition: killed }", name);
+    let project = Project::new(&missing("{ taskDefinition: 'review:42' }"));
+    let dev = project.dev();
+    let told = line(&project, "review:42");
+    assert!(told.starts_with("deploy    there is no task definition `review:42` here"), "{told}");
+    project.write("taskferry.yaml", &missing("{ taskDefinition: other }"));
+    let told = line(&project, "`other`");
+    assert!(told.contains("which rule kill starts"), "{told}");
+    dev.stop("INT");
+}
+
+#[test]
 fn a_state_that_cannot_be_used_is_told_with_what_to_do() {
     let project = Project::new(RULES);
     project.write("file", "");

@@ -14,7 +14,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::anyhow;
+use anyhow::Context as _;
 use taskferry_core::rules::Rules;
 use taskferry_local::ecs::Containers;
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,13 +69,23 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     let endpoint = platform.endpoint_url();
     writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;
     out.flush()?;
+    warn(&platform, &steps, &rules);
 
     loop {
         tokio::select! {
             line = steps.next() => tell(line),
             () = reloads.next() => {
-                let (told, tone) = reload(&platform, &arguments.file);
-                tell(steps.line("reload", &told, tone));
+                match reload(&platform, &arguments.file) {
+                    Ok(rules) => {
+                        let told = format!("{} was read again", arguments.file.display());
+                        tell(steps.line("reload", &told, None));
+                        warn(&platform, &steps, &rules);
+                    }
+                    Err(error) => {
+                        let told = format!("{error:#}; the rules of before stay in force");
+                        tell(steps.line("reload", &told, Some(Tone::Bad)));
+                    }
+                }
             }
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
@@ -103,15 +113,17 @@ fn tell(line: impl Display) {
 }
 
 /// Deploys the changed rules, if they can be: else those of before stay in force.
-fn reload(platform: &Platform, file: &Path) -> (String, Option<Tone>) {
-    let deployed = match check::load(file, &mut io::stderr()) {
-        Ok(Some(rules)) => platform.deploy(folder(file), &rules),
-        Ok(None) => Err(anyhow!("{} has faults", file.display())),
-        Err(error) => Err(error),
-    };
-    match deployed {
-        Ok(()) => (format!("{} was read again", file.display()), None),
-        Err(error) => (format!("{error:#}; the rules of before stay in force"), Some(Tone::Bad)),
+fn reload(platform: &Platform, file: &Path) -> anyhow::Result<Rules> {
+    let rules = check::load(file, &mut io::stderr())?;
+    let rules = rules.with_context(|| format!("{} has faults", file.display()))?;
+    platform.deploy(folder(file), &rules)?;
+    Ok(rules)
+}
+
+/// Says which rules cannot start their task here.
+fn warn(platform: &Platform, steps: &Steps, rules: &Rules) {
+    for missing in platform.missing_task_definitions(rules) {
+        tell(steps.line("deploy", &missing, Some(Tone::Bad)));
     }
 }
 

@@ -92,7 +92,10 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Given> {
         io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
         text
     } else {
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+        fs::read_to_string(path).map_err(|error| {
+            let hint = r#"write one: {"source": "shop", "detail-type": "Order", "detail": {"orderId": "A-7"}}"#;
+            hinted(format!("cannot read {}: {error}", path.display()), hint)
+        })?
     };
     given(text, &path.display())
 }
@@ -138,13 +141,12 @@ fn sent(text: &str, name: &dyn fmt::Display) -> anyhow::Result<Sent> {
     };
     let members: Map<String, Value> =
         serde_json::from_str(text).map_err(|error| is_none(&error, HINT))?;
-    let is_entry =
-        ["Source", "DetailType", "Detail"].iter().any(|member| members.contains_key(*member));
-    let wanted: [&str; 3] = if is_entry {
-        ["Source", "DetailType", "Detail"]
-    } else {
-        ["source", "detail-type", "detail"]
-    };
+    // Where both spellings meet, that is meant which has more of it.
+    let of_entry = ["Source", "DetailType", "Detail"];
+    let of_envelope = ["source", "detail-type", "detail"];
+    let count = |wanted: [&str; 3]| wanted.iter().filter(|it| members.contains_key(**it)).count();
+    let is_entry = count(of_entry) > count(of_envelope);
+    let wanted = if is_entry { of_entry } else { of_envelope };
     for member in wanted {
         if !members.contains_key(member) {
             let plain = |name: &str| name.to_lowercase().replace(['-', '_'], "");
@@ -157,6 +159,10 @@ fn sent(text: &str, name: &dyn fmt::Display) -> anyhow::Result<Sent> {
     if members.get("Detail").is_some_and(Value::is_object) {
         let hint = "in PutEvents it is text that holds JSON: \"{\\\"orderId\\\": 1}\"; with `source`, `detail-type` and `detail` it is an object";
         return Err(is_none(&"its `Detail` is not text", hint));
+    }
+    if members.get("detail").is_some_and(Value::is_string) {
+        let hint = "in the envelope it is an object: take the quotes around it away; in PutEvents the members are `Source`, `DetailType` and `Detail`";
+        return Err(is_none(&"its `detail` is text", hint));
     }
     let sent = if is_entry { entry(text) } else { parts(text, &members) };
     let sent = sent.map_err(|error| is_none(&format_args!("{error:#}"), HINT))?;
@@ -244,7 +250,7 @@ impl Sent {
         };
         let telling = missing.into_iter().filter(|member| ["id", "time"].contains(member));
         let telling: Vec<_> = telling.map(|member| format!("`{member}`")).collect();
-        (!telling.is_empty()).then(|| telling.join(" and "))
+        (!telling.is_empty()).then(|| telling.join(" and no "))
     }
 }
 
@@ -334,7 +340,12 @@ mod tests {
             r#"{"source":"shop","detailType":"Order","detail":{}}"#,
             "hint: `detailType` is spelled `detail-type`",
         );
+        refused(
+            r#"{"source":"shop","DetailType":"Order","detail":{}}"#,
+            "hint: `DetailType` is spelled `detail-type`",
+        );
         refused(r#"{"Source":"shop","DetailType":"Order","Detail":{}}"#, "text that holds JSON");
+        refused(r#"{"source":"shop","detail-type":"Order","detail":"{}"}"#, "take the quotes");
         refused(r#"{"Source":"shop","DetailType":"Order","Detail":"[]"}"#, "not a JSON object");
         refused(r#"{"source":"shop","detail-type":"Order","detail":3}"#, "not a JSON object");
         refused(r#"{"source":7,"detail-type":"Order","detail":{}}"#, "expected a string");

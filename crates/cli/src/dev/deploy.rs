@@ -14,6 +14,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use taskferry_core::{
     rules::{LocalContainer, Rules},
+    template::is_template,
     wiring::{self, Function},
 };
 use taskferry_function::{RULES, RUNS};
@@ -103,6 +104,23 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     fs::write(&fresh, bytes)
         .and_then(|()| fs::rename(&fresh, path))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What is to be said of rules whose task definition is not on this machine: each event would fail its run.
+pub(super) fn missing_task_definitions(aws: &Aws, rules: &Rules) -> Vec<String> {
+    let is_missing = |name: &str| {
+        call(aws, "DescribeTaskDefinition", &json!({ "taskDefinition": name })).is_err()
+    };
+    let missing = rules.rules.iter().filter_map(|rule| {
+        let name = rule.target.as_json()["taskDefinition"].as_str()?;
+        (!is_template(name) && is_missing(name)).then(|| {
+            format!(
+                "there is no task definition `{name}` here, which rule {} starts: register it, or add it to taskDefinitions",
+                rule.name
+            )
+        })
+    });
+    missing.collect()
 }
 
 fn clusters(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {

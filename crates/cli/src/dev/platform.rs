@@ -75,6 +75,11 @@ impl Platform {
         deploy::deploy(&self.aws, project, rules)
     }
 
+    /// What is to be said of rules whose task definition is not on this machine.
+    pub(crate) fn missing_task_definitions(&self, rules: &Rules) -> Vec<String> {
+        deploy::missing_task_definitions(&self.aws, rules)
+    }
+
     /// Tells other commands where this listens.
     pub(crate) fn announce(&self) -> anyhow::Result<()> {
         Ok(self.aws.locked.announce(self.address)?)

@@ -45,6 +45,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let mut run = records.run(&arguments.id).await?;
     let mut files: Vec<LogFile> = Vec::new();
+    let mut bytes = 0;
     loop {
         // Looked at before the logs are read, so that what was written before the end is read after it.
         let has_ended = run.status.is_terminal();
@@ -54,7 +55,8 @@ pub(crate) async fn run(
             }
         }
         for file in &mut files {
-            io::copy(&mut file.file, out).with_context(|| file.path.display().to_string())?;
+            bytes +=
+                io::copy(&mut file.file, out).with_context(|| file.path.display().to_string())?;
         }
         out.flush()?;
         if has_ended || !arguments.follow {
@@ -83,6 +85,10 @@ pub(crate) async fn run(
             format!("run {} has no logs", run.id),
             format!("it is {}; `taskferry runs show {}` tells why", run.status, run.id),
         ));
+    }
+    if bytes == 0 {
+        // Silence is an answer too, and no part of what the containers wrote.
+        writeln!(io::stderr(), "note: nothing was written, to standard output or standard error")?;
     }
     Ok(ExitCode::SUCCESS)
 }

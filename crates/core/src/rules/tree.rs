@@ -11,6 +11,7 @@ use std::{borrow::Cow, collections::HashMap, iter::Peekable, vec};
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{
+    bare,
     fault::{Faults, Span},
     scalar::{self, Number, Scalar},
 };
@@ -237,26 +238,6 @@ type Events<'a> = Vec<(Event<'a>, Span)>;
 const INVALID: &str = "see that the lines above are indented alike, with spaces and no tabs, \
     brackets and quotes are closed, and text with `: `, ` #` or a leading `*`, `&`, `!`, `{`, `[`, `%`, `@` is quoted";
 
-/// The value, quoted, that begins with a template and stands bare in this line: YAML takes `{` for the beginning of a map.
-fn bare_template_in(line: &str) -> Option<String> {
-    let (at, _) = line.match_indices("{{").chain(line.match_indices("{%")).find(|(at, _)| {
-        let before = line[..*at].trim_end();
-        before.is_empty() || before.ends_with([':', '-', ',', '['])
-    })?;
-    let (before, rest) = line.split_at(at);
-    // Within brackets the value ends before the line does.
-    let end = match rest.find("}}").or_else(|| rest.find("%}")) {
-        Some(end) if before.contains(['[', '{']) => end + 2,
-        Some(_) | None => rest.find(" #").unwrap_or(rest.len()),
-    };
-    Some(in_quotes(rest[..end].trim_end()))
-}
-
-/// Text in the quotes that it does not hold itself.
-fn in_quotes(text: &str) -> String {
-    if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
-}
-
 /// All events of the text, bounded in number and depth.
 fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
     let options = granit_parser::options! {
@@ -284,7 +265,7 @@ fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
                     faults.error(Span { start: at, end }, format!("not valid YAML: {reason}"));
                 let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
                 let line = text[line_start..].lines().next().unwrap_or_default();
-                fault.hint(match bare_template_in(line) {
+                fault.hint(match bare::template_in(line) {
                     Some(template) => {
                         format!("quote the whole value that holds the template, as in {template}")
                     }
@@ -584,7 +565,7 @@ impl<'a> Builder<'a, '_> {
         let written = &self.text[span.start..span.end];
         self.faults
             .error(span, "a template without quotes is a map to YAML")
-            .hint(format!("quote the template: {}", in_quotes(written)));
+            .hint(format!("quote the template: {}", bare::in_quotes(written)));
     }
 
     fn collection_tag(&mut self, tag: Option<Cow<'a, Tag>>, expected: &str, span: Span) {

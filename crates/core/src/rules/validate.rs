@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    fault::{Faults, Span, list, suggest},
+    fault::{Faults, Span, list, nearest, suggest},
     scalar::{self, Scalar},
     tree::{Kind, Node},
 };
@@ -113,9 +113,14 @@ impl<'a> Validator<'a, '_> {
                         .map(String::as_str)
                         .filter(|name| node.get(name).is_none())
                         .collect();
+                    let elsewhere = match nearest(&entry.key, names.iter().copied()) {
+                        Some(_) => None,
+                        None => self.home_of(&entry.key, schema),
+                    };
                     self.faults
                         .error(entry.key_span, format!("unknown key `{}`", entry.key))
-                        .hint_if(suggest(&entry.key, &names));
+                        .hint_if(suggest(&entry.key, &names))
+                        .hint_if(elsewhere.map(|home| format!("it stands further in: `{home}`")));
                 }
                 (None, Some(others)) => self.value(others, &entry.value, &inner),
                 (None, None) => {}
@@ -130,6 +135,36 @@ impl<'a> Validator<'a, '_> {
                     .hint_if(hint);
             }
         }
+    }
+
+    /// Where below a shape a member of this name stands, such as `overrides.containerOverrides[].command`: the nearest.
+    fn home_of(&self, name: &str, shape: &'a Map<String, Value>) -> Option<String> {
+        let mut shapes = vec![(String::new(), shape)];
+        let mut seen: Vec<&str> = Vec::new();
+        // Level by level; each shape once, as shapes may hold each other.
+        while !shapes.is_empty() {
+            let mut below = Vec::new();
+            for (path, shape) in shapes {
+                let members = shape.get("properties").and_then(Value::as_object);
+                for (key, member) in members.into_iter().flatten() {
+                    if key == name && !path.is_empty() {
+                        return Some(format!("{path}{key}"));
+                    }
+                    let (member, brackets) = match member.get("items") {
+                        Some(items) => (items, "[]"),
+                        None => (member, ""),
+                    };
+                    let target = member["$ref"].as_str().and_then(|it| it.rsplit('/').next());
+                    let Some(target) = target.filter(|it| !seen.contains(it)) else { continue };
+                    seen.push(target);
+                    if let Some(shape) = self.definitions[target].as_object() {
+                        below.push((format!("{path}{key}{brackets}."), shape));
+                    }
+                }
+            }
+            shapes = below;
+        }
+        None
     }
 
     /// What a member is for, and an example of it where there is one.
@@ -281,7 +316,7 @@ impl<'a> Validator<'a, '_> {
                 fault.hint("write a list: `- item` on lines of their own, or `[item, item]`");
             }
             Kind::List(_) if schema.get("type").is_some_and(|name| name == "object") => {
-                fault.hint("take the `-` away: `key: value` pairs are wanted here");
+                fault.hint("take the `-` or the brackets away: `key: value` pairs are wanted here");
             }
             Kind::Bool(_) | Kind::Number(_) | Kind::Text(_)
                 if schema.get("type").is_some_and(|name| name == "object") =>
