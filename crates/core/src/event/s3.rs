@@ -4,7 +4,7 @@
 //! form-encoded, S3's events on EventBridge carry it plain.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Deref};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -136,9 +136,11 @@ struct Object<'a> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl Text<'_> {
-    fn of<'b>(text: &'b Option<Self>) -> Option<&'b str> {
-        text.as_ref().map(|text| &*text.0)
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -231,7 +233,7 @@ fn envelope(record: &Record<'_>, key: &str) -> Result<Event, super::Error> {
     let Record { s3: S3 { bucket, object }, .. } = record;
     let kind = Kind::of(&record.event_name);
     let request_id =
-        record.response_elements.as_ref().and_then(|response| Text::of(&response.request_id));
+        record.response_elements.as_ref().and_then(|response| response.request_id.as_deref());
     let id = event_id(record, request_id);
     let enveloped = Enveloped {
         version: "0",
@@ -248,16 +250,16 @@ fn envelope(record: &Record<'_>, key: &str) -> Result<Event, super::Error> {
             object: ObjectDetail {
                 key,
                 size: object.size,
-                etag: Text::of(&object.e_tag),
-                version_id: Text::of(&object.version_id),
-                sequencer: Text::of(&object.sequencer),
+                etag: object.e_tag.as_deref(),
+                version_id: object.version_id.as_deref(),
+                sequencer: object.sequencer.as_deref(),
             },
             request_id,
-            requester: record.user_identity.as_ref().and_then(|user| Text::of(&user.principal_id)),
+            requester: record.user_identity.as_ref().and_then(|user| user.principal_id.as_deref()),
             source_ip_address: record
                 .request_parameters
                 .as_ref()
-                .and_then(|request| Text::of(&request.source_ip_address)),
+                .and_then(|request| request.source_ip_address.as_deref()),
             reason: kind.reason,
             deletion_type: kind.deletion_type,
         },
@@ -277,11 +279,11 @@ fn envelope(record: &Record<'_>, key: &str) -> Result<Event, super::Error> {
 /// The sequencer orders the changes of a key; where S3 sends none, the request that made the change stands in.
 fn event_id(record: &Record<'_>, request_id: Option<&str>) -> String {
     let Record { s3: S3 { bucket, object }, .. } = record;
-    let change = match Text::of(&object.sequencer) {
+    let change = match object.sequencer.as_deref() {
         Some(sequencer) => ["sequencer", sequencer],
         None => [request_id.unwrap_or_default(), &record.event_time],
     };
-    let version = Text::of(&object.version_id).or(Text::of(&object.e_tag)).unwrap_or_default();
+    let version = object.version_id.as_deref().or(object.e_tag.as_deref()).unwrap_or_default();
     let [first, second] = change;
     digest::uuid(&["s3", &record.event_name, &bucket.name, &object.key, version, first, second])
 }
