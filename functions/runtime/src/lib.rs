@@ -68,7 +68,7 @@ where
     Fut: Future<Output = Result<(), Error>>,
 {
     log();
-    let engine = Arc::new(engine().await?);
+    let engine = Arc::new(engine()?);
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
         // Boxed: what the SDK nests in here is too deep for the compiler to lay out in one piece.
         let answer = Box::pin(handler(Arc::clone(&engine), event.payload.get().to_owned()));
@@ -88,7 +88,7 @@ fn log() {
         .init();
 }
 
-async fn engine() -> anyhow::Result<FunctionEngine> {
+fn engine() -> anyhow::Result<FunctionEngine> {
     let rules = variable(RULES)?;
     let rules = std::fs::read_to_string(&rules).with_context(|| format!("cannot read {rules}"))?;
     let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
@@ -99,7 +99,7 @@ async fn engine() -> anyhow::Result<FunctionEngine> {
         );
     };
     let runs = SqliteRuns::open(Path::new(path))?;
-    let tasks = Clients::from_env().await.tasks();
+    let tasks = Clients::of_function().tasks();
     Ok(Engine::new(Arc::new(rules), runs, tasks, SystemClock))
 }
 
