@@ -1,8 +1,9 @@
 //! A task's life, from its launch to `STOPPED`.
 //!
-//! One spawned future per task. Each step is published, in the transaction that stores it; steps with nothing to wait
-//! for in between share one. All that is stored before anything is waited for, so whoever asks and whoever listens see
-//! the same. What cannot be stored is tried again until it can: a full disk halts a task's record, never falsifies it.
+//! `RunTask` has taken the first steps when it begins the rest, one spawned future per task. Each step is published in
+//! the transaction that stores it; steps with nothing to wait for in between share one. All that is stored before
+//! anything is waited for, so whoever asks and whoever listens see the same. What cannot be stored is tried again until
+//! it can: a full disk halts a task's record, never falsifies it.
 
 use std::{
     error::Error as _,
@@ -129,31 +130,12 @@ impl Life {
         let plans = self.ecs.plan(&self.launch);
         let containers = self.launch.definition.container_definitions.len();
         self.running = std::iter::repeat_with(|| Progress::Waiting).take(containers).collect();
-        let cause = match self.prepare().await {
-            Some(cause) => cause,
-            None => match &plans {
-                Ok(plans) => self.operate(plans).await,
-                Err(failure) => Cause::Failed(failure.clone()),
-            },
+        let cause = match &plans {
+            Ok(plans) => self.operate(plans).await,
+            Err(failure) => Cause::Failed(failure.clone()),
         };
         self.finish(&cause, plans.as_deref().unwrap_or_default()).await;
         self.ecs.live().remove(&self.launch.id);
-    }
-
-    /// `PENDING` and `ACTIVATING`.
-    async fn prepare(&self) -> Option<Cause> {
-        let task = self.write(|_, task| {
-            // A task that waits for nothing was launched as pending.
-            if task.now().last_status == Status::Provisioning {
-                task.step(|task, _| {
-                    task.last_status = Status::Pending;
-                    task.attachments_become("ATTACHED");
-                })?;
-            }
-            // Somebody may have asked already.
-            if task.now().is_stopping() { Ok(()) } else { task.step(activate) }
-        });
-        task.await.is_stopping().then_some(Cause::Asked)
     }
 
     /// Starts the containers as their dependencies allow, and waits for what ends the task.
@@ -460,10 +442,20 @@ impl Life {
     }
 }
 
-fn activate(task: &mut Task, now: Epoch) {
-    task.last_status = Status::Activating;
-    task.pull_started_at = Some(now);
-    task.pull_stopped_at = Some(now);
+/// The steps of a new task to `ACTIVATING`. On this machine there is nothing to wait for on the way.
+pub(super) fn prepare(task: &mut Changing<'_>) -> rusqlite::Result<()> {
+    // A task that waits for nothing is launched as pending.
+    if task.now().last_status == Status::Provisioning {
+        task.step(|task, _| {
+            task.last_status = Status::Pending;
+            task.attachments_become("ATTACHED");
+        })?;
+    }
+    task.step(|task, now| {
+        task.last_status = Status::Activating;
+        task.pull_started_at = Some(now);
+        task.pull_stopped_at = Some(now);
+    })
 }
 
 fn explain(cause: &Cause, task: &mut Task, now: Epoch) {

@@ -291,33 +291,6 @@ pub(super) struct Keys<'a> {
     pub client_token: Option<&'a str>,
 }
 
-/// Stores a new task, and publishes its first event.
-pub(super) fn insert(
-    tx: &Transaction<'_>,
-    eventbridge: &EventBridge,
-    keys: &Keys<'_>,
-    task: &mut Task,
-) -> rusqlite::Result<()> {
-    tx.prepare_cached(
-        "INSERT INTO ecs_tasks (id, cluster, family, launch_type, started_by, client_token,
-                                desired_status, last_status, task)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?
-    .execute((
-        task.id(),
-        keys.cluster,
-        keys.family,
-        &task.launch_type,
-        &task.started_by,
-        keys.client_token,
-        task.desired_status.as_str(),
-        task.last_status.as_str(),
-        json_text(task),
-    ))?;
-    let event = task.event(task.created_at);
-    eventbridge.publish(tx, EVENT_BUS, &event)
-}
-
 /// Reads a task by its id.
 pub(super) fn find(tx: &rusqlite::Connection, id: &str) -> rusqlite::Result<Option<Task>> {
     tx.prepare_cached("SELECT task FROM ecs_tasks WHERE id = ?1")?
@@ -341,7 +314,7 @@ pub(super) fn change(
     changing.store()
 }
 
-/// A stored task that takes steps in one transaction: those with nothing to wait for in between.
+/// A task that takes steps in one transaction: those with nothing to wait for in between.
 ///
 /// Each step is a version and an event of its own; only the last is stored, as nobody could see the others.
 pub(super) struct Changing<'a> {
@@ -353,7 +326,23 @@ pub(super) struct Changing<'a> {
 }
 
 impl<'a> Changing<'a> {
-    /// Reads the task.
+    /// Takes a new task, and publishes its first event. To be ended by [`Self::insert`].
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub(super) fn launch(
+        tx: &'a Transaction<'a>,
+        eventbridge: &'a EventBridge,
+        mut task: Task,
+    ) -> rusqlite::Result<Self> {
+        let event = task.event(task.created_at);
+        eventbridge.publish(tx, EVENT_BUS, &event)?;
+        let indexed = (task.desired_status, task.stopped_at);
+        Ok(Self { tx, eventbridge, task, indexed })
+    }
+
+    /// Reads a stored task. To be ended by [`Self::store`].
     ///
     /// # Errors
     ///
@@ -380,6 +369,28 @@ impl<'a> Changing<'a> {
         self.task.version += 1;
         let event = self.task.event(now);
         self.eventbridge.publish(self.tx, EVENT_BUS, &event)
+    }
+
+    /// Stores what a new task has become.
+    pub(super) fn insert(self, keys: &Keys<'_>) -> rusqlite::Result<()> {
+        let Self { tx, task, .. } = self;
+        tx.prepare_cached(
+            "INSERT INTO ecs_tasks (id, cluster, family, launch_type, started_by, client_token,
+                                    desired_status, last_status, task)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute((
+            task.id(),
+            keys.cluster,
+            keys.family,
+            &task.launch_type,
+            &task.started_by,
+            keys.client_token,
+            task.desired_status.as_str(),
+            task.last_status.as_str(),
+            json_text(&task),
+        ))?;
+        Ok(())
     }
 
     /// Stores what the task has become.
