@@ -106,7 +106,7 @@ struct Launched {
 
 impl Ecs {
     pub(super) fn run_task(self: &Arc<Self>, mut request: Value) -> Result<Value, Fault> {
-        let run: RunTask = shapes::decode(request.clone())?;
+        let run: RunTask = shapes::decode_ref(&request)?;
         let overrides = request.get("overrides").cloned().unwrap_or_else(|| json!({}));
         run.check(&overrides)?;
         if self.closing.load(Ordering::Acquire) {

@@ -67,7 +67,7 @@ impl Fixture {
     }
 
     fn call(&self, operation: &str, request: &Value) -> Result<Value, Exception> {
-        self.ecs.call(operation, request.to_string().as_bytes())
+        self.ecs.call(operation, request.clone())
     }
 
     #[track_caller]
