@@ -107,9 +107,9 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     }
 }
 
-/// Writes a line to standard error. Where its reader has gone, the work goes on all the same.
+/// Writes a line to standard error, in one piece. Where its reader has gone, the work goes on all the same.
 fn tell(line: impl Display) {
-    let _told = writeln!(io::stderr(), "{line}");
+    let _told = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Deploys the changed rules, if they can be: else those of before stay in force.

@@ -79,7 +79,7 @@ async fn a_queued_invocation_leaves_the_queue_once_answered() {
     local.enqueue("f", &json!({}));
     let attempt = receive(&mut ended).await;
     assert_eq!((attempt.attempt, attempt.error), (1, None));
-    assert_eq!(local.count("lambda_invocations"), 0);
+    local.until_queued(0).await;
     assert_eq!(local.functions.failed().unwrap(), []);
     local.stop().await;
 }
@@ -182,7 +182,7 @@ async fn an_event_that_always_fails_does_not_hold_up_others() {
     let attempts =
         [receive(&mut ended).await, receive(&mut ended).await, receive(&mut ended).await];
     assert_eq!(attempts.map(|attempt| attempt.error.is_some()), [true, true, false]);
-    assert_eq!(local.count("lambda_invocations"), 2);
+    local.until_queued(2).await;
     local.stop().await;
 }
 
@@ -225,7 +225,7 @@ async fn every_invocation_ends_in_success_or_is_kept() {
         succeeded += u32::from(last_attempt(&mut ended).await.error.is_none());
     }
     assert_eq!(succeeded, 125);
-    assert_eq!(local.count("lambda_invocations"), 0);
+    local.until_queued(0).await;
     let kept = local.functions.failed().unwrap();
     assert_eq!(kept.len(), 75);
     assert!(kept.iter().all(|kept| kept.attempts == 3), "{kept:?}");
@@ -486,7 +486,7 @@ async fn a_killed_server_leaves_no_process_and_loses_no_invocation() {
     local.functions.deploy("busy", function(&[], LONG)).unwrap();
     drop(meet(&listener).await);
     assert_eq!(receive(&mut ended).await.error, None);
-    assert_eq!(local.count("lambda_invocations"), 0);
+    local.until_queued(0).await;
     drop(stream);
     local.stop().await;
 }

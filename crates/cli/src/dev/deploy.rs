@@ -136,7 +136,7 @@ fn clusters(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
 }
 
 fn call(aws: &Aws, operation: &str, request: &Value) -> anyhow::Result<Value> {
-    let answer = aws.ecs.call(operation, request.to_string().as_bytes());
+    let answer = aws.ecs.call(operation, request.clone());
     answer.map_err(|Exception { name, message, .. }| anyhow!("{name}: {message}"))
 }
 

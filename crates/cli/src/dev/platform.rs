@@ -175,7 +175,7 @@ struct EcsApi(Arc<Ecs>);
 
 impl JsonService for EcsApi {
     fn call<'a>(&'a self, operation: &'a str, request: Value) -> BoxFuture<'a, Answer> {
-        Box::pin(async move { self.0.call(operation, request.to_string().as_bytes()) })
+        Box::pin(async move { self.0.call(operation, request) })
     }
 }
 

@@ -289,6 +289,8 @@ impl Functions {
         }
         self.inner.fleet().stop_all();
         self.inner.until(Fleet::is_empty).await;
+        // What cannot be deleted is delivered again at the next start.
+        self.inner.invocations.delete_all_answered(&self.inner.db);
     }
 }
 
@@ -356,14 +358,17 @@ impl Inner {
         attempts: u32,
         error: Option<&FunctionError>,
     ) -> Option<Duration> {
+        let Some(error) = error else {
+            self.invocations.answered(id);
+            return None;
+        };
         let delay = self.config.retry_delays.get(attempts as usize).copied();
-        let recorded = self.db.write(|tx| match (error, delay) {
-            (None, _) => queue::delete(tx, id).map(|()| None),
-            (Some(_), Some(delay)) => {
+        let recorded = self.db.write(|tx| match delay {
+            Some(delay) => {
                 queue::postpone(tx, id, attempts + 1, Timestamp::now() + delay)?;
                 Ok(Some(delay))
             }
-            (Some(error), None) => queue::give_up(tx, id, attempts + 1, error).map(|()| None),
+            None => queue::give_up(tx, id, attempts + 1, error).map(|()| None),
         });
         let retry_after = recorded.unwrap_or_else(|error: rusqlite::Error| {
             tracing::error!(%function, id, %error, "cannot record how an invocation ended; it is repeated");
@@ -418,6 +423,7 @@ async fn dispatch(inner: Arc<Inner>) {
         for start in starts {
             begin(&inner, start);
         }
+        let delete = inner.invocations.delete_answered(&inner.db, now);
         let (closed, due) = {
             let fleet = inner.fleet();
             (fleet.is_closed(), fleet.due(now))
@@ -425,7 +431,7 @@ async fn dispatch(inner: Arc<Inner>) {
         if closed {
             return;
         }
-        match reload.into_iter().chain(due).min() {
+        match reload.into_iter().chain(due).chain(delete).min() {
             None => inner.invocations.woken().await,
             Some(at) => tokio::select! {
                 () = inner.invocations.woken() => {}

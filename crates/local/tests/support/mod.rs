@@ -32,7 +32,7 @@ use tokio::{
     net::TcpStream,
     sync::{broadcast, oneshot},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// Far longer than anything here takes: a test that would hang fails instead.
@@ -122,6 +122,16 @@ impl Local {
     pub fn count(&self, table: &str) -> u32 {
         let sql = format!("SELECT count(*) FROM {table}");
         self.db.read(|db| db.query_row(&sql, [], |row| row.get(0))).unwrap()
+    }
+
+    /// Waits until so many invocations are queued: an answered one leaves the queue a little later.
+    pub async fn until_queued(&self, count: u32) {
+        soon(async {
+            while self.count("lambda_invocations") != count {
+                sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
     }
 
     /// Shuts down in order, and gives the directory back.
