@@ -4,6 +4,7 @@ pub(crate) mod deploy;
 pub(crate) mod platform;
 mod reload;
 pub(crate) mod steps;
+mod warnings;
 
 use std::{
     fmt::Display,
@@ -12,19 +13,26 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use taskferry_core::rules::Rules;
 use taskferry_local::ecs::Containers;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
 
 use self::{platform::Platform, reload::Reloads, steps::Steps};
 use crate::{
     check,
-    output::{Tone, wants_colour_on_stderr},
+    output::{Tone, hinted, wants_colour_on_stderr},
     state::{StateArguments, StateDir},
 };
+
+/// How often it is looked whether the state directory is still there: nothing fails by itself when it is not.
+const STATE_PERIOD: Duration = Duration::from_secs(1);
 
 /// What `taskferry dev` takes.
 #[derive(Debug, clap::Args)]
@@ -47,6 +55,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
     let Some(rules) = check::load(&arguments.file, &mut io::stderr())? else {
         return Ok(ExitCode::from(1));
     };
+    warnings::tell();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(arguments, rules, out))?;
     Ok(ExitCode::SUCCESS)
@@ -71,7 +80,8 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     out.flush()?;
     warn(&platform, &steps, &rules);
 
-    loop {
+    let mut look_at_state = interval(STATE_PERIOD);
+    let ended = loop {
         tokio::select! {
             line = steps.next() => tell(line),
             () = reloads.next() => {
@@ -87,10 +97,16 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
                     }
                 }
             }
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = look_at_state.tick() => {
+                if !platform.is_state_in_place() {
+                    let lost = format!("{} was deleted while in use", state.path().display());
+                    break Err(hinted(lost, "what it held is lost; start `taskferry dev` again"));
+                }
+            }
+            _ = interrupt.recv() => break Ok(()),
+            _ = terminate.recv() => break Ok(()),
         }
-    }
+    };
     tell(steps.line("stop", "stopping; once more to stop at once", None));
     if let Some(total) = steps.unmatched_total() {
         tell(steps.line("stop", &total, Some(Tone::Faint)));
@@ -99,10 +115,10 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     loop {
         tokio::select! {
             line = steps.next() => tell(line),
-            () = &mut stopped => return Ok(()),
+            () = &mut stopped => return ended,
             // Whatever still runs is killed by the reaper, and told of at the next start.
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return ended,
+            _ = terminate.recv() => return ended,
         }
     }
 }

@@ -109,6 +109,42 @@ async fn a_function_error_is_kept_after_three_attempts() {
 }
 
 #[tokio::test]
+async fn what_may_pass_is_tried_until_it_has_and_counts_for_nothing() {
+    let local = Local::start_with(TempDir::new(), |config| {
+        config.passing_delays = [Duration::from_millis(1); 2];
+    })
+    .await;
+    let mut ended = local.functions.ended();
+    local.functions.deploy("f", function(&[], LONG)).unwrap();
+    let path = local.dir.path().join("calls");
+    local.enqueue("f", &json!({ "do": "fail", "times": 7, "path": path, "errorType": "Passing" }));
+    for _ in 0..7 {
+        let attempt = receive(&mut ended).await;
+        assert_eq!((attempt.attempt, attempt.is_counted), (1, false));
+        assert_eq!(attempt.error.unwrap().error_type, "Passing");
+        assert_eq!(attempt.retry_after, Some(Duration::from_millis(1)));
+    }
+    let attempt = receive(&mut ended).await;
+    assert_eq!((attempt.attempt, attempt.is_counted, attempt.error), (1, true, None));
+    assert_eq!(local.count("lambda_invocations"), 0);
+    assert_eq!(local.functions.failed().unwrap(), []);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_pass_counts_once_the_event_is_too_old() {
+    let local =
+        Local::start_with(TempDir::new(), |config| config.event_age_max = Duration::ZERO).await;
+    let mut ended = local.functions.ended();
+    local.functions.deploy("f", function(&[], LONG)).unwrap();
+    local.enqueue("f", &json!({ "do": "error", "errorType": "Passing" }));
+    let last = last_attempt(&mut ended).await;
+    assert_eq!((last.attempt, last.is_counted), (3, true));
+    assert_eq!(local.functions.failed().unwrap().len(), 1);
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn a_panic_is_a_function_error() {
     let kept = fail_for_good(json!({ "do": "panic" }), &[], LONG).await;
     assert!(kept.error_message.contains("it was told to panic"), "{kept:?}");
@@ -346,7 +382,7 @@ async fn logs_go_to_a_file_and_to_listeners() {
 
 #[tokio::test]
 async fn a_function_that_prints_without_end_waits_for_no_listener() {
-    let local = Local::start().await;
+    let local = Local::start_with(TempDir::new(), |config| config.log_bytes_max = u64::MAX).await;
     // It never reads.
     let lines = local.functions.logs();
     local.functions.deploy("f", function(&[], LONG)).unwrap();

@@ -17,7 +17,7 @@ use taskferry_core::{
     template::is_template,
     wiring::{self, Function},
 };
-use taskferry_function::{RULES, RUNS};
+use taskferry_function::{AGAIN, RULES, RUNS};
 use taskferry_local::{ecs, eventbridge::Subscription, lambda, protocol::Exception, s3};
 
 use super::platform::Aws;
@@ -155,6 +155,7 @@ fn functions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
             environment: environment.clone(),
             timeout: FUNCTION_TIMEOUT,
             memory_mb: FUNCTION_MEMORY_MB,
+            passing_errors: vec![AGAIN.to_owned()],
         };
         aws.functions.deploy(name, function)?;
     }

@@ -3,7 +3,7 @@
 //! The functions write one JSON object a line; the message names the step, the fields have always the same names. Whatever
 //! else a function prints is shown as it is.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
@@ -16,6 +16,9 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::platform::Platform;
 use crate::output::{Tone, Toned, printable};
+
+/// How much of an error's message is shown.
+const MESSAGE_CHARS_MAX: usize = 400;
 
 /// The steps of all functions, as they come.
 pub(crate) struct Steps {
@@ -95,7 +98,10 @@ impl Steps {
         loop {
             let (text, tone, ends) = tokio::select! {
                 line = self.logs.recv() => match line {
-                    Ok(line) => shown(&line),
+                    Ok(line) => match shown(&line) {
+                        Some(shown) => shown,
+                        None => continue,
+                    },
                     Err(RecvError::Lagged(lines)) => {
                         (format!("({lines} lines not shown)"), Some(Tone::Faint), Ends::default())
                     }
@@ -185,12 +191,16 @@ fn nowhere(event: &Unmatched) -> String {
     ))
 }
 
-fn shown(line: &LogLine) -> (String, Option<Tone>, Ends) {
+/// How a line is shown, if it is.
+fn shown(line: &LogLine) -> Option<(String, Option<Tone>, Ends)> {
     match serde_json::from_str::<Logged>(&line.line) {
-        Ok(logged) => (printable(&logged.to_string()), logged.tone(), logged.ends()),
+        // Lambda's runtime writes the error that a handler returns as Rust's `Debug` has it. It stays in the log; shown is
+        // how the invocation ended.
+        Ok(logged) if logged.message.starts_with("Diagnostic {") => None,
+        Ok(logged) => Some((printable(&logged.to_string()), logged.tone(), logged.ends())),
         Err(_) => {
             let text = printable(&format!("[{}] {}", line.function, line.line));
-            (text, Some(Tone::Faint), Ends::default())
+            Some((text, Some(Tone::Faint), Ends::default()))
         }
     }
 }
@@ -198,12 +208,24 @@ fn shown(line: &LogLine) -> (String, Option<Tone>, Ends) {
 /// What became of an invocation that failed.
 fn failure(ended: &InvocationEnded) -> Option<String> {
     let error = ended.error.as_ref()?;
-    let then = match ended.retry_after {
-        Some(after) => format!("again in {} s", after.as_secs_f64()),
-        None => "kept as failed".to_owned(),
+    let InvocationEnded { function, attempt, is_counted, retry_after, .. } = ended;
+    let then = match retry_after {
+        Some(after) if *is_counted => format!("attempt {attempt}, again in {} s", seconds(*after)),
+        Some(after) => format!("again in {} s, not counted", seconds(*after)),
+        None => format!("attempt {attempt}, kept as failed"),
     };
-    let InvocationEnded { function, attempt, .. } = ended;
-    Some(format!("invoke    {function} failed (attempt {attempt}, {then}): {}", error.message))
+    // A message may be a page, of a panic for one; the whole of it is in the function's log.
+    let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+    if shown.len() < message.len() {
+        shown.push('…');
+    }
+    Some(format!("invoke    {function} failed ({then}): {}: {shown}", error.error_type))
+}
+
+/// Seconds, to a tenth: a wait is no measurement.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 
 impl Logged {

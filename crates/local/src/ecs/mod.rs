@@ -17,6 +17,7 @@ mod placement;
 mod process;
 pub mod reaper;
 mod recovery;
+mod retention;
 mod run_task;
 mod shapes;
 mod tags;

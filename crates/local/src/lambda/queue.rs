@@ -208,6 +208,7 @@ pub(super) struct Queued {
     /// How many attempts have failed.
     pub(super) attempts: u32,
     pub(super) payload: Bytes,
+    pub(super) queued_at: Timestamp,
 }
 
 impl Queued {
@@ -217,6 +218,7 @@ impl Queued {
             request_id: row.get(1)?,
             attempts: row.get(2)?,
             payload: Bytes::from(row.get::<_, String>(3)?),
+            queued_at: timestamp(row.get(4)?),
         })
     }
 }
@@ -231,7 +233,7 @@ pub(super) fn load_fresh(
     bytes: usize,
 ) -> rusqlite::Result<Vec<Queued>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, request_id, attempts, payload FROM lambda_invocations
+        "SELECT id, request_id, attempts, payload, queued_at FROM lambda_invocations
          WHERE function = ?1 AND attempts = 0 AND id > ?2 ORDER BY id",
     )?;
     let mut rows = statement.query((function, after))?;
@@ -254,7 +256,7 @@ pub(super) fn load(connection: &Connection, id: i64) -> rusqlite::Result<Option<
 
     connection
         .prepare_cached(
-            "SELECT id, request_id, attempts, payload FROM lambda_invocations WHERE id = ?1",
+            "SELECT id, request_id, attempts, payload, queued_at FROM lambda_invocations WHERE id = ?1",
         )?
         .query_row([id], Queued::from_row)
         .optional()

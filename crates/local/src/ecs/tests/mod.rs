@@ -3,6 +3,7 @@
 mod contract;
 mod crash;
 mod life;
+mod retention;
 
 use std::{
     path::PathBuf,
@@ -155,9 +156,13 @@ impl Fixture {
 
     /// What a container wrote to its standard output.
     fn stdout(&self, arn: &str, container: &str) -> String {
-        let id = arn.rsplit('/').next().unwrap();
-        let path = self.directory.0.join("tasks").join(id).join(format!("{container}.stdout.log"));
+        let path = self.task_directory(arn).join(format!("{container}.stdout.log"));
         std::fs::read_to_string(path).unwrap()
+    }
+
+    /// Where a task works.
+    fn task_directory(&self, arn: &str) -> PathBuf {
+        self.directory.0.join("tasks").join(arn.rsplit('/').next().unwrap())
     }
 }
 
