@@ -85,6 +85,7 @@ mod clause;
 mod error;
 mod event;
 mod explain;
+mod hint;
 mod json;
 mod matcher;
 mod number;
