@@ -89,8 +89,16 @@ pub(crate) fn inner_operator(name: &str, allowed: &[&str]) -> Option<String> {
 
 /// For an operator that stands where a field's name does.
 pub(crate) fn operator_as_field(name: &str, value: &Node<'_>, source: &str) -> String {
-    let found = quotable(&source[value.start..value.end]);
-    format!("an operator stands in an array: [{{\"{name}\": {found}}}]")
+    let written =
+        |value: &Node<'_>| format!("{{\"{name}\": {}}}", quotable(&source[value.start..value.end]));
+    let operators = match &value.kind {
+        // These take lists; for the others, each value is an operator of its own.
+        Kind::Array(elements) if !matches!(name, "numeric" | "anything-but") => {
+            elements.iter().map(written).collect::<Vec<_>>().join(", ")
+        }
+        _ => written(value),
+    };
+    format!("an operator stands in an array: [{}]", quotable(&operators))
 }
 
 /// For what stands in `numeric` in place of a comparison.

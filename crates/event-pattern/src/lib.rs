@@ -82,6 +82,7 @@
 
 mod address;
 mod clause;
+mod complexity;
 mod error;
 mod event;
 mod explain;
@@ -93,9 +94,11 @@ mod operator;
 mod parse;
 mod search;
 mod text;
+mod warning;
 
 pub use error::Error;
 pub use event::EventError;
 pub use explain::{Explanation, Leaf, explain};
 pub use matcher::Matcher;
 pub use parse::EventPattern;
+pub use warning::Warning;

@@ -21,7 +21,7 @@ const FIELDS_MAX: usize = 256;
 /// Most alternatives that the `$or`s of one pattern may multiply to.
 const ALTERNATIVES_MAX: usize = 1000;
 
-const OR: &str = "$or";
+pub(crate) const OR: &str = "$or";
 
 /// A compiled event pattern.
 ///
@@ -127,7 +127,7 @@ fn compile(json: &str, errors: &mut Errors) -> Option<Compiled> {
     let root = errors.keep(Node::read(&mut Reader::new(json)).map_err(|Syntax { at, flaw }| {
         Error::new(Fault::Syntax(flaw), "", at).with_hint(hint::syntax(json, at))
     }))?;
-    let scope = Scope { source: json, label: String::new() };
+    let scope = Scope::new(json);
     let Kind::Object(members) = &root.kind else {
         let quoted =
             matches!(&root.kind, Kind::Text(text) if text.trim_ascii_start().starts_with(b"{"));
@@ -149,7 +149,16 @@ pub(crate) struct Scope<'a> {
     label: String,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// The whole pattern.
+    pub(crate) fn new(source: &'a str) -> Self {
+        Self { source, label: String::new() }
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     pub(crate) fn member(&self, name: &[u8]) -> Self {
         let mut label = self.label.clone();
         let name = String::from_utf8_lossy(name);
@@ -426,7 +435,7 @@ mod tests {
         check(
             r#"{"$or":[{"d":{"suffix":["1"]}},{"b":["2"]}]}"#,
             "`suffix` is the name of an operator and cannot be a field inside `$or` at $or[0].d.suffix",
-            Some(r#"an operator stands in an array: [{"suffix": ["1"]}]"#),
+            Some(r#"an operator stands in an array: [{"suffix": "1"}]"#),
             (1, 15),
         );
     }

@@ -88,7 +88,8 @@ impl Faults {
         self.add(Severity::Warning, span, message.into())
     }
 
-    fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Fault {
+    /// Adds a fault whose severity is known only when it is found.
+    pub(super) fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Fault {
         self.list.push(Fault {
             severity,
             path: String::new(),
