@@ -10,7 +10,10 @@ use proptest::{
     prelude::{Strategy, any},
     test_runner::{Config, RngAlgorithm, TestCaseResult, TestRng, TestRunner},
 };
-use reference::generate::{self, Choices};
+use reference::{
+    generate::{self, Choices},
+    targets,
+};
 use serde_json::Value;
 use taskferry_event_pattern::{EventError, EventPattern, Matcher, explain};
 
@@ -141,4 +144,19 @@ fn arrays_within_arrays_are_consistent() {
         check(&[format!(r#"{{"a":{pattern}}}"#), pattern], &format!(r#"{{"a":{event},"b":"ab"}}"#));
         Ok(())
     });
+}
+
+#[test]
+fn the_committed_inputs_of_the_fuzz_targets_hold() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
+    let targets: [(&str, fn(&[u8])); 3] =
+        [("pattern", targets::pattern), ("event", targets::event), ("pair", targets::pair)];
+    for (name, target) in targets {
+        let files = fs::read_dir(seeds.join(name)).unwrap();
+        let inputs: Vec<_> = files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+        assert!(inputs.len() > 20, "{name}: {}", inputs.len());
+        for input in inputs {
+            target(&input);
+        }
+    }
 }

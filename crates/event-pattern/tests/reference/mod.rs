@@ -6,6 +6,7 @@
 
 pub mod generate;
 mod json;
+pub mod targets;
 
 use std::{
     collections::BTreeMap,
