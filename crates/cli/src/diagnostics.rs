@@ -8,6 +8,8 @@ use std::{fmt::Write as _, ops::Range};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use taskferry_core::rules::{Fault, Severity, Span};
 
+use crate::output::printable;
+
 /// A file with very many faults has one cause; the first ones show it.
 const SHOWN_MAX: usize = 50;
 
@@ -123,12 +125,6 @@ pub(crate) fn count(faults: &[Fault]) -> String {
     let parts = [part(count(Severity::Error), "error"), part(count(Severity::Warning), "warning")];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     if parts.is_empty() { "no fault".to_owned() } else { parts.join(" and ") }
-}
-
-/// Text that a terminal only shows: a file must not command it.
-pub(crate) fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

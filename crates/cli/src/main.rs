@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod dev;
 mod diagnostics;
+mod event;
 mod explain;
 mod function;
 mod output;

@@ -18,8 +18,8 @@ use taskferry_core::rules::{Fault, Severity, Span};
 use taskferry_event_pattern::{Error, EventPattern, Explanation, Leaf, Warning, explain};
 
 use crate::{
-    diagnostics::{Source, printable},
-    output::{self, hinted},
+    diagnostics::Source,
+    output::{self, hinted, printable},
 };
 
 /// Values of one field that are shown; an array may have any number.

@@ -112,6 +112,9 @@ impl EventBridgeApi {
             tracing::error!(%error, "cannot queue the invocations that events lead to");
             Exception::server("InternalException", "the events cannot be stored")
         })?;
+        for (event, _) in events.iter().flatten().filter(|(_, functions)| functions.is_empty()) {
+            self.event_bridge.tell_unmatched(&event.text);
+        }
         let failed = events.iter().filter(|event| event.is_err()).count();
         let entries: Vec<Value> = events
             .iter()
