@@ -1,6 +1,6 @@
-//! Faults of a rules file as a person reads them: what, where in the text, and what to do.
+//! Faults of a rules file or event pattern as a person reads them: what, where in the text, and what to do.
 //!
-//! Shared by `check` and by whatever else loads a rules file. What a file says is
+//! Shared by `check`, by whatever else loads a rules file, and by `test_event_pattern`. What a file says is
 //! printed without its control characters.
 
 use std::{fmt::Write as _, ops::Range};
@@ -13,9 +13,9 @@ use crate::output::printable;
 /// A file with very many faults has one cause; the first ones show it.
 const SHOWN_MAX: usize = 50;
 
-/// A rules file's text, for showing places in it.
+/// A text, for showing places in it.
 pub(crate) struct Source<'a> {
-    /// Its path, as it was given.
+    /// Its path as it was given, or what else it is called.
     pub(crate) path: &'a str,
     /// What it holds.
     pub(crate) text: &'a str,

@@ -82,9 +82,11 @@
 
 mod address;
 mod clause;
+mod complexity;
 mod error;
 mod event;
 mod explain;
+mod hint;
 mod json;
 mod matcher;
 mod number;
@@ -92,9 +94,11 @@ mod operator;
 mod parse;
 mod search;
 mod text;
+mod warning;
 
 pub use error::Error;
 pub use event::EventError;
 pub use explain::{Explanation, Leaf, explain};
 pub use matcher::Matcher;
 pub use parse::EventPattern;
+pub use warning::Warning;

@@ -146,6 +146,12 @@ def a_pattern_matches(events, **_):
         ({"source": ["check"]}, True),
         ({"source": ["other"]}, False),
         ({"source": ["check"], "detail": {"key": ["a/b.csv"]}}, True),
+        ({"detail": {"key": [{"prefix": "a/"}]}}, True),
+        ({"detail": {"key": [{"suffix": ".CSV"}]}}, False),
+        ({"detail": {"key": [{"suffix": {"equals-ignore-case": ".CSV"}}]}}, True),
+        ({"detail": {"key": [{"wildcard": "*/*.csv"}]}}, True),
+        ({"detail": {"key": [{"anything-but": {"wildcard": "a/*"}}]}}, False),
+        ({"detail": {"$or": [{"key": ["x"]}, {"size": [{"exists": False}]}]}}, True),
     ]:
         answer = events.test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(EVENT))
         equal(answer["Result"], expected)
@@ -162,6 +168,31 @@ def a_bad_pattern_is_refused_with_its_reason(events, **_):
         )
         message = response["Error"]["Message"]
         equal(message.startswith("Event pattern is not valid. Reason: "), True)
+
+
+@check
+def a_refusal_tells_every_fault_and_its_place(events, **_):
+    response = refused(
+        "InvalidEventPatternException",
+        events.test_event_pattern,
+        EventPattern='{"source": ["check"],\n "detail": {"key": [{"prefx": "a"}], "size": 5}}',
+        Event=json.dumps(EVENT),
+    )
+    equal(
+        response["Error"]["Message"],
+        "Event pattern is not valid. Reason: unknown operator `prefx` at detail.key[0] (line 2, column 22); "
+        "expected an array of values or an object of fields, found a number at detail.size (line 2, column 47)",
+    )
+
+
+@check
+def a_pattern_longer_than_the_api_takes_is_refused(events, **_):
+    refused(
+        "ValidationException",
+        events.test_event_pattern,
+        EventPattern=json.dumps({"source": ["x" * 4096]}),
+        Event=json.dumps(EVENT),
+    )
 
 
 @check

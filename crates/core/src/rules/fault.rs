@@ -98,7 +98,8 @@ impl Faults {
         self.list.truncate(len);
     }
 
-    fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Fault {
+    /// Adds a fault whose severity is known only when it is found.
+    pub(super) fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Fault {
         self.list.push(Fault {
             severity,
             path: String::new(),
