@@ -121,10 +121,11 @@ fn given(text: String, name: &dyn fmt::Display) -> anyhow::Result<Given> {
     if list.is_empty() {
         return Err(is_none(&"the list is empty"));
     }
-    let numbered = |(index, text): (usize, &Box<RawValue>)| {
-        sent(text.get(), &format_args!("event {} of {name}", index + 1))
-    };
-    Ok(Given::Events(list.iter().enumerate().map(numbered).collect::<anyhow::Result<_>>()?))
+    let numbered = list
+        .iter()
+        .enumerate()
+        .map(|(index, text)| sent(text.get(), &format_args!("event {} of {name}", index + 1)));
+    Ok(Given::Events(numbered.collect::<anyhow::Result<_>>()?))
 }
 
 /// A request of `PutEvents`.
@@ -166,7 +167,7 @@ fn sent(text: &str, name: &dyn fmt::Display) -> anyhow::Result<Sent> {
     }
     let sent = if is_entry { entry(text) } else { parts(text, &members) };
     let sent = sent.map_err(|error| is_none(&format_args!("{error:#}"), HINT))?;
-    if !serde_json::from_str::<Map<String, Value>>(&sent.detail).is_ok() {
+    if serde_json::from_str::<Map<String, Value>>(&sent.detail).is_err() {
         return Err(is_none(&"its detail is not a JSON object", HINT));
     }
     Ok(sent)

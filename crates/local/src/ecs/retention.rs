@@ -92,21 +92,19 @@ impl Ecs {
             let name = entry.file_name();
             let Some(id) = name.to_str().filter(|name| is_task_id(name)) else { continue };
             // Asked after the directory was found, which is made after its task is stored.
-            let stopped_at = match self.stopped_at(id) {
-                Ok(Some(Some(at))) => at,
-                // The task is forgotten: since it stopped, at the most what is in its directory was deleted.
-                Ok(None) => modified(&entry)?,
-                Ok(Some(None)) => continue,
-                Err(error) => return Err(io::Error::other(error)),
+            let stopped_at = match self.standing(id).map_err(io::Error::other)? {
+                Standing::Stopped(at) => at,
+                // Since it stopped, at the most what is in its directory was deleted.
+                Standing::Forgotten => modified(&entry)?,
+                Standing::UnderWay => continue,
             };
             remains.push(Remains::of(entry.path(), stopped_at)?);
         }
         Ok(remains)
     }
 
-    /// When a task stopped, if it has; `None` if there is no such task.
-    fn stopped_at(&self, id: &str) -> rusqlite::Result<Option<Option<i64>>> {
-        self.db.read(|connection| {
+    fn standing(&self, id: &str) -> rusqlite::Result<Standing> {
+        let stopped_at = self.db.read(|connection| {
             connection
                 .prepare_cached(
                     "SELECT CASE last_status WHEN 'STOPPED' THEN stopped_at END
@@ -114,8 +112,23 @@ impl Ecs {
                 )?
                 .query_row([id], |row| row.get(0))
                 .optional()
+        });
+        Ok(match stopped_at? {
+            None => Standing::Forgotten,
+            Some(None) => Standing::UnderWay,
+            Some(Some(at)) => Standing::Stopped(at),
         })
     }
+}
+
+/// What this ECS knows of the task that a directory was made for.
+enum Standing {
+    /// Nothing any more.
+    Forgotten,
+    /// It has not stopped.
+    UnderWay,
+    /// It stopped then.
+    Stopped(i64),
 }
 
 impl Remains {

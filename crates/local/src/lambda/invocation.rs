@@ -62,8 +62,8 @@ impl Origin {
 }
 
 impl From<Queued> for Work {
-    fn from(Queued { id, request_id, attempts, payload, queued_at }: Queued) -> Self {
-        let origin = Origin::Queued { id, attempts, queued_at };
+    fn from(Queued { id, request_id, attempts, payload, since }: Queued) -> Self {
+        let origin = Origin::Queued { id, attempts, queued_at: since };
         Self { request_id: request_id.into(), payload, origin }
     }
 }

@@ -208,7 +208,8 @@ pub(super) struct Queued {
     /// How many attempts have failed.
     pub(super) attempts: u32,
     pub(super) payload: Bytes,
-    pub(super) queued_at: Timestamp,
+    /// When it came.
+    pub(super) since: Timestamp,
 }
 
 impl Queued {
@@ -218,7 +219,7 @@ impl Queued {
             request_id: row.get(1)?,
             attempts: row.get(2)?,
             payload: Bytes::from(row.get::<_, String>(3)?),
-            queued_at: timestamp(row.get(4)?),
+            since: timestamp(row.get(4)?),
         })
     }
 }

@@ -56,7 +56,7 @@ impl Fixture {
             request_id: id.to_string(),
             attempts: 0,
             payload: Bytes::new(),
-            queued_at: jiff::Timestamp::UNIX_EPOCH,
+            since: jiff::Timestamp::UNIX_EPOCH,
         });
         let room = self.fleet.room(self.now).remove(0);
         self.fleet.loaded(&room, Vec::new(), queued.collect());
