@@ -197,7 +197,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
             task_arn = attempt.and_then(|attempt| attempt.task_arn.as_deref()),
             status = %run.status,
             failure_class = attempt.and_then(|attempt| attempt.failure_class).map(tracing::field::display),
-            "tracked"
+            reason = run.reason.as_deref(), "tracked"
         );
     }
 }
