@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::{
     failure::{self, FailureClass},
-    plan::Plan,
     lifecycle,
+    plan::Plan,
     run::{Attempt, Policy, Run, RunEvent, StartedBy, Status, TaskSize, after},
     track::TaskState,
 };
@@ -74,7 +74,10 @@ impl Answer {
     pub fn task(&self) -> Option<&TaskState> {
         match self {
             Self::Tasks { tasks, .. } => tasks.first(),
-            Self::Conflict { .. } | Self::NotNow { .. } | Self::Refused { .. } | Self::Lost { .. } => None,
+            Self::Conflict { .. }
+            | Self::NotNow { .. }
+            | Self::Refused { .. }
+            | Self::Lost { .. } => None,
         }
     }
 
@@ -84,7 +87,10 @@ impl Answer {
             Self::Tasks { failures, .. } => (class(failures), sentence(failures)),
             Self::Conflict { task_arns } => (
                 FailureClass::Refused,
-                format!("ECS knows the client token with another request, for {}", task_arns.join(", ")),
+                format!(
+                    "ECS knows the client token with another request, for {}",
+                    task_arns.join(", ")
+                ),
             ),
             Self::NotNow { class, message } => (*class, message.clone()),
             Self::Refused { message } => (FailureClass::Refused, message.clone()),
@@ -122,8 +128,9 @@ pub fn record(
     run.slots.clone_from(&plan.slots);
     let text = request.for_attempt(&started_by, &pinned.arn);
     let mut attempt = Attempt::new(1, text, request.cluster().map(str::to_owned), now);
+    run.queue = run.slots.first().map(|slot| slot.limit.clone());
     (run.status, run.due_at, attempt.sends) = match gate {
-        _ if !run.slots.is_empty() => (Status::Waiting, None, 0),
+        _ if run.queue.is_some() => (Status::Waiting, None, 0),
         Gate::Closed { until } => (Status::Waiting, Some(until), 0),
         Gate::Open => (Status::Launching, Some(after(now, lifecycle::VERIFY_SECONDS)), 1),
     };
@@ -162,9 +169,13 @@ fn blank(plan: &Plan<'_>, now: Timestamp) -> Run {
         size: None,
         policy: Policy::default(),
         slots: Vec::new(),
-        admitted: false,
+        queue: None,
         stop: None,
         redrive_of: None,
+        redriven_by: None,
+        depth: plan.depth,
+        payload: plan.payload_url().map(str::to_owned),
+        outbox: Vec::new(),
         attempts: Vec::new(),
         revision: 0,
     }
@@ -191,4 +202,3 @@ fn sentence(failures: &[Failure]) -> String {
         .collect();
     format!("RunTask started no task: {}", failures.join("; "))
 }
-

@@ -13,6 +13,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod chain;
 mod digest;
 pub mod ecs;
 pub mod event;

@@ -8,9 +8,11 @@
 use jiff::Timestamp;
 
 use crate::{
+    chain::{self, LifecycleEvent},
     failure::FailureClass,
     launch::Answer,
-    run::{Attempt, Run, Status, Stop, StopCause},
+    limits::LimitId,
+    run::{Attempt, Run, RunId, Status, Stop, StopCause},
     track::{self, TaskState},
 };
 
@@ -18,10 +20,11 @@ mod rulings;
 mod times;
 
 pub use self::rulings::{Kind, Ruling, ruling};
-pub(crate) use self::times::{VERIFY_SECONDS, deadlines};
 use self::times::{
-    FORGOTTEN_SECONDS, LOST_SECONDS, STOP_CHECK_SECONDS, TOKEN_SECONDS, UNPROVEN_SECONDS,
+    FORGOTTEN_SECONDS, LOST_SECONDS, PAYLOAD_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS,
+    TOKEN_SECONDS, UNPROVEN_SECONDS,
 };
+pub(crate) use self::times::{VERIFY_SECONDS, deadlines};
 use crate::{retry, run::after};
 
 /// What happened to a run.
@@ -32,7 +35,10 @@ pub enum Happening {
     /// A slot of each of its limits is free.
     Admitted,
     /// One of its limits had no slot left after all.
-    Full,
+    Full {
+        /// Which.
+        limit: LimitId,
+    },
     /// The launch fits into the account's quota now.
     Paced,
     /// It does not before then.
@@ -68,6 +74,18 @@ pub enum Happening {
         /// Why, in one sentence.
         reason: String,
     },
+    /// The first of its outbox were published.
+    Published {
+        /// Which.
+        events: Vec<LifecycleEvent>,
+    },
+    /// The event that was put aside for its task was discarded.
+    Discarded,
+    /// Another run does it again.
+    Redriven {
+        /// Which.
+        by: RunId,
+    },
 }
 
 impl Happening {
@@ -76,14 +94,20 @@ impl Happening {
     #[must_use]
     pub fn anew(self) -> Self {
         match self {
-            Self::Due | Self::Admitted | Self::Full | Self::Paced | Self::Unpaced { .. } | Self::Missing => {
-                Self::Due
-            }
+            Self::Due
+            | Self::Admitted
+            | Self::Full { .. }
+            | Self::Paced
+            | Self::Unpaced { .. }
+            | Self::Missing => Self::Due,
             Self::Answered { .. }
             | Self::Task(_)
             | Self::Stop { .. }
             | Self::Skip { .. }
-            | Self::Hindered { .. } => self,
+            | Self::Hindered { .. }
+            | Self::Published { .. }
+            | Self::Discarded
+            | Self::Redriven { .. } => self,
         }
     }
 }
@@ -119,6 +143,19 @@ pub enum Then {
         /// What will stand in its `stoppedReason`.
         reason: String,
     },
+    /// Tell what is in the record's outbox: [`Happening::Published`].
+    Publish,
+    /// Discard the event that was put aside for the task: [`Happening::Discarded`].
+    Discard,
+}
+
+/// The stack that a run belongs to, as far as decisions depend on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stack<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Whether somebody listens to lifecycle events.
+    pub publishes: bool,
 }
 
 impl Decision {
@@ -139,15 +176,18 @@ impl Decision {
 ///
 /// The same arguments give the same decision. A decision that lost the race to write its record is asked for anew, upon the
 /// record that won.
-pub fn decide(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> Decision {
+pub fn decide(stack: Stack<'_>, run: &Run, happening: &Happening, now: Timestamp) -> Decision {
     let mut decision = match happening {
         // The answer to an attempt that is over: a task that it started is nobody's.
         Happening::Answered { attempt, answer } if !is_last(run, *attempt) => {
             answer.task().map_or_else(Decision::rest, |task| take_in(run, task, now))
         }
-        _ => carry_out(name, run, happening, now),
+        _ => carry_out(stack.name, run, happening, now),
     };
     if let Some(next) = &mut decision.next {
+        if stack.publishes {
+            next.outbox.extend(chain::told(Some(run), next));
+        }
         date(next, now);
         if **next == *run {
             decision.next = None;
@@ -156,6 +196,15 @@ pub fn decide(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> D
         }
     }
     decision
+}
+
+/// The record of a run that was just made, with what is to be told of it.
+pub fn begin(stack: Stack<'_>, mut run: Run, now: Timestamp) -> Run {
+    if stack.publishes && run.depth <= chain::DEPTH_MAX {
+        run.outbox.extend(chain::told(None, &run));
+    }
+    date(&mut run, now);
+    run
 }
 
 fn is_last(run: &Run, attempt: u32) -> bool {
@@ -168,8 +217,11 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
         (Ruling::Pace, _) => Decision::only(Then::Pace),
         (Ruling::Launch, _) => launch(name, run, now),
         (Ruling::Postpone, Happening::Unpaced { until }) => postpone(run, *until),
+        (Ruling::Queue, Happening::Full { limit }) => queue(run, limit),
         (Ruling::Defer, Happening::Hindered { reason }) => defer(run, reason, now),
-        (Ruling::Skip, Happening::Skip { reason }) => end(run, Status::Skipped, reason.clone(), now),
+        (Ruling::Skip, Happening::Skip { reason }) => {
+            end(run, Status::Skipped, reason.clone(), now)
+        }
         (Ruling::Answer, Happening::Answered { answer, .. }) => answered(run, answer, now),
         (Ruling::TakeIn | Ruling::StopStray, Happening::Answered { answer, .. }) => {
             answer.task().map_or_else(Decision::rest, |task| take_in(run, task, now))
@@ -178,6 +230,12 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
         (Ruling::Look, _) => look(run, now),
         (Ruling::Vanished, _) => vanished(run, now),
         (Ruling::Stop, Happening::Stop { cause, reason }) => stop(run, *cause, reason, now),
+        (Ruling::TidyUp, _) => tidy_up(run, now),
+        (Ruling::Note, Happening::Published { events }) => published(run, events),
+        (Ruling::Note, Happening::Discarded) => noted(run, |next| next.payload = None),
+        (Ruling::Note, Happening::Redriven { by }) => {
+            noted(run, |next| next.redriven_by = Some(by.clone()))
+        }
         // The table gives these rulings to no other happening.
         (
             Ruling::Ignore
@@ -188,7 +246,8 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
             | Ruling::Answer
             | Ruling::StopStray
             | Ruling::TakeIn
-            | Ruling::Stop,
+            | Ruling::Stop
+            | Ruling::Note,
             _,
         ) => Decision::rest(),
     }
@@ -204,7 +263,7 @@ fn proceed(run: &Run, now: Timestamp) -> Decision {
     if run.total_deadline().is_some_and(|deadline| deadline <= now) {
         return time_out(run, now);
     }
-    if run.is_queued() {
+    if run.queue.is_some() {
         return Decision::only(Then::Admit);
     }
     if run.due_at.is_some_and(|due_at| now < due_at) {
@@ -244,7 +303,7 @@ fn launch(name: &str, run: &Run, now: Timestamp) -> Decision {
         }
     }
     next.status = Status::Launching;
-    next.admitted = !next.slots.is_empty();
+    next.queue = None;
     next.due_at = Some(after(now, VERIFY_SECONDS));
     Decision::write(next, Then::RunTask)
 }
@@ -252,7 +311,8 @@ fn launch(name: &str, run: &Run, now: Timestamp) -> Decision {
 /// Adds the next attempt; false if there is nothing to make it of.
 fn begin_attempt(name: &str, run: &mut Run, now: Timestamp) -> bool {
     let attempt = u32::try_from(run.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-    let started_by = crate::run::StartedBy { name: name.to_owned(), run_id: run.id.clone(), attempt };
+    let started_by =
+        crate::run::StartedBy { name: name.to_owned(), run_id: run.id.clone(), attempt };
     let Some(request) = retry::request(run, &started_by) else { return false };
     let cluster = run.attempt().and_then(|attempt| attempt.cluster.clone());
     if let [_, .., last] = run.attempts.as_mut_slice() {
@@ -268,8 +328,20 @@ fn postpone(run: &Run, until: Timestamp) -> Decision {
     let mut next = run.clone();
     next.due_at = Some(until);
     // A slot that the limit gave is taken, and kept until the quota has room.
-    next.admitted = !next.slots.is_empty();
+    next.queue = None;
     Decision::write(next, Then::Rest)
+}
+
+/// The limit that had no slot is the one to wait for; that it still has none is asked once more, now that the run is in its
+/// queue for whoever gives one back.
+fn queue(run: &Run, limit: &LimitId) -> Decision {
+    let is_its = run.slots.iter().any(|slot| slot.limit == *limit);
+    if !is_its || run.queue.as_ref() == Some(limit) {
+        return Decision::rest();
+    }
+    let mut next = run.clone();
+    next.queue = Some(limit.clone());
+    Decision::write(next, Then::Admit)
 }
 
 /// What is due and cannot be seen to comes back later, so that it does not keep others from being seen to.
@@ -278,7 +350,9 @@ fn defer(run: &Run, reason: &str, now: Timestamp) -> Decision {
         return Decision::rest();
     }
     let mut next = run.clone();
-    next.reason = Some(reason.to_owned());
+    if !run.status.is_terminal() {
+        next.reason = Some(reason.to_owned());
+    }
     next.due_at = Some(after(now, STOP_CHECK_SECONDS));
     Decision::write(next, Then::Rest)
 }
@@ -317,7 +391,10 @@ fn answered(run: &Run, answer: &Answer, now: Timestamp) -> Decision {
             next.end(Status::Failed, Some(message.clone()), now);
             Decision::write(next, Then::Rest)
         }
-        Answer::Tasks { .. } | Answer::Conflict { .. } | Answer::NotNow { .. } | Answer::Refused { .. } => {
+        Answer::Tasks { .. }
+        | Answer::Conflict { .. }
+        | Answer::NotNow { .. }
+        | Answer::Refused { .. } => {
             let (class, sentence) = answer.denial();
             conclude(last, class, &sentence, now);
             next.reason = Some(sentence);
@@ -339,7 +416,8 @@ fn conclude(attempt: &mut Attempt, class: FailureClass, reason: &str, now: Times
 
 /// What ECS tells of a task of the run goes into the record.
 fn take_in(run: &Run, task: &TaskState, now: Timestamp) -> Decision {
-    let Some(started_by) = task.started_by().filter(|started_by| started_by.run_id == run.id) else {
+    let Some(started_by) = task.started_by().filter(|started_by| started_by.run_id == run.id)
+    else {
         return Decision::rest();
     };
     let of_attempt = run.attempts.iter().find(|attempt| attempt.attempt == started_by.attempt);
@@ -352,8 +430,16 @@ fn take_in(run: &Run, task: &TaskState, now: Timestamp) -> Decision {
     }
     let is_last = run.attempt().is_some_and(|last| last.attempt == attempt.attempt);
     let is_other_task = attempt.task_arn.as_ref().is_some_and(|known| *known != task.task_arn);
-    if run.status.is_terminal() || !is_last || is_other_task || (!attempt.is_open() && attempt.task_arn.is_some()) {
-        return if task.is_stopping() { Decision::rest() } else { Decision::only(stop_task(&task.task_arn, STRAY)) };
+    if run.status.is_terminal()
+        || !is_last
+        || is_other_task
+        || (!attempt.is_open() && attempt.task_arn.is_some())
+    {
+        return if task.is_stopping() {
+            Decision::rest()
+        } else {
+            Decision::only(stop_task(&task.task_arn, STRAY))
+        };
     }
     let next = track::take_in(run, task, now);
     match (&next.attempts.last(), &next.stop) {
@@ -379,7 +465,9 @@ fn after_attempt(mut run: Run, now: Timestamp) -> Decision {
     let cause = run.stop.as_ref().map(|stop| stop.cause);
     let (status, last_word) = match (cause, class) {
         (Some(StopCause::RunTimedOut), _) => (Status::TimedOut, true),
-        (Some(StopCause::Cancelled), _) | (_, FailureClass::StoppedByUser) => (Status::Cancelled, true),
+        (Some(StopCause::Cancelled), _) | (_, FailureClass::StoppedByUser) => {
+            (Status::Cancelled, true)
+        }
         (_, FailureClass::TimedOut) => (Status::TimedOut, false),
         _ => (Status::Failed, false),
     };
@@ -388,7 +476,9 @@ fn after_attempt(mut run: Run, now: Timestamp) -> Decision {
     let reason = stop.map_or(sentence, |stop| stop.reason.clone());
     let delay = if last_word { None } else { retry::delay(&run) };
     match delay {
-        Some(delay) if run.total_deadline().is_none_or(|deadline| after_delay(now, delay) < deadline) => {
+        Some(delay)
+            if run.total_deadline().is_none_or(|deadline| after_delay(now, delay) < deadline) =>
+        {
             run.status = Status::Waiting;
             run.reason = Some(reason);
             run.due_at = Some(after_delay(now, delay));
@@ -416,7 +506,12 @@ fn vanished(run: &Run, now: Timestamp) -> Decision {
         },
         // Throttled for so long that its token is of no use: the same under the next.
         (Status::Waiting, _) => {
-            conclude(last, FailureClass::Throttled, "throttled until its client token expired", now);
+            conclude(
+                last,
+                FailureClass::Throttled,
+                "throttled until its client token expired",
+                now,
+            );
             match retry::delay(&next) {
                 Some(_) => Decision::write(next, Then::Pace),
                 None => after_attempt(next, now),
@@ -444,7 +539,12 @@ fn vanished(run: &Run, now: Timestamp) -> Decision {
 fn lost(mut run: Run, now: Timestamp) -> Decision {
     let class = run.stop.as_ref().map_or(FailureClass::Infrastructure, |_| stop_class(&run));
     if let Some(last) = run.attempts.last_mut() {
-        conclude(last, class, "lost: ECS knows no task of this attempt, and told nothing of its end", now);
+        conclude(
+            last,
+            class,
+            "lost: ECS knows no task of this attempt, and told nothing of its end",
+            now,
+        );
     }
     after_attempt(run, now)
 }
@@ -467,20 +567,44 @@ fn look(run: &Run, now: Timestamp) -> Decision {
     }
 }
 
+/// After the end of a run: what was not told is told, and what was put aside for its tasks goes.
+fn tidy_up(run: &Run, now: Timestamp) -> Decision {
+    let is_due = run.due_at.is_some_and(|due_at| due_at <= now);
+    match (run.outbox.is_empty(), &run.payload) {
+        (false, _) if is_due => Decision::only(Then::Publish),
+        (true, Some(_)) if is_due => Decision::only(Then::Discard),
+        _ => Decision::rest(),
+    }
+}
+
+fn published(run: &Run, events: &[LifecycleEvent]) -> Decision {
+    noted(run, |next| next.outbox.retain(|event| !events.contains(event)))
+}
+
+fn noted(run: &Run, note: impl FnOnce(&mut Run)) -> Decision {
+    let mut next = run.clone();
+    note(&mut next);
+    Decision::write(next, Then::Rest)
+}
+
 fn time_out(run: &Run, now: Timestamp) -> Decision {
     let seconds = run.policy.timeout.total_seconds.unwrap_or_default();
     let reason = format!("the run took longer than `timeout.total`, {seconds} s");
     stop(run, StopCause::RunTimedOut, &reason, now)
 }
 
-/// Gives a run that has not ended the date by which it is looked at, never later than its limits of time say.
+/// Gives a run the date by which it is looked at: until its end never later than its limits of time say, after it while
+/// something is left to tell or to tidy up.
 fn date(run: &mut Run, now: Timestamp) {
-    if run.status.is_terminal() {
-        run.due_at = None;
+    if let Some(ended_at) = run.ended_at {
+        let soon = after(now, TELL_SECONDS);
+        let telling = (!run.outbox.is_empty()).then_some(soon);
+        let tidying = run.payload.as_ref().map(|_| after(ended_at, PAYLOAD_SECONDS).max(soon));
+        run.due_at = telling.or(tidying);
         return;
     }
     let own = match run.due_at {
-        _ if run.is_queued() => None,
+        _ if run.queue.is_some() => None,
         Some(due_at) if now < due_at => Some(due_at),
         _ => Some(match run.status {
             Status::Starting | Status::Running => times::next_check(run, now),
@@ -497,7 +621,10 @@ fn date(run: &mut Run, now: Timestamp) {
 
 fn stop(run: &Run, cause: StopCause, reason: &str, now: Timestamp) -> Decision {
     let mut next = run.clone();
-    let task_arn = run.attempt().filter(|attempt| attempt.is_open()).and_then(|attempt| attempt.task_arn.clone());
+    let task_arn = run
+        .attempt()
+        .filter(|attempt| attempt.is_open())
+        .and_then(|attempt| attempt.task_arn.clone());
     // A limit of time never overrides a person's word.
     if run.stop.is_none() || cause == StopCause::Cancelled {
         next.stop = Some(Stop { cause, reason: reason.to_owned(), at: now });
@@ -507,9 +634,9 @@ fn stop(run: &Run, cause: StopCause, reason: &str, now: Timestamp) -> Decision {
         next.due_at = Some(after(now, STOP_CHECK_SECONDS));
         return Decision::write(next, stop_task(&task_arn, reason));
     }
-    let may_have_task = run.attempt().is_some_and(|attempt| {
-        attempt.was_sent() && (attempt.is_open() || attempt.is_unproven())
-    });
+    let may_have_task = run
+        .attempt()
+        .is_some_and(|attempt| attempt.was_sent() && (attempt.is_open() || attempt.is_unproven()));
     if may_have_task {
         next.status = Status::Stopping;
         next.due_at = Some(after(now, STOP_CHECK_SECONDS));

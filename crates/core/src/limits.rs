@@ -2,7 +2,9 @@
 //!
 //! A limit has a row with the ids of the runs that hold its slots, and a queue of the runs that wait for one, oldest first.
 //! Nothing is counted apart from those: a store moves a run in and out of them in the transaction that writes the run
-//! ([`moves`]), so no slot can leak. The engine asks [`turns`] whenever something may have changed.
+//! ([`moves`]), so no slot can leak. A run with several limits waits in the queue of one of them, the one that had no slot
+//! when it was last asked, and so never keeps others from a slot that it cannot use itself. The engine asks [`turns`]
+//! whenever something may have changed.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -51,27 +53,27 @@ pub struct LimitState {
 
 /// What a change of a run's record does to its limits, in the same transaction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Moves {
-    /// The run goes into the queues of its limits.
-    pub enqueue: bool,
-    /// It leaves them.
-    pub dequeue: bool,
-    /// It takes a slot of each; if one of them has none free, nothing is written.
-    pub take: bool,
-    /// It gives them back.
-    pub give: bool,
+pub struct Moves<'a> {
+    /// The limit whose queue the run leaves.
+    pub leave: Option<&'a LimitId>,
+    /// The limit whose queue it joins.
+    pub join: Option<&'a LimitId>,
+    /// It takes a slot of each of these; if one of them has none free, nothing is written.
+    pub take: &'a [Slot],
+    /// It gives these back.
+    pub give: &'a [Slot],
 }
 
 /// What writing `run` over `was` does to the run's limits.
-pub fn moves(was: Option<&Run>, run: &Run) -> Moves {
-    let was_queued = was.is_some_and(Run::is_queued);
+pub fn moves<'a>(was: Option<&'a Run>, run: &'a Run) -> Moves<'a> {
+    let was_queued = was.and_then(|was| was.queue.as_ref());
     let was_holding = was.is_some_and(Run::holds_slots);
-    let limited = !run.slots.is_empty();
+    let stays = was_queued == run.queue.as_ref();
     Moves {
-        enqueue: !was_queued && run.is_queued(),
-        dequeue: was_queued && !run.is_queued(),
-        take: limited && !was_holding && run.holds_slots(),
-        give: limited && was_holding && !run.holds_slots(),
+        leave: was_queued.filter(|_| !stays),
+        join: run.queue.as_ref().filter(|_| !stays),
+        take: if !was_holding && run.holds_slots() { &run.slots } else { &[] },
+        give: if was_holding && !run.holds_slots() { &run.slots } else { &[] },
     }
 }
 
@@ -132,7 +134,9 @@ fn full(limit: &LimitId, of: u32) -> String {
 }
 
 fn superseded(by: &RunId) -> Turn {
-    Turn::Skip { reason: format!("run {by} of the same rule came later, and only the latest waits") }
+    Turn::Skip {
+        reason: format!("run {by} of the same rule came later, and only the latest waits"),
+    }
 }
 
 /// When the limit must be looked at again: soon if runs wait, else not before the next change.
@@ -220,20 +224,24 @@ mod tests {
     fn a_run_moves_through_its_limits_with_its_status() {
         let mut waiting = tests::run(Status::Waiting);
         waiting.slots = vec![Slot { limit: limit(), of: 1, overlap: Overlap::Queue }];
+        waiting.queue = Some(limit());
         let mut launching = waiting.clone();
-        (launching.status, launching.admitted) = (Status::Launching, true);
+        (launching.status, launching.queue) = (Status::Launching, None);
         let mut ended = launching.clone();
         ended.status = Status::Failed;
         let told = |was, run| {
-            let Moves { enqueue, dequeue, take, give } = moves(was, run);
-            (enqueue, dequeue, take, give)
+            let Moves { leave, join, take, give } = moves(was, run);
+            (leave.is_some(), join.is_some(), take.len(), give.len())
         };
-        assert_eq!(told(None, &waiting), (true, false, false, false));
-        assert_eq!(told(Some(&waiting), &launching), (false, true, true, false));
-        assert_eq!(told(Some(&launching), &launching), (false, false, false, false));
-        assert_eq!(told(Some(&launching), &ended), (false, false, false, true));
+        assert_eq!(told(None, &waiting), (false, true, 0, 0));
+        assert_eq!(told(Some(&waiting), &launching), (true, false, 1, 0));
+        assert_eq!(told(Some(&launching), &launching), (false, false, 0, 0));
+        assert_eq!(told(Some(&launching), &ended), (false, false, 0, 1));
         let mut cancelled = waiting.clone();
-        cancelled.status = Status::Cancelled;
-        assert_eq!(told(Some(&waiting), &cancelled), (false, true, false, false));
+        (cancelled.status, cancelled.queue) = (Status::Cancelled, None);
+        assert_eq!(told(Some(&waiting), &cancelled), (true, false, 0, 0));
+        let mut elsewhere = waiting.clone();
+        elsewhere.queue = Some(LimitId { name: "all".to_owned(), key: String::new() });
+        assert_eq!(told(Some(&waiting), &elsewhere), (true, true, 0, 0));
     }
 }

@@ -6,11 +6,12 @@
 use std::{borrow::Cow, num::NonZeroU32};
 
 use crate::{
+    chain,
     event::Event,
     limits::{LimitId, Slot},
     rules::{
         Concurrency, Overlap, Rule, Rules,
-        target::{self, write_json},
+        target::{self, Passed, Payload, write_json},
     },
     run::{RunId, StartedBy},
     template::{self, Context},
@@ -36,8 +37,17 @@ pub struct Plan<'a> {
     pub dedupe_key: String,
     /// The slots that the run needs before it is launched.
     pub slots: Vec<Slot>,
+    /// How many runs the event follows upon.
+    pub depth: u32,
     /// The request, or why there is none.
     pub request: Result<Request, Refusal>,
+}
+
+impl Plan<'_> {
+    /// Where the event must be put before the launch, since it is too long for the request; `s3://BUCKET/KEY`.
+    pub fn payload_url(&self) -> Option<&str> {
+        self.request.as_ref().ok()?.0.payload_url.as_deref()
+    }
 }
 
 /// Why a match makes no request: the rule and the event do not fit.
@@ -52,6 +62,21 @@ pub enum Refusal {
     /// A template of the rule's `target` cannot be rendered.
     #[error("the target cannot be rendered for this event")]
     Target(#[source] target::Error),
+    /// The event is the last of a chain of runs that is too long.
+    #[error("{depth} runs followed upon one another, and {} may", chain::DEPTH_MAX)]
+    ChainTooLong {
+        /// How many.
+        depth: u32,
+    },
+    /// With the event in them the rendered `overrides` are longer than ECS takes, and there is no bucket to put it into.
+    #[error(
+        "with the event, the rendered overrides are {size_bytes} bytes of JSON, and ECS takes {OVERRIDES_BYTES_MAX}: say \
+         `payload.bucket`, and the event is put there"
+    )]
+    PayloadTooLong {
+        /// Their length.
+        size_bytes: usize,
+    },
     /// The rendered `overrides` are longer than ECS takes.
     #[error(
         "the rendered overrides are {size_bytes} bytes of JSON, and ECS takes {OVERRIDES_BYTES_MAX}"
@@ -71,15 +96,19 @@ pub struct Request(target::Rendered);
 pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
     let context = Context::new(event);
     let (dedupe_key, request) = match dedupe_key(rule, event, &context) {
-        Ok(dedupe_key) => (dedupe_key, request(rule, &context)),
+        Ok(dedupe_key) => (dedupe_key, Ok(())),
         Err(refusal) => (event.id().to_owned(), Err(refusal)),
     };
     let run_id = RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key);
+    let request = request.and_then(|()| self::request(rule, event, &run_id, &context));
+    let depth = chain::depth(event);
+    let request =
+        if depth > chain::DEPTH_MAX { Err(Refusal::ChainTooLong { depth }) } else { request };
     let (slots, request) = match slots(rules, rule, &context) {
         Ok(slots) => (slots, request),
         Err(refusal) => (Vec::new(), request.and(Err(refusal))),
     };
-    Plan { rule, event, run_id, dedupe_key, slots, request }
+    Plan { rule, event, run_id, dedupe_key, slots, depth, request }
 }
 
 /// A slot of each limit that holds for the run: the rule's own, its group's, and that for everything.
@@ -90,13 +119,17 @@ fn slots(rules: &Rules, rule: &Rule, context: &Context<'_>) -> Result<Vec<Slot>,
     let mut slot = |name: String, key: String, of: NonZeroU32, overlap| {
         slots.push(Slot { limit: LimitId { name, key }, of: of.get(), overlap });
     };
-    if let Some(Concurrency { limit, group, key, .. }) = concurrency.filter(|_| overlap != Overlap::Allow) {
+    if let Some(Concurrency { limit, group, key, .. }) =
+        concurrency.filter(|_| overlap != Overlap::Allow)
+    {
         if let Some(limit) = limit {
             let key = key.as_ref().map(|key| key.render(context)).transpose();
             let key = key.map_err(Refusal::ConcurrencyKey)?.unwrap_or_default().into_owned();
             slot(format!("rule/{}", rule.name), key, *limit, overlap);
         }
-        if let Some((group, limit)) = group.as_ref().and_then(|group| rules.groups.get_key_value(group)) {
+        if let Some((group, limit)) =
+            group.as_ref().and_then(|group| rules.groups.get_key_value(group))
+        {
             slot(format!("group/{group}"), String::new(), *limit, overlap);
         }
     }
@@ -110,17 +143,29 @@ fn slots(rules: &Rules, rule: &Rule, context: &Context<'_>) -> Result<Vec<Slot>,
 fn dedupe_key(rule: &Rule, event: &Event, context: &Context<'_>) -> Result<String, Refusal> {
     match &rule.dedupe {
         Some(template) => template.render(context).map(Cow::into_owned).map_err(Refusal::Dedupe),
-        None => Ok(event.id().to_owned()),
+        None => Ok(chain::dedupe_key(event).unwrap_or_else(|| event.id().to_owned())),
     }
 }
 
-fn request(rule: &Rule, context: &Context<'_>) -> Result<Request, Refusal> {
-    let request = Request(rule.target.render_in(context).map_err(Refusal::Target)?);
-    let size_bytes = request.overrides_size_bytes();
-    if size_bytes > OVERRIDES_BYTES_MAX {
-        return Err(Refusal::OverridesTooLong { size_bytes });
+fn request(
+    rule: &Rule,
+    event: &Event,
+    run_id: &RunId,
+    context: &Context<'_>,
+) -> Result<Request, Refusal> {
+    let render =
+        |passed| rule.target.render_in(context, passed).map(Request).map_err(Refusal::Target);
+    let mut request = render(Passed::Event(event.text()))?;
+    let bucket = rule.target.payload().and_then(|payload| payload.bucket.as_deref());
+    if let Some(bucket) = bucket.filter(|_| request.overrides_size_bytes() > OVERRIDES_BYTES_MAX) {
+        request = render(Passed::Url(&format!("s3://{bucket}/{run_id}.json")))?;
     }
-    Ok(request)
+    let size_bytes = request.overrides_size_bytes();
+    match rule.target.payload() {
+        _ if size_bytes <= OVERRIDES_BYTES_MAX => Ok(request),
+        Some(Payload { bucket: None, .. }) => Err(Refusal::PayloadTooLong { size_bytes }),
+        _ => Err(Refusal::OverridesTooLong { size_bytes }),
+    }
 }
 
 impl Request {

@@ -128,7 +128,8 @@ pub fn delay(run: &Run) -> Option<Duration> {
     if class == FailureClass::ExitCode && !is_worth_it(run, last) {
         return None;
     }
-    let ended_so = run.attempts.iter().filter(|attempt| attempt.failure_class == Some(class)).count();
+    let ended_so =
+        run.attempts.iter().filter(|attempt| attempt.failure_class == Some(class)).count();
     let ended_so = u32::try_from(ended_so).unwrap_or(u32::MAX);
     let budget = run.policy.retry.budget(class);
     (ended_so < budget.attempts).then(|| jittered(budget.backoff, &run.id, last.attempt, ended_so))
@@ -156,7 +157,8 @@ fn jittered(backoff: Backoff, run_id: &RunId, attempt: u32, repeated: u32) -> Du
     // Saturating: a rule may ask for more doublings than a number can hold.
     let doubled = min_seconds.saturating_mul(2_u64.saturating_pow(repeated)).min(max_seconds);
     let spread_millis = doubled.saturating_sub(min_seconds).saturating_mul(1000);
-    let dice = digest::number(&["backoff", run_id.as_str(), &attempt.to_string(), &repeated.to_string()]);
+    let dice =
+        digest::number(&["backoff", run_id.as_str(), &attempt.to_string(), &repeated.to_string()]);
     let extra_millis = if spread_millis == 0 { 0 } else { dice % (spread_millis + 1) };
     Duration::from_millis(min_seconds.saturating_mul(1000).saturating_add(extra_millis))
 }

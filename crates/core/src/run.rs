@@ -8,7 +8,14 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{digest, event::Event, failure::FailureClass, limits::Slot, retry};
+use crate::{
+    chain::LifecycleEvent,
+    digest,
+    event::Event,
+    failure::FailureClass,
+    limits::{LimitId, Slot},
+    retry,
+};
 
 /// A run's name: 32 hexadecimal digits, made of stack, rule and dedupe key.
 ///
@@ -196,7 +203,7 @@ pub struct Run {
     pub ended_at: Option<Timestamp>,
     /// By when somebody must look at it again, whatever happens: the sweep asks for what is due.
     // Invariant: there while the run has not ended, but for a run that waits in the queue of a limit, which has a date of
-    // its own.
+    // its own; and after the end while there is something to tell or to tidy up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
     /// Which of the task's containers must exit with 0 for the run to have succeeded.
@@ -207,18 +214,31 @@ pub struct Run {
     /// How often and how long, as the rule said when the run was made.
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub policy: Policy,
-    /// The slots that the run needs before it is launched; it holds all of them or none.
+    /// The slots that the run needs before it is launched; it holds all of them, or waits in a queue and holds none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<Slot>,
-    /// Whether it holds its slots: from its admission to its end, the waits between attempts included.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub admitted: bool,
+    /// The limit in whose queue it waits: the one that had no slot for it when that was last asked.
+    // Invariant: there only while the run waits, and one of `slots`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<LimitId>,
     /// Why its task was told to stop, once it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
     /// The run that this one does again, by a person's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redrive_of: Option<RunId>,
+    /// The run that does this one again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redriven_by: Option<RunId>,
+    /// How many runs this one follows upon: 0 for an event from outside, one more for each lifecycle event in between.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub depth: u32,
+    /// Where the event was put that was too long for the request; a URL, `s3://BUCKET/KEY`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// What is still to be told on the event bus, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outbox: Vec<LifecycleEvent>,
     /// Each launch, in order.
     // Invariant: attempt `n` is at `n - 1`, and all but the last have ended.
     pub attempts: Vec<Attempt>,
@@ -232,14 +252,19 @@ impl Run {
         self.attempts.last()
     }
 
-    /// Whether the run waits in the queues of its limits.
-    pub fn is_queued(&self) -> bool {
-        self.status == Status::Waiting && !self.slots.is_empty() && !self.admitted
+    /// Whether the run takes up its slots: from its admission to its end, the waits between attempts included.
+    pub fn holds_slots(&self) -> bool {
+        !self.slots.is_empty() && self.queue.is_none() && !self.status.is_terminal()
     }
 
-    /// Whether the run takes up its slots.
-    pub fn holds_slots(&self) -> bool {
-        self.admitted && !self.status.is_terminal()
+    /// Whether the run is a dead letter: it came to nothing, and nobody has had it done again.
+    pub fn is_dead_letter(&self) -> bool {
+        matches!(self.status, Status::Failed | Status::TimedOut) && self.redriven_by.is_none()
+    }
+
+    /// Whether a task of the run has run.
+    pub fn has_started(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.started_at.is_some())
     }
 
     /// When all of it must be over, if its rule says so.
@@ -253,6 +278,7 @@ impl Run {
         self.status = status;
         self.reason = reason;
         self.ended_at = Some(now);
+        self.queue = None;
         self.due_at = None;
     }
 }
@@ -380,7 +406,12 @@ pub struct Attempt {
 
 impl Attempt {
     /// An attempt that is about to be sent.
-    pub(crate) fn new(attempt: u32, request: String, cluster: Option<String>, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        attempt: u32,
+        request: String,
+        cluster: Option<String>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             attempt,
             request: Some(request),

@@ -155,7 +155,11 @@ fn class(run: &Run, task: &TaskState) -> Option<FailureClass> {
         &exits(task),
     );
     let timed_out = run.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::Cancelled);
-    Some(if class == FailureClass::StoppedByUser && timed_out { FailureClass::TimedOut } else { class })
+    Some(if class == FailureClass::StoppedByUser && timed_out {
+        FailureClass::TimedOut
+    } else {
+        class
+    })
 }
 
 /// Success is proven, never assumed: a task can stop without containers, without exit codes, and out of memory with
@@ -212,4 +216,3 @@ pub(crate) fn sentence(class: FailureClass, attempt: &Attempt) -> String {
         (_, false) => format!("{because} ({exited})"),
     }
 }
-

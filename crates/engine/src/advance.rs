@@ -4,18 +4,19 @@
 
 use jiff::{SignedDuration, Timestamp};
 use taskferry_core::{
+    chain,
     failure::FailureClass,
     launch::{Answer, Gate},
     lifecycle::{self, Decision, Happening, Then},
-    limits,
+    limits, reason,
     run::{Run, StartedBy, Status},
     track::TaskState,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     Engine, Error,
-    ports::{self, Clock, Runs, Tasks, Updated},
+    ports::{self, Clock as _, Events as _, Payloads as _, Ports, Runs as _, Tasks as _, Updated},
 };
 
 /// A request is sent so soon after its record was written, or not at all: the sweep sees to it.
@@ -33,11 +34,11 @@ pub(crate) enum Patience {
 /// What is to be done next with a run.
 struct Step {
     happening: Happening,
-    /// The limits from whose queues or slots the run has gone, so that others may have their turn.
+    /// Whether the run has given slots back, so that others may have their turn.
     freed: bool,
 }
 
-impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
+impl<P: Ports> Engine<P> {
     /// Hands in what happened to a run, and goes on until nothing is left to do.
     pub(crate) async fn advance(
         &self,
@@ -58,7 +59,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     ) -> Result<Run, Error> {
         match self.perform_once(&run, then, patience).await? {
             Some(happening) => self.advance(run, happening, patience).await,
-            None if run.is_queued() => self.run(&run.id).await,
+            None if run.queue.is_some() => self.run(&run.id).await,
             None => Ok(run),
         }
     }
@@ -66,11 +67,12 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     async fn go_on(&self, mut run: Run, mut step: Step, patience: Patience) -> Result<Run, Error> {
         loop {
             self.refresh_slots(&mut run);
-            let now = self.clock.now();
+            let now = self.ports.clock().now();
             let Decision { next, then } =
-                lifecycle::decide(&self.rules.name, &run, &step.happening, now);
+                lifecycle::decide(self.stack(), &run, &step.happening, now);
+            let told = run.outbox.len();
             if let Some(next) = next {
-                match self.runs.update(&run, &next).await? {
+                match self.ports.runs().update(&run, &next).await? {
                     Updated::Done => {
                         step.freed |= has_freed(&run, &next);
                         self.tell(&run, &next);
@@ -81,19 +83,28 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
                         step.happening = step.happening.anew();
                         continue;
                     }
-                    Updated::Full => {
-                        step.happening = Happening::Full;
+                    Updated::Full(limit) => {
+                        step.happening = Happening::Full { limit };
                         continue;
                     }
                 }
             }
             // A process that was frozen in between must not send what others have long seen to.
-            let late = self.clock.now().duration_since(now) > SEND_WITHIN;
+            let late = self.ports.clock().now().duration_since(now) > SEND_WITHIN;
             if then == Then::RunTask && late {
                 break;
             }
             match self.perform_once(&run, then, patience).await? {
                 Some(happening) => step.happening = happening,
+                // What this change has to tell.
+                None if run.outbox.len() > told => match self.publish(&run).await {
+                    Ok(happening) => step.happening = happening,
+                    Err(error) => {
+                        // The record has it, and the sweep tells it.
+                        warn!(rule = run.rule, run_id = %run.id, error = reason(&error), "not told yet");
+                        break;
+                    }
+                },
                 None => break,
             }
         }
@@ -116,7 +127,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
             (Then::Pace, _) => self.pace(patience).await,
             (Then::RunTask, Some(attempt)) => {
                 let Some(request) = &attempt.request else { return Ok(None) };
-                let answer = self.tasks.run(request).await;
+                let answer = self.ports.tasks().run(request).await;
                 if matches!(answer, Answer::NotNow { class: FailureClass::Throttled, .. }) {
                     self.throttled().await?;
                 }
@@ -129,7 +140,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
                     attempt: attempt.attempt,
                 };
                 let task_arns =
-                    self.tasks.list_started_by(cluster, &started_by.to_string()).await?;
+                    self.ports.tasks().list_started_by(cluster, &started_by.to_string()).await?;
                 Ok(Some(self.look_at(cluster, &task_arns).await?))
             }
             (Then::Describe, Some(attempt)) => {
@@ -137,7 +148,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
                 Ok(Some(self.look_at(cluster, &task_arns).await?))
             }
             (Then::StopTask { task_arn, reason }, _) => {
-                self.tasks.stop(cluster, &task_arn, &reason).await?;
+                self.ports.tasks().stop(cluster, &task_arn, &reason).await?;
                 Ok(None)
             }
             (Then::Admit, _) => {
@@ -145,8 +156,23 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
                 Box::pin(self.admit_for(run)).await?;
                 Ok(None)
             }
+            (Then::Publish, _) => Ok(Some(self.publish(run).await?)),
+            (Then::Discard, _) => {
+                if let Some(url) = &run.payload {
+                    self.ports.payloads().discard(url).await?;
+                }
+                Ok(Some(Happening::Discarded))
+            }
             (Then::Rest, _) | (Then::RunTask | Then::Find | Then::Describe, None) => Ok(None),
         }
+    }
+
+    /// Tells what is in the run's outbox.
+    async fn publish(&self, run: &Run) -> Result<Happening, ports::Error> {
+        let detail = chain::detail(&self.rules.name, run).to_string();
+        let time = run.ended_at.unwrap_or_else(|| self.ports.clock().now());
+        self.ports.events().publish(&run.outbox, &detail, time).await?;
+        Ok(Happening::Published { events: run.outbox.clone() })
     }
 
     async fn look_at(
@@ -154,8 +180,11 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
         cluster: Option<&str>,
         task_arns: &[String],
     ) -> Result<Happening, ports::Error> {
-        let mut tasks =
-            if task_arns.is_empty() { Vec::new() } else { self.tasks.describe(cluster, task_arns).await? };
+        let mut tasks = if task_arns.is_empty() {
+            Vec::new()
+        } else {
+            self.ports.tasks().describe(cluster, task_arns).await?
+        };
         // Were there several, the one that lives.
         tasks.sort_by_key(TaskState::has_stopped);
         Ok(tasks.into_iter().next().map_or(Happening::Missing, Happening::Task))
@@ -170,7 +199,9 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
                     return Ok(Some(Happening::Unpaced { until }));
                 }
                 (Gate::Closed { until }, Patience::Until(last)) if last < until => return Ok(None),
-                (Gate::Closed { until }, Patience::Until(_)) => self.clock.sleep_until(until).await,
+                (Gate::Closed { until }, Patience::Until(_)) => {
+                    self.ports.clock().sleep_until(until).await
+                }
             }
         }
     }
@@ -204,6 +235,5 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
 
 /// Whether the change left room for another run.
 fn has_freed(was: &Run, run: &Run) -> bool {
-    let moves = limits::moves(Some(was), run);
-    moves.give || moves.dequeue
+    !limits::moves(Some(was), run).give.is_empty()
 }

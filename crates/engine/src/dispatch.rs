@@ -3,7 +3,7 @@
 use taskferry_core::{
     event::Event,
     launch::{self, Gate, TaskDefinition},
-    lifecycle::Then,
+    lifecycle::{self, Then},
     plan::{self, Plan, Request},
     reason,
     route::Origin,
@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use crate::{
     Engine, Error,
     advance::Patience,
-    ports::{self, Clock, Created, Runs, Tasks},
+    ports::{self, Clock as _, Created, Payloads as _, Ports, Runs as _, Tasks as _},
 };
 
 /// What became of an event for one rule.
@@ -41,7 +41,7 @@ pub enum How {
     Duplicate,
 }
 
-impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
+impl<P: Ports> Engine<P> {
     /// Takes an event to the runs of all rules that match, each recorded and, if nothing holds it, launched.
     ///
     /// When this returns without an error, every such run is durable and has a date by which the sweep sees to it. A rule
@@ -84,13 +84,21 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     /// Records the run and launches it, if nothing holds it.
     async fn launch(&self, plan: &Plan<'_>) -> Result<How, Error> {
         let run = match &plan.request {
-            Err(_) => launch::refused(plan, self.clock.now()),
+            Err(_) => launch::refused(plan, self.ports.clock().now()),
             Ok(request) => self.pinned(plan, request).await?,
         };
+        let run = lifecycle::begin(self.stack(), run, self.ports.clock().now());
         info!(event_id = plan.event.id(), rule = run.rule, run_id = %run.id, "planned");
-        match self.runs.create(&run, plan.event).await? {
+        if let Some(url) = &run.payload {
+            self.ports.payloads().put(url, plan.event.text()).await?;
+        }
+        match self.ports.runs().create(&run, plan.event).await? {
             Created::New => {}
             Created::Exists(run) => {
+                // The first delivery's run has ended, and what was put aside for it is gone.
+                if let (Some(url), None) = (plan.payload_url(), &run.payload) {
+                    self.ports.payloads().discard(url).await?;
+                }
                 info!(
                     event_id = plan.event.id(), rule = run.rule, run_id = %run.id,
                     status = %run.status, "duplicate"
@@ -105,7 +113,8 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     async fn launch_recorded(&self, run: Run, event_id: &str) -> How {
         let first = match run.status {
             Status::Launching => Then::RunTask,
-            Status::Waiting if run.is_queued() => Then::Admit,
+            Status::Waiting if run.queue.is_some() => Then::Admit,
+            _ if !run.outbox.is_empty() => Then::Publish,
             _ => Then::Rest,
         };
         let recorded = run.clone();
@@ -153,7 +162,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     /// The record of the run, with the revision of its task definition that all its attempts will use.
     async fn pinned(&self, plan: &Plan<'_>, request: &Request) -> Result<Run, Error> {
         let pinned = self.task_definition(request.task_definition()).await;
-        let now = self.clock.now();
+        let now = self.ports.clock().now();
         match pinned {
             Ok(pinned) => {
                 let gate = if plan.slots.is_empty() { self.gate().await? } else { Gate::Open };
@@ -172,11 +181,11 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     }
 
     async fn task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
-        let now = self.clock.now();
+        let now = self.ports.clock().now();
         if let Some(pinned) = self.pins.get(named, now) {
             return Ok(pinned);
         }
-        let pinned = self.tasks.describe_task_definition(named).await?;
+        let pinned = self.ports.tasks().describe_task_definition(named).await?;
         self.pins.put(named, pinned.clone(), now);
         Ok(pinned)
     }

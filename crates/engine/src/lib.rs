@@ -17,6 +17,7 @@ mod track;
 use std::sync::Arc;
 
 use taskferry_core::{
+    lifecycle::Stack,
     pace,
     route::Routes,
     rules::{Quota, Rules},
@@ -31,7 +32,7 @@ pub use self::{
 use self::{
     pacer::Pacer,
     pin::Pins,
-    ports::{Clock, Runs, Tasks},
+    ports::{Ports, Runs as _},
 };
 
 /// Why an event could not be taken to where it is safe.
@@ -75,22 +76,20 @@ impl Error {
 
 /// The loop that performs decisions.
 #[derive(Debug)]
-pub struct Engine<R, T, C> {
+pub struct Engine<P> {
     rules: Arc<Rules>,
     routes: Routes,
-    runs: R,
-    tasks: T,
-    clock: C,
+    ports: P,
     pins: Pins,
     pacer: Pacer,
 }
 
-impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
+impl<P: Ports> Engine<P> {
     /// An engine for these rules on these ports.
-    pub fn new(rules: Arc<Rules>, runs: R, tasks: T, clock: C) -> Self {
+    pub fn new(rules: Arc<Rules>, ports: P) -> Self {
         let routes = Routes::new(&rules);
         let pacer = Pacer::new(rules.run_task_quota.unwrap_or(pace::RUN_TASK_DEFAULT));
-        Self { rules, routes, runs, tasks, clock, pins: Pins::default(), pacer }
+        Self { rules, routes, ports, pins: Pins::default(), pacer }
     }
 
     /// The same, under another quota of `RunTask` calls; without one, launches are not paced.
@@ -100,7 +99,12 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
         self
     }
 
+    /// The stack that this engine decides for.
+    fn stack(&self) -> Stack<'_> {
+        Stack { name: &self.rules.name, publishes: self.rules.publishes }
+    }
+
     async fn run(&self, id: &RunId) -> Result<Run, Error> {
-        self.runs.get(id).await?.ok_or_else(|| Error::NoRun(id.clone()))
+        self.ports.runs().get(id).await?.ok_or_else(|| Error::NoRun(id.clone()))
     }
 }

@@ -14,7 +14,7 @@ use taskferry_core::{
 
 use crate::{
     Engine, Error,
-    ports::{Clock, Runs, Tasks},
+    ports::{Clock as _, Ports, Runs as _},
 };
 
 /// What a process knows of its own launches.
@@ -55,14 +55,14 @@ impl Pacer {
     }
 }
 
-impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
+impl<P: Ports> Engine<P> {
     /// Whether a launch fits into the quota now; if so, it counts as launched.
     pub(crate) async fn gate(&self) -> Result<Gate, Error> {
-        let now = self.clock.now();
+        let now = self.ports.clock().now();
         let Some(window) = self.window(now).filter(|_| !self.pacer.is_calm(now)) else {
             return Ok(Gate::Open);
         };
-        if self.runs.take_token(&window).await? {
+        if self.ports.runs().take_token(&window).await? {
             return Ok(Gate::Open);
         }
         self.pacer.is_busy(now);
@@ -72,12 +72,12 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     /// AWS throttled a launch: the quota is smaller than was thought, or others use it too. This window is over, and the
     /// next with it.
     pub(crate) async fn throttled(&self) -> Result<(), Error> {
-        let now = self.clock.now();
+        let now = self.ports.clock().now();
         self.pacer.is_busy(now);
         let Some(window) = self.window(now) else { return Ok(()) };
-        self.runs.close_window(&window).await?;
+        self.ports.runs().close_window(&window).await?;
         if let Some(next) = self.window(window.end) {
-            self.runs.close_window(&next).await?;
+            self.ports.runs().close_window(&next).await?;
         }
         Ok(())
     }

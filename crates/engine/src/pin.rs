@@ -50,7 +50,7 @@ mod tests {
     #[track_caller]
     fn check(task_definition: &str, asked_after: i64, is_known: bool) {
         let pins = Pins::default();
-        let pinned = TaskDefinition { arn: "a:1".to_owned(), essential: vec![] };
+        let pinned = TaskDefinition { arn: "a:1".to_owned(), essential: vec![], size: None };
         pins.put(task_definition, pinned, second(0));
         assert_eq!(pins.get(task_definition, second(asked_after)).is_some(), is_known);
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 #[expect(unused_imports, reason = "the documentation names it")]
 use taskferry_core::limits;
 use taskferry_core::{
+    chain::LifecycleEvent,
     event::Event,
     launch::{Answer, TaskDefinition},
     limits::{LimitId, LimitState},
@@ -50,14 +51,14 @@ pub enum Created {
 }
 
 /// Whether a run's record was written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Updated {
     /// It was.
     Done,
     /// Another write came between: read, and decide anew.
     Conflict,
-    /// One of the limits whose slots the run was to take has none left: nothing was written.
-    Full,
+    /// A limit of which the run was to take a slot has none left: nothing was written.
+    Full(LimitId),
 }
 
 /// Which runs to list.
@@ -105,7 +106,7 @@ pub struct Due {
 pub trait Runs: Send + Sync {
     /// Makes the record of a run, with the event that it answers, unless there is one of its id.
     ///
-    /// In the same transaction the run goes into the queues of its limits, as [`limits::moves`] says.
+    /// In the same transaction the run goes into the queue of its limit, as [`limits::moves`] says.
     fn create(
         &self,
         run: &Run,
@@ -195,6 +196,53 @@ pub trait Tasks: Send + Sync {
         task_arn: &str,
         reason: &str,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The event bus on which runs tell of themselves.
+pub trait Events: Send + Sync {
+    /// Publishes lifecycle events of a run, in this order; `detail` is JSON, the same for each.
+    ///
+    /// If it fails, some may have been published.
+    fn publish(
+        &self,
+        events: &[LifecycleEvent],
+        detail: &str,
+        time: Timestamp,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Where events are put that are too long for a request.
+pub trait Payloads: Send + Sync {
+    /// Puts an event, JSON, at a URL `s3://BUCKET/KEY`; once more does no harm.
+    fn put(&self, url: &str, event: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Discards what is there, if there is anything.
+    fn discard(&self, url: &str) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The ports that one engine works with.
+pub trait Ports: Send + Sync {
+    /// The records.
+    type Runs: Runs;
+    /// ECS.
+    type Tasks: Tasks;
+    /// The event bus.
+    type Events: Events;
+    /// Events that are too long.
+    type Payloads: Payloads;
+    /// The time.
+    type Clock: Clock;
+
+    /// The records.
+    fn runs(&self) -> &Self::Runs;
+    /// ECS.
+    fn tasks(&self) -> &Self::Tasks;
+    /// The event bus.
+    fn events(&self) -> &Self::Events;
+    /// Events that are too long.
+    fn payloads(&self) -> &Self::Payloads;
+    /// The time.
+    fn clock(&self) -> &Self::Clock;
 }
 
 /// The time.

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::{
     Engine, Error,
     advance::Patience,
-    ports::{self, Clock, Due, Runs, Tasks},
+    ports::{self, Clock as _, Due, Ports, Runs as _, Tasks as _},
 };
 
 /// How many runs are fetched at a time; as many as `DescribeTasks` takes.
@@ -40,7 +40,7 @@ pub struct Swept {
     pub unfinished: bool,
 }
 
-impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
+impl<P: Ports> Engine<P> {
     /// Sees to what is due, until nothing is or `until` comes.
     ///
     /// # Errors
@@ -49,18 +49,18 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     pub async fn sweep(&self, until: Timestamp) -> Result<Swept, Error> {
         let mut swept = Swept::default();
         loop {
-            let now = self.clock.now();
+            let now = self.ports.clock().now();
             if now >= until {
                 swept.unfinished = true;
                 break;
             }
-            let Due { runs, limits } = self.runs.due(now, PAGE_LENGTH).await?;
+            let Due { runs, limits } = self.ports.runs().due(now, PAGE_LENGTH).await?;
             if runs.is_empty() && limits.is_empty() {
                 break;
             }
             let failed_before = swept.failed;
             for limit in limits {
-                let admitted = self.admit([limit]).await;
+                let admitted = self.admit(&limit).await;
                 swept.failed += u32::from(!told(admitted, "limit not looked at"));
             }
             let page = runs.len();
@@ -79,9 +79,9 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
 
     /// How many of the runs could not be seen to, and whether time ran out for one.
     async fn sweep_page(&self, runs: Vec<Run>, until: Timestamp) -> (u32, bool) {
-        let now = self.clock.now();
+        let now = self.ports.clock().now();
         let (asked, others): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| {
-            let decision = lifecycle::decide(&self.rules.name, run, &Happening::Due, now);
+            let decision = lifecycle::decide(self.stack(), run, &Happening::Due, now);
             decision.next.is_none() && decision.then == Then::Describe
         });
         let mut happenings: Vec<(Run, Happening)> = Vec::new();
@@ -135,7 +135,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
     ) -> Result<Vec<(Run, Happening)>, (Vec<Run>, ports::Error)> {
         let arn = |run: &Run| run.attempt().and_then(|attempt| attempt.task_arn.clone());
         let task_arns: Vec<String> = runs.iter().filter_map(arn).collect();
-        let tasks = match self.tasks.describe(cluster, &task_arns).await {
+        let tasks = match self.ports.tasks().describe(cluster, &task_arns).await {
             Ok(tasks) => tasks,
             Err(error) => return Err((runs, error)),
         };

@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::{
     Engine, Error,
     advance::Patience,
-    ports::{Clock, Runs, Tasks},
+    ports::{Ports, Runs as _},
 };
 
 /// What a Task State Change did.
@@ -36,7 +36,7 @@ pub enum Stopped {
     Ended,
 }
 
-impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
+impl<P: Ports> Engine<P> {
     /// Takes an ECS Task State Change to the run whose task it is.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
         let task = TaskState::from_event(event)?;
         // The record tells whether the task is ours, and not the stack's name, which may have changed since.
         let Some(started_by) = task.started_by() else { return Ok(Tracked::NotOurs) };
-        let Some(run) = self.runs.get(&started_by.run_id).await? else {
+        let Some(run) = self.ports.runs().get(&started_by.run_id).await? else {
             warn!(
                 event_id = event.id(), run_id = %started_by.run_id, task_arn = task.task_arn,
                 "task without a run"

@@ -38,6 +38,12 @@ pub enum Kind {
     Stop,
     /// It is to be skipped.
     Skip,
+    /// What it had to tell was told.
+    Published,
+    /// What was put aside for its tasks is gone.
+    Discarded,
+    /// Another run does it again.
+    Redriven,
 }
 
 /// What is done.
@@ -55,7 +61,7 @@ pub enum Ruling {
     Postpone,
     /// Come back later.
     Defer,
-    /// Stay in the queue.
+    /// Wait in the queue of the limit that was full.
     Queue,
     /// End as skipped.
     Skip,
@@ -71,11 +77,15 @@ pub enum Ruling {
     Vanished,
     /// Tell the task to stop, look for it first, or end.
     Stop,
+    /// Tell what was not told, discard what is no longer needed.
+    TidyUp,
+    /// Write it down, and no more.
+    Note,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Due,
         Self::Admitted,
         Self::Full,
@@ -91,6 +101,9 @@ impl Kind {
         Self::Missing,
         Self::Stop,
         Self::Skip,
+        Self::Published,
+        Self::Discarded,
+        Self::Redriven,
     ];
 
     /// What a happening is.
@@ -98,7 +111,7 @@ impl Kind {
         match happening {
             Happening::Due => Self::Due,
             Happening::Admitted => Self::Admitted,
-            Happening::Full => Self::Full,
+            Happening::Full { .. } => Self::Full,
             Happening::Paced => Self::Paced,
             Happening::Unpaced { .. } => Self::Unpaced,
             Happening::Hindered { .. } => Self::Hindered,
@@ -116,6 +129,9 @@ impl Kind {
             Happening::Missing => Self::Missing,
             Happening::Stop { .. } => Self::Stop,
             Happening::Skip { .. } => Self::Skip,
+            Happening::Published { .. } => Self::Published,
+            Happening::Discarded => Self::Discarded,
+            Happening::Redriven { .. } => Self::Redriven,
         }
     }
 }
@@ -136,6 +152,8 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
             Kind::Skip => Ruling::Skip,
+            Kind::Published => Ruling::Note,
+            Kind::Discarded | Kind::Redriven => Ruling::Ignore,
         },
         Status::Launching => match kind {
             Kind::Due => Ruling::Look,
@@ -146,7 +164,10 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
-            Kind::Admitted | Kind::Full | Kind::Skip => Ruling::Ignore,
+            Kind::Published => Ruling::Note,
+            Kind::Admitted | Kind::Full | Kind::Skip | Kind::Discarded | Kind::Redriven => {
+                Ruling::Ignore
+            }
         },
         Status::Starting | Status::Running | Status::Stopping => match kind {
             Kind::Due => Ruling::Look,
@@ -154,7 +175,10 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
-            Kind::Admitted
+            Kind::Published => Ruling::Note,
+            Kind::Discarded
+            | Kind::Redriven
+            | Kind::Admitted
             | Kind::Full
             | Kind::Paced
             | Kind::Unpaced
@@ -169,12 +193,13 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
         | Status::Cancelled
         | Status::Skipped => match kind {
             Kind::Accepted | Kind::TaskAlive => Ruling::StopStray,
-            Kind::Due
-            | Kind::Admitted
+            Kind::Due => Ruling::TidyUp,
+            Kind::Published | Kind::Discarded | Kind::Redriven => Ruling::Note,
+            Kind::Hindered => Ruling::Defer,
+            Kind::Admitted
             | Kind::Full
             | Kind::Paced
             | Kind::Unpaced
-            | Kind::Hindered
             | Kind::Denied
             | Kind::Throttled
             | Kind::Lost

@@ -10,6 +10,10 @@ pub(crate) const VERIFY_SECONDS: u64 = 300;
 pub(super) const LOST_SECONDS: u64 = 15;
 /// Before the word of ECS that there is no task is checked: its lists are consistent in the end only.
 pub(super) const UNPROVEN_SECONDS: u64 = 5;
+/// What could not be told on the event bus is told again after so long.
+pub(super) const TELL_SECONDS: u64 = 60;
+/// An event that was put aside for a task is kept for so long after the run's end: a day, to look into what went wrong.
+pub(super) const PAYLOAD_SECONDS: u64 = 86_400;
 /// A task that was told to stop, or that ECS did not know when asked, is asked about again after so long.
 pub(super) const STOP_CHECK_SECONDS: u64 = 60;
 /// A task of which nothing is heard is asked about after so long, first; later less often.
@@ -27,7 +31,11 @@ pub(super) const FORGOTTEN_SECONDS: u64 = 3900;
 pub(super) const TOKEN_SECONDS: u64 = 3000;
 
 /// Which limit of time the run has exceeded, if it has one.
-pub(super) fn exceeded(run: &Run, attempt: &Attempt, now: Timestamp) -> Option<(StopCause, String)> {
+pub(super) fn exceeded(
+    run: &Run,
+    attempt: &Attempt,
+    now: Timestamp,
+) -> Option<(StopCause, String)> {
     let timeout = &run.policy.timeout;
     if run.total_deadline().is_some_and(|deadline| deadline <= now) {
         let seconds = timeout.total_seconds.unwrap_or_default();

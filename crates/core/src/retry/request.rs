@@ -96,10 +96,12 @@ fn to_more_memory(request: &mut Map<String, Value>, run: &Run) {
     if !is_for_fargate(request) {
         return;
     }
-    let said = |name: &str| request.get("overrides").and_then(|overrides| overrides.get(name)?.as_str());
+    let said =
+        |name: &str| request.get("overrides").and_then(|overrides| overrides.get(name)?.as_str());
     let size = run.size.as_ref();
     let cpu = said("cpu").or(size.map(|size| size.cpu.as_str())).and_then(fargate::cpu_units);
-    let memory = said("memory").or(size.map(|size| size.memory.as_str())).and_then(fargate::memory_mib);
+    let memory =
+        said("memory").or(size.map(|size| size.memory.as_str())).and_then(fargate::memory_mib);
     let (Some(cpu), Some(memory)) = (cpu, memory) else { return };
     if let Some(more) = fargate::next_memory_mib(cpu, memory) {
         let overrides = request.entry("overrides").or_insert_with(|| json!({}));
@@ -111,7 +113,9 @@ fn to_more_memory(request: &mut Map<String, Value>, run: &Run) {
 
 fn is_for_fargate(request: &Map<String, Value>) -> bool {
     let strategy = request.get("capacityProviderStrategy").and_then(Value::as_array);
-    let provider = |item: &Value| item["capacityProvider"].as_str().is_some_and(|name| name.starts_with("FARGATE"));
+    let provider = |item: &Value| {
+        item["capacityProvider"].as_str().is_some_and(|name| name.starts_with("FARGATE"))
+    };
     request.get("launchType").is_some_and(|launch_type| launch_type == "FARGATE")
         || strategy.is_some_and(|strategy| !strategy.is_empty() && strategy.iter().all(provider))
 }
@@ -140,8 +144,7 @@ mod tests {
             })
             .collect();
         let attempt = u32::try_from(classes.len()).unwrap() + 1;
-        let started_by =
-            StartedBy { name: "media".to_owned(), run_id: run.id.clone(), attempt };
+        let started_by = StartedBy { name: "media".to_owned(), run_id: run.id.clone(), attempt };
         let request = request(&run, &started_by).unwrap();
         let mut request: Map<String, Value> = serde_json::from_str(&request).unwrap();
         assert_eq!(request.remove("clientToken").unwrap(), plan::client_token(&started_by));
@@ -166,9 +169,7 @@ mod tests {
 
     #[test]
     fn without_room_the_subnets_take_turns() {
-        let subnets = |subnets: &[&str]| {
-            json!({ "networkConfiguration": { "awsvpcConfiguration": { "subnets": subnets } } })
-        };
+        let subnets = |subnets: &[&str]| json!({ "networkConfiguration": { "awsvpcConfiguration": { "subnets": subnets } } });
         let all = subnets(&["a", "b", "c"]);
         check(&all, &[FailureClass::Capacity; 1], &subnets(&["b"]));
         check(&all, &[FailureClass::Capacity; 2], &subnets(&["c"]));
@@ -178,7 +179,8 @@ mod tests {
 
     #[test]
     fn out_of_memory_gets_the_next_size_of_fargate() {
-        let memory = |memory: &str| json!({ "launchType": "FARGATE", "overrides": { "memory": memory } });
+        let memory =
+            |memory: &str| json!({ "launchType": "FARGATE", "overrides": { "memory": memory } });
         let fargate = json!({ "launchType": "FARGATE" });
         check(&fargate, &[FailureClass::OutOfMemory], &memory("1024"));
         check(&fargate, &[FailureClass::OutOfMemory; 2], &memory("2048"));
@@ -191,7 +193,9 @@ mod tests {
     #[test]
     fn a_rule_can_keep_the_request_as_it_is() {
         let mut run = tests::run(Status::Waiting);
-        run.attempts[0].request = Some(r#"{"capacityProviderStrategy":[{"capacityProvider":"FARGATE_SPOT"}]}"#.to_owned());
+        run.attempts[0].request = Some(
+            r#"{"capacityProviderStrategy":[{"capacityProvider":"FARGATE_SPOT"}]}"#.to_owned(),
+        );
         run.attempts[0].failure_class = Some(FailureClass::SpotInterruption);
         let keep = super::super::ClassPolicy { change_request: Some(false), ..Default::default() };
         run.policy.retry.classes.insert(FailureClass::SpotInterruption, keep);

@@ -13,7 +13,10 @@ use super::{
     on::{self, compile as compile_on},
     policy, target,
 };
-use crate::template::{self, Template};
+use crate::{
+    chain,
+    template::{self, Template},
+};
 
 /// Why rules could not be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -103,21 +106,34 @@ impl Rules {
         }
         let groups = file.limits.unwrap_or_default();
         let limit = |limit: file::Limit| NonZeroU32::new(limit.limit);
-        let groups: BTreeMap<String, NonZeroU32> = groups
-            .into_iter()
-            .filter_map(|(group, said)| Some((group, limit(said)?)))
-            .collect();
+        let groups: BTreeMap<String, NonZeroU32> =
+            groups.into_iter().filter_map(|(group, said)| Some((group, limit(said)?))).collect();
         let rules = file.rules.into_iter().map(|rule| compile_rule(rule, &groups));
+        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        let is_heard = rules.iter().any(|rule| hears(&rule.event_pattern));
+        let publishes = is_heard || file.lifecycle_events.unwrap_or_default();
         Ok(Self {
             name: file.name,
             task_definitions,
             local_containers: file.local.map(|local| local.containers).unwrap_or_default(),
-            rules: rules.collect::<Result<_, _>>()?,
+            rules,
             groups,
             limit: file.concurrency.and_then(limit),
+            publishes,
             run_task_quota: file.quotas.and_then(|quotas| quotas.run_task),
             canonical: text.into(),
         })
+    }
+}
+
+/// Whether the pattern can match a lifecycle event, as far as its `source` tells.
+fn hears(pattern: &EventPattern) -> bool {
+    let Ok(pattern) = serde_json::from_str::<Value>(pattern.as_str()) else { return true };
+    match pattern["source"].as_array() {
+        Some(sources) => {
+            sources.iter().any(|source| source.as_str().is_none_or(|name| name == chain::SOURCE))
+        }
+        None => true,
     }
 }
 
@@ -131,7 +147,7 @@ fn compile_rule(raw: file::Rule, groups: &BTreeMap<String, NonZeroU32>) -> Resul
     let dedupe = raw.dedupe.as_deref().map(Template::compile).transpose();
     let dedupe = dedupe.map_err(|source| Error::Dedupe { rule: rule(), source })?;
     let allow = raw.allow.clone().unwrap_or_default();
-    let target = Target::compile(raw.target.clone(), &allow)
+    let target = Target::compile(raw.target.clone(), &allow, raw.payload.clone())
         .map_err(|source| Error::Target { rule: rule(), source })?;
     let concurrency = raw.concurrency.as_ref().map(|raw| Concurrency::compile(raw, groups));
     let pinned = policy::compile_policy(raw.retry.as_ref(), raw.timeout.as_ref());

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
+use super::target::Payload;
 use crate::ecs;
 
 /// A Taskferry rules file: which events start which ECS tasks.
@@ -36,6 +37,10 @@ pub(super) struct File {
     /// The most runs of all rules together that may be under way at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) concurrency: Option<Limit>,
+    /// Whether runs tell of their beginnings and ends on the event bus `default`, with source `taskferry`, though no rule
+    /// here listens: for other programs. What rules listen to is told in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lifecycle_events: Option<bool>,
     /// The account's quotas of ECS, where they were raised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quotas: Option<Quotas>,
@@ -59,6 +64,9 @@ pub(super) struct Defaults {
     /// Values that templates in privileged fields may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     allow: Option<BTreeMap<String, Vec<String>>>,
+    /// Has the whole event passed to the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Payload>,
     /// How many runs may be under way at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     concurrency: Option<Concurrency>,
@@ -96,6 +104,9 @@ pub(super) struct Rule {
     /// `taskDefinition: [small, large]`. Without it such a field may hold no template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allow: Option<BTreeMap<String, Vec<String>>>,
+    /// Has the whole event passed to the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) payload: Option<Payload>,
     /// How many runs may be under way at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) concurrency: Option<Concurrency>,

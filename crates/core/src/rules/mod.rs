@@ -57,6 +57,8 @@ pub struct Rules {
     pub groups: BTreeMap<String, NonZeroU32>,
     /// The most runs of all rules together that may be under way at once.
     pub limit: Option<NonZeroU32>,
+    /// Whether lifecycle events are published: since the file says so, or since one of its rules may hear them.
+    pub publishes: bool,
     /// The account's quota of `RunTask` calls, where it is not that of a new account.
     pub run_task_quota: Option<Quota>,
     // What `to_json` gives, and what everything above was compiled from.

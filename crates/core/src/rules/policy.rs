@@ -174,9 +174,7 @@ fn compile_retry(raw: &file::Retry) -> Result<retry::Policy, Error> {
 }
 
 /// The classes of which something is said.
-fn said(
-    classes: &file::RetryClasses,
-) -> impl Iterator<Item = (FailureClass, &file::RetryClass)> {
+fn said(classes: &file::RetryClasses) -> impl Iterator<Item = (FailureClass, &file::RetryClass)> {
     [
         (FailureClass::Throttled, &classes.throttled),
         (FailureClass::Capacity, &classes.capacity),

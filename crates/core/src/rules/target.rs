@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::validate::shortened;
 use crate::template::{self, Context, Template};
@@ -59,6 +60,7 @@ const BOOLEANS: &[&str] = &[
 #[derive(Clone, Debug)]
 pub struct Target {
     request: Value,
+    payload: Option<Payload>,
     // In the order of their names.
     members: Vec<Member>,
 }
@@ -77,7 +79,34 @@ enum Piece {
     Json(String),
     /// One value that an event fills in.
     Template(Box<Leaf>),
+    /// The environment variable with the whole event, or with the URL of it.
+    Payload,
 }
+
+/// How a rule passes the whole event to its task.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct Payload {
+    /// The container whose environment gets it: as `TASKFERRY_EVENT`, or, where it is too long for ECS's overrides, as
+    /// `TASKFERRY_EVENT_URL`, which names an object in `bucket`.
+    pub container: String,
+    /// The S3 bucket for events that are too long; without one such an event is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+}
+
+/// What the variable of [`Piece::Payload`] holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Passed<'a> {
+    /// The event, JSON.
+    Event(&'a str),
+    /// Where the event was put, `s3://BUCKET/KEY`.
+    Url(&'a str),
+}
+
+/// Stands in a request for the variable with the event; no request of a person can have such a member.
+const PAYLOAD: &str = "$payload";
 
 /// A request for an event, as JSON text.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +119,8 @@ pub(crate) struct Rendered {
     pub(crate) overrides_size_bytes: usize,
     /// All other members, a comma before each, without what is an attempt's to say.
     pub(crate) members: String,
+    /// Where the event must be put before the launch, `s3://BUCKET/KEY`.
+    pub(crate) payload_url: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -173,9 +204,14 @@ impl Target {
     pub(super) fn compile(
         request: Value,
         allow: &BTreeMap<String, Vec<String>>,
+        payload: Option<Payload>,
     ) -> Result<Self, Error> {
         let mut members = Vec::new();
-        for (name, value) in request.as_object().into_iter().flatten() {
+        let whole = match &payload {
+            Some(payload) => with_payload(request.clone(), &payload.container),
+            None => request.clone(),
+        };
+        for (name, value) in whole.as_object().into_iter().flatten() {
             let mut pieces = Pieces { allow, pieces: Vec::new() };
             pieces.json(",");
             pieces.string(name);
@@ -183,12 +219,17 @@ impl Target {
             pieces.value(value, name, name)?;
             members.push(Member { name: name.clone(), pieces: pieces.pieces });
         }
-        Ok(Self { request, members })
+        Ok(Self { request, payload, members })
     }
 
     /// The request as the rule says it, templates unrendered.
     pub fn as_json(&self) -> &Value {
         &self.request
+    }
+
+    /// How the whole event is passed to the task, if it is.
+    pub fn payload(&self) -> Option<&Payload> {
+        self.payload.as_ref()
     }
 
     /// The clusters that a request of this target can name; none where that is left to ECS.
@@ -207,7 +248,8 @@ impl Target {
     ///
     /// [`Error`] names the field and the template.
     pub fn render(&self, event: &Value) -> Result<Value, Error> {
-        let rendered = self.render_in(&Context::of_json(event))?;
+        let text = event.to_string();
+        let rendered = self.render_in(&Context::of_json(event), Passed::Event(&text))?;
         let Rendered { task_definition, members, .. } = rendered;
         let members = members.strip_prefix(',').unwrap_or_default();
         let mut request: Value =
@@ -223,7 +265,11 @@ impl Target {
     /// # Errors
     ///
     /// [`Error`] names the field and the template.
-    pub(crate) fn render_in(&self, context: &Context<'_>) -> Result<Rendered, Error> {
+    pub(crate) fn render_in(
+        &self,
+        context: &Context<'_>,
+        passed: Passed<'_>,
+    ) -> Result<Rendered, Error> {
         let mut cluster = None;
         let mut task_definition = None;
         let mut overrides_size_bytes = 0;
@@ -234,6 +280,7 @@ impl Target {
                 match piece {
                     Piece::Json(json) => text.extend_from_slice(json.as_bytes()),
                     Piece::Template(leaf) => leaf.render(context, &mut text)?,
+                    Piece::Payload => passed.render(&mut text),
                 }
             }
             // Behind the comma, the name in its quotes, and the colon.
@@ -253,8 +300,47 @@ impl Target {
             task_definition: task_definition.unwrap_or_default(),
             overrides_size_bytes,
             members: String::from_utf8(text).expect("serde_json writes UTF-8"),
+            payload_url: match passed {
+                Passed::Event(_) => None,
+                Passed::Url(url) => Some(url.to_owned()),
+            },
         })
     }
+}
+
+impl Passed<'_> {
+    /// Writes the environment variable behind what `text` holds.
+    fn render(self, text: &mut Vec<u8>) {
+        let (name, value) = match self {
+            Self::Event(event) => ("TASKFERRY_EVENT", event),
+            Self::Url(url) => ("TASKFERRY_EVENT_URL", url),
+        };
+        text.extend_from_slice(br#"{"name":"#);
+        write_json(text, name);
+        text.extend_from_slice(br#","value":"#);
+        write_json(text, value);
+        text.push(b'}');
+    }
+}
+
+/// The request with [`PAYLOAD`] in the environment of a container's override, which is added where there is none.
+fn with_payload(mut request: Value, container: &str) -> Value {
+    let Some(members) = request.as_object_mut() else { return request };
+    let overrides = members.entry("overrides").or_insert_with(|| json!({}));
+    let Some(overrides) = overrides.as_object_mut() else { return request };
+    let containers = overrides.entry("containerOverrides").or_insert_with(|| json!([]));
+    let Some(containers) = containers.as_array_mut() else { return request };
+    if !containers.iter().any(|named| named["name"] == container) {
+        containers.push(json!({ "name": container }));
+    }
+    let found = containers.iter_mut().find(|named| named["name"] == container);
+    let environment = found
+        .and_then(Value::as_object_mut)
+        .map(|container| container.entry("environment").or_insert_with(|| json!([])));
+    if let Some(environment) = environment.and_then(Value::as_array_mut) {
+        environment.push(json!({ PAYLOAD: null }));
+    }
+    request
 }
 
 /// The privileged field at a path without indices: its short name and its path.
@@ -281,7 +367,9 @@ impl Pieces<'_> {
     fn json(&mut self, text: &str) {
         match self.pieces.last_mut() {
             Some(Piece::Json(json)) => json.push_str(text),
-            Some(Piece::Template(_)) | None => self.pieces.push(Piece::Json(text.to_owned())),
+            Some(Piece::Template(_) | Piece::Payload) | None => {
+                self.pieces.push(Piece::Json(text.to_owned()))
+            }
         }
     }
 
@@ -305,6 +393,9 @@ impl Pieces<'_> {
                     self.value(item, &format!("{field}[{index}]"), plain)?;
                 }
                 self.json("]");
+            }
+            Value::Object(members) if members.contains_key(PAYLOAD) => {
+                self.pieces.push(Piece::Payload);
             }
             Value::Object(members) => {
                 self.json("{");
@@ -330,7 +421,7 @@ impl Piece {
     fn template(&self) -> Option<&Leaf> {
         match self {
             Self::Template(leaf) => Some(leaf),
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Payload => None,
         }
     }
 }
@@ -462,7 +553,7 @@ mod tests {
                 ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
             })
             .collect();
-        Target::compile(request, &allow)?.render(&event())
+        Target::compile(request, &allow, None)?.render(&event())
     }
 
     #[test]
