@@ -150,6 +150,7 @@ pub fn refused(plan: &Plan<'_>, now: Timestamp) -> Run {
 /// The record of a run that ends before it is launched, since its task definition cannot be used.
 pub fn unusable(plan: &Plan<'_>, reason: String, now: Timestamp) -> Run {
     let mut run = blank(plan, now);
+    run.payload = None;
     run.end(Status::Failed, Some(reason), now);
     run
 }

@@ -87,11 +87,9 @@ impl<P: Ports> Engine<P> {
             Err(_) => launch::refused(plan, self.ports.clock().now()),
             Ok(request) => self.pinned(plan, request).await?,
         };
+        let run = self.put_aside(plan, run).await?;
         let run = lifecycle::begin(self.stack(), run, self.ports.clock().now());
         info!(event_id = plan.event.id(), rule = run.rule, run_id = %run.id, "planned");
-        if let Some(url) = &run.payload {
-            self.ports.payloads().put(url, plan.event.text()).await?;
-        }
         match self.ports.runs().create(&run, plan.event).await? {
             Created::New => {}
             Created::Exists(run) => {
@@ -175,6 +173,20 @@ impl<P: Ports> Engine<P> {
                     reason(&*source)
                 );
                 Ok(launch::unusable(plan, reason, now))
+            }
+            Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
+        }
+    }
+
+    /// Puts the event where its task will find it, if it is too long for the request; the run's record follows, and the launch
+    /// after that.
+    async fn put_aside(&self, plan: &Plan<'_>, run: Run) -> Result<Run, Error> {
+        let Some(url) = &run.payload else { return Ok(run) };
+        match self.ports.payloads().put(url, plan.event.text()).await {
+            Ok(()) => Ok(run),
+            Err(ports::Error::Refused { source, .. }) => {
+                let reason = format!("the event cannot be put at {url}: {}", reason(&*source));
+                Ok(launch::unusable(plan, reason, self.ports.clock().now()))
             }
             Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
         }
