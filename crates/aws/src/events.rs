@@ -48,7 +48,10 @@ impl Events {
     /// Puts at most ten events, in this order; the ids that EventBridge gave them.
     ///
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
-    async fn put_all(&self, events: impl IntoIterator<Item = NewEvent>) -> Result<Vec<String>, Error> {
+    async fn put_all(
+        &self,
+        events: impl IntoIterator<Item = NewEvent>,
+    ) -> Result<Vec<String>, Error> {
         let entries = events.into_iter().map(entry).collect();
         let put = self.client.put_events().set_entries(Some(entries)).send().await;
         let put = put.map_err(|error| Error::new(&error))?;

@@ -172,7 +172,7 @@ fn blank(plan: &Plan<'_>, now: Timestamp) -> Run {
         slots: Vec::new(),
         queue: None,
         stop: None,
-        redrive_of: None,
+        redrive_of: plan.redrive_of.clone(),
         redriven_by: None,
         depth: plan.depth,
         payload: plan.payload_url().map(str::to_owned),

@@ -82,7 +82,7 @@ impl<P: Ports> Engine<P> {
     }
 
     /// Records the run and launches it, if nothing holds it.
-    async fn launch(&self, plan: &Plan<'_>) -> Result<How, Error> {
+    pub(crate) async fn launch(&self, plan: &Plan<'_>) -> Result<How, Error> {
         let run = match &plan.request {
             Err(_) => launch::refused(plan, self.ports.clock().now()),
             Ok(request) => self.pinned(plan, request).await?,
@@ -121,39 +121,21 @@ impl<P: Ports> Engine<P> {
                 event_id, rule = recorded.rule, run_id = %recorded.id,
                 error = reason(&error), "not launched yet"
             );
-            recorded
+            recorded.clone()
         });
-        let attempt = run.attempt();
-        let task_arn = attempt.and_then(|attempt| attempt.task_arn.as_deref());
+        if run.revision == recorded.revision {
+            tell(&run);
+        }
         match run.status {
             Status::Launching | Status::Starting | Status::Running | Status::Stopping => {
-                info!(
-                    event_id, rule = run.rule, run_id = %run.id,
-                    attempt = attempt.map(|attempt| attempt.attempt), task_arn, "launched"
-                );
                 How::Launched
             }
-            Status::Waiting => {
-                info!(
-                    event_id, rule = run.rule, run_id = %run.id, reason = run.reason.as_deref(),
-                    "waiting"
-                );
-                How::Recorded
-            }
-            Status::Skipped | Status::Succeeded => {
-                info!(
-                    event_id, rule = run.rule, run_id = %run.id, reason = run.reason.as_deref(),
-                    status = %run.status, "ended"
-                );
-                How::Ended
-            }
-            Status::Failed | Status::TimedOut | Status::Cancelled => {
-                error!(
-                    event_id, rule = run.rule, run_id = %run.id, reason = run.reason.as_deref(),
-                    "failed"
-                );
-                How::Ended
-            }
+            Status::Waiting => How::Recorded,
+            Status::Succeeded
+            | Status::Failed
+            | Status::TimedOut
+            | Status::Cancelled
+            | Status::Skipped => How::Ended,
         }
     }
 
@@ -200,5 +182,20 @@ impl<P: Ports> Engine<P> {
         let pinned = self.ports.tasks().describe_task_definition(named).await?;
         self.pins.put(named, pinned.clone(), now);
         Ok(pinned)
+    }
+}
+
+/// What is to be said of a run that stands as it was recorded.
+fn tell(run: &Run) {
+    let reason = run.reason.as_deref();
+    match run.status {
+        Status::Waiting => info!(
+            event_id = run.event.id, rule = run.rule, run_id = %run.id, reason,
+            due_at = run.due_at.map(tracing::field::display), "waiting"
+        ),
+        status if status.is_terminal() => {
+            error!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "failed");
+        }
+        _ => {}
     }
 }

@@ -271,7 +271,8 @@ impl Runs for SqliteRuns {
         let begin = window.begin.as_microsecond();
         let taken = self.db.write(|tx| {
             // Windows long past are of no use; there is never more than a handful.
-            tx.prepare_cached("DELETE FROM windows WHERE begin < ?1 - 600000000")?.execute([begin])?;
+            tx.prepare_cached("DELETE FROM windows WHERE begin < ?1 - 600000000")?
+                .execute([begin])?;
             tx.prepare_cached(
                 "INSERT INTO windows (begin, taken) VALUES (?1, 1)
                  ON CONFLICT (begin) DO UPDATE SET taken = taken + 1 WHERE taken < ?2",

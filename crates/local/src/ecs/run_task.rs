@@ -15,8 +15,7 @@ use crate::protocol::Exception;
 use super::{
     Ecs, Fault,
     arn::{self, TaskDefinitionReference},
-    client, clusters,
-    invalid, json_column, json_text,
+    client, clusters, invalid, json_column, json_text,
     launch::{self, Launch},
     lifecycle,
     placement::{self, NetworkConfiguration, Placement, PlacementRule, StrategyItem},

@@ -23,7 +23,12 @@ pub(super) fn leave(tx: &Transaction<'_>, limit: &LimitId, run: &Run) -> rusqlit
     tx.prepare_cached(
         "DELETE FROM limit_queue WHERE name = ?1 AND key = ?2 AND created_at = ?3 AND run_id = ?4",
     )?
-    .execute(params![limit.name, limit.key, run.created_at.as_microsecond(), run.id.as_str()])?;
+    .execute(params![
+        limit.name,
+        limit.key,
+        run.created_at.as_microsecond(),
+        run.id.as_str()
+    ])?;
     touch(tx, limit).map(|_| ())
 }
 
@@ -88,7 +93,9 @@ pub(super) fn settle(
 /// The limits that are to be looked at by `now`, in microseconds.
 pub(super) fn due(connection: &Connection, now: i64, limit: u32) -> rusqlite::Result<Vec<LimitId>> {
     connection
-        .prepare_cached("SELECT name, key FROM limits WHERE check_at <= ?1 ORDER BY check_at LIMIT ?2")?
+        .prepare_cached(
+            "SELECT name, key FROM limits WHERE check_at <= ?1 ORDER BY check_at LIMIT ?2",
+        )?
         .query_map(params![now, limit], |row| Ok(LimitId { name: row.get(0)?, key: row.get(1)? }))?
         .collect()
 }
