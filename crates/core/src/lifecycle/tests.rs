@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     launch::Failure,
-    run::{Policy, RunEvent, RunId, StartedBy},
+    run::{Policy, RunEvent, RunId, StartedBy, Stop},
 };
 
 const NAME: &str = "media";
