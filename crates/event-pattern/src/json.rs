@@ -278,6 +278,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Reads one value and forgets it. Text after it is left alone.
+pub(crate) fn skip(reader: &mut Reader<'_>) -> Result<(), Syntax> {
+    let mut first = true;
+    match reader.shape()? {
+        Shape::Object => {
+            reader.enter()?;
+            while reader.member(first)?.is_some() {
+                first = false;
+                skip(reader)?;
+            }
+        }
+        Shape::Array => {
+            reader.enter()?;
+            while reader.element(first)? {
+                first = false;
+                skip(reader)?;
+            }
+        }
+        shape => {
+            reader.scalar(shape)?;
+        }
+    }
+    Ok(())
+}
+
 /// The characters of a quoted string as [`Reader`] returned it.
 ///
 /// Bytes, not `str`: a lone surrogate can be written in JSON, and is kept as the three bytes that

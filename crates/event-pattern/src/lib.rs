@@ -90,6 +90,7 @@ mod matcher;
 mod number;
 mod operator;
 mod parse;
+mod scan;
 mod search;
 mod text;
 
