@@ -47,7 +47,7 @@ pub(crate) struct Leaf {
     pub(crate) path: Arc<[u8]>,
     /// Where its list of clauses stands in the pattern's text.
     pub(crate) span: Range<usize>,
-    pub(crate) clauses: Vec<Clause>,
+    pub(crate) clauses: Arc<[Clause]>,
 }
 
 impl EventPattern {
@@ -259,7 +259,7 @@ impl Compiler {
             .iter()
             .enumerate()
             .map(|(index, element)| operator::read(element, &scope.element(index)))
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<Arc<[_]>, _>>()?;
         let path: Arc<[u8]> = place.path.unwrap_or_default().into();
         let index = self.leaves.len();
         for alternative in &mut alternatives {

@@ -24,9 +24,6 @@ pub(crate) struct Tokens {
     pub(crate) has_escapes: bool,
 }
 
-/// Tokens kept room for when an event of the largest size has been read.
-const ROOM_KEPT: usize = 1 << 16;
-
 impl Tokens {
     pub(crate) fn new() -> Self {
         Self { level: Level::new(), at: Vec::new(), partner: Vec::new(), has_escapes: false }
@@ -35,10 +32,6 @@ impl Tokens {
     /// Finds the tokens of the object that begins at `start`; `false` if it is not one in JSON
     /// nested at most [`DEPTH_MAX`] levels deep.
     pub(crate) fn scan(&mut self, text: &[u8], start: usize) -> bool {
-        if self.at.len() > ROOM_KEPT && text.len() < ROOM_KEPT {
-            self.at = Vec::new();
-            self.partner = Vec::new();
-        }
         self.has_escapes = false;
         let level = self.level;
         dispatch!(level, simd => scan(simd, self, text, start))
@@ -574,7 +567,7 @@ mod tests {
     fn what_is_passed_is_what_the_reader_passes() {
         let mut chance = Chance(1);
         let whole = r#"{"a":[1,-2.5,{"b":"x\\\"y","c":[]},[[]],true , null],"d":{ "e" : {} },"f":"é\u00e9","g":0.5e+10}"#;
-        for _ in 0..200_000 {
+        for _ in 0..20_000 {
             let mut text = whole.to_owned();
             for _ in 0..chance.below(4) {
                 let from = text.floor_char_boundary(chance.below(text.len() + 1));
@@ -592,7 +585,7 @@ mod tests {
     #[test]
     fn heaps_of_pieces_are_told_from_json() {
         let mut chance = Chance(2);
-        for _ in 0..200_000 {
+        for _ in 0..20_000 {
             let mut text = "{\"a\":".to_owned();
             for _ in 0..chance.below(8) {
                 text.push_str(PIECES[chance.below(PIECES.len())]);
