@@ -41,15 +41,12 @@ impl Print {
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 32) as u32
     }
+}
 
-    /// Whether the name has a dot, which a name that is mentioned never has.
-    #[inline]
-    fn has_dot(self, name: &[u8]) -> bool {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        let zero = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7) != 0;
-        let dots = ONES * 0x2e;
-        zero(self.head ^ dots) || zero(self.tail ^ dots) || (name.len() > 16 && name.contains(&b'.'))
-    }
+/// The bit of a name's length in [`Node::lengths`].
+#[inline]
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +66,8 @@ struct Node {
     slots: u32,
     mask: u32,
     has_names: bool,
+    /// Which lengths its names have; the highest bit is for all that are longer.
+    lengths: u64,
     /// Whether names below have names below, so that a name with a dot may lead there.
     is_deep: bool,
 }
@@ -84,7 +83,7 @@ pub(crate) struct Names {
 impl Names {
     /// The tree of these paths; the field of each is its place among them.
     pub(crate) fn new<'p>(paths: impl IntoIterator<Item = &'p [u8]>) -> Self {
-        let node = Node { field: NONE, slots: 0, mask: 0, has_names: false, is_deep: false };
+        let node = Node { field: NONE, slots: 0, mask: 0, has_names: false, lengths: 0, is_deep: false };
         let mut children: HashMap<(u32, &[u8]), u32> = HashMap::new();
         let mut below: Vec<Vec<(&[u8], u32)>> = vec![Vec::new()];
         let mut nodes = vec![node];
@@ -132,6 +131,7 @@ impl Names {
             self.slots[first + slot] = Slot { print, node, long };
         }
         let node = &mut self.nodes[at];
+        node.lengths = below.iter().fold(0, |lengths, (name, _)| lengths | length_bit(name));
         (node.slots, node.mask, node.has_names) = (number(first), number(room - 1), true);
     }
 
@@ -154,19 +154,21 @@ impl Names {
         if !at.has_names {
             return NONE;
         }
-        let print = Print::of(name);
-        let found = self.find(at, print, name);
-        if found == NONE && at.is_deep && print.has_dot(name) {
-            return self.dotted(node, name);
+        if at.lengths & length_bit(name) != 0 {
+            let found = self.find(at, Print::of(name), name);
+            if found != NONE {
+                return found;
+            }
         }
-        found
+        if at.is_deep && name.contains(&b'.') { self.dotted(node, name) } else { NONE }
     }
 
     #[inline]
     fn find(&self, at: &Node, print: Print, name: &[u8]) -> u32 {
+        let slots = &self.slots[at.slots as usize..][..=at.mask as usize];
         let mut place = print.hash();
         loop {
-            let slot = &self.slots[(at.slots + (place & at.mask)) as usize];
+            let slot = &slots[(place & at.mask) as usize];
             if slot.node == NONE || (slot.print == print && self.is_named(slot, name)) {
                 return slot.node;
             }

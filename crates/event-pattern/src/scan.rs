@@ -20,29 +20,28 @@ pub(crate) struct Tokens {
     at: Vec<u32>,
     /// For an opening bracket, the number of the token that closes it.
     partner: Vec<u32>,
+    /// Room for the brackets that are open.
+    open: [u32; DEPTH_MAX],
     /// Whether any string has a backslash.
     pub(crate) has_escapes: bool,
 }
 
 impl Tokens {
     pub(crate) fn new() -> Self {
-        Self { level: Level::new(), at: Vec::new(), partner: Vec::new(), has_escapes: false }
+        Self {
+            level: Level::new(),
+            at: Vec::new(),
+            partner: Vec::new(),
+            open: [0; DEPTH_MAX],
+            has_escapes: false,
+        }
     }
 
     /// Finds the tokens of the object that begins at `start`; `false` if it is not one in JSON
     /// nested at most [`DEPTH_MAX`] levels deep.
     pub(crate) fn scan(&mut self, text: &[u8], start: usize) -> bool {
-        self.has_escapes = false;
         let level = self.level;
         dispatch!(level, simd => scan(simd, self, text, start))
-    }
-
-    fn make_room(&mut self, tokens: usize) {
-        if self.at.len() < tokens {
-            let room = (self.at.len() * 2).max(tokens).max(256);
-            self.at.resize(room, 0);
-            self.partner.resize(room, 0);
-        }
     }
 
     /// Where the token stands.
@@ -119,9 +118,9 @@ fn digits<S: Simd>(simd: S, block: u8x64<S>) -> Digits {
 }
 
 /// A relation from bytes to later bytes, carried over the end of a block.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Next {
-    carry: u64,
+    carry: bool,
 }
 
 impl Next {
@@ -135,9 +134,18 @@ impl Next {
     #[inline(always)]
     fn after_or_at(&mut self, from: u64, at: u64, over: u64) -> u64 {
         // Adding to the lowest bit of a run of ones clears the run and sets the bit after it.
-        let (sum, overflow) = ((from << 1) | self.carry | at).overflowing_add(over);
-        self.carry = (from >> 63) | u64::from(overflow);
+        let (after, beyond) = from.carrying_add(from, self.carry);
+        let (sum, overflow) = (after | at).overflowing_add(over);
+        self.carry = beyond | overflow;
         sum & !over
+    }
+
+    /// The bytes after those of `set`.
+    #[inline(always)]
+    fn shift(&mut self, set: u64) -> u64 {
+        let (after, beyond) = set.carrying_add(set, self.carry);
+        self.carry = beyond;
+        after
     }
 }
 
@@ -148,8 +156,8 @@ struct State {
     in_string: u64,
     /// Whether the last byte escapes the next.
     escapes: u64,
-    /// Whether the last byte was in a scalar that is no string.
-    in_scalar: u64,
+    /// After a scalar that is no string.
+    after_scalar: Next,
     is_begun: bool,
     after_item: Next,
     after_items: Next,
@@ -179,6 +187,8 @@ struct Sets {
     /// Scalars that are no strings, and whatever else should not be there.
     scalar: u64,
     scalar_start: u64,
+    /// The bytes after them.
+    scalar_end: u64,
     /// Of the tokens, those whose last token is a comma, but for colons: what arrays have.
     after_comma: u64,
 }
@@ -203,7 +213,7 @@ impl State {
         let token = comma | colon | open | close;
         let white = all.white & outside;
         let scalar = outside & !(token | white);
-        let scalar_start = scalar & !((scalar << 1) | self.in_scalar);
+        let after_scalar = self.after_scalar.shift(scalar);
         Sets {
             inside,
             quote,
@@ -218,7 +228,8 @@ impl State {
             close_array,
             token,
             scalar,
-            scalar_start,
+            scalar_start: scalar & !after_scalar,
+            scalar_end: after_scalar & !scalar,
             after_comma: 0,
         }
     }
@@ -247,13 +258,11 @@ impl State {
     /// Finds what stands where it may not, but for what depends on the bracket around it.
     #[inline(always)]
     fn wrong(&mut self, sets: &mut Sets) -> u64 {
-        let Sets { token, scalar, open, colon, .. } = *sets;
+        let Sets { token, open, colon, .. } = *sets;
         // Between two tokens stands at most one item: a string, or another scalar.
         let closing_quote = sets.quote & !sets.inside;
-        let after_scalar = ((scalar << 1) | self.in_scalar) & !scalar;
-        self.in_scalar = scalar >> 63;
         let mut wrong =
-            self.after_item.after_or_at(closing_quote, after_scalar, sets.white) & !token;
+            self.after_item.after_or_at(closing_quote, sets.scalar_end, sets.white) & !token;
         let item = (sets.quote & sets.inside) | sets.scalar_start;
         let item = self.after_items.after(item, !token);
         // What may follow each token, with an item between or without.
@@ -308,14 +317,13 @@ fn wrong_escapes(text: &[u8], at: usize, mut backslashes: u64) -> u64 {
 }
 
 /// What the numbers of a block depend on of the blocks before it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Numbers {
-    /// The top bits of the last block's sets.
-    digit: u64,
-    point: u64,
-    other: u64,
-    first_minus: u64,
-    first_zero: u64,
+    after_digit: Next,
+    after_point: Next,
+    after_other: Next,
+    after_first_minus: Next,
+    after_first_zero: Next,
     after_scalar: Next,
     after_fraction: Next,
     /// Where the last scalar began.
@@ -328,8 +336,13 @@ impl Numbers {
     /// Whether the next block must be looked at though it has no scalar.
     #[inline(always)]
     fn is_pending(&self) -> bool {
-        let bits = self.digit | self.point | self.other | self.first_minus | self.first_zero;
-        bits | self.after_scalar.carry | self.after_fraction.carry != 0
+        self.after_digit.carry
+            | self.after_point.carry
+            | self.after_other.carry
+            | self.after_first_minus.carry
+            | self.after_first_zero.carry
+            | self.after_scalar.carry
+            | self.after_fraction.carry
     }
 
     /// Finds where scalars are neither numbers nor literals, or stand for names.
@@ -340,53 +353,60 @@ impl Numbers {
         let dot = digits.dot & scalar;
         let minus = digits.minus & scalar;
         let other = scalar & !(digit | dot | minus);
-        let after = |set: u64, carry: &mut u64| {
-            let after = (set << 1) | *carry;
-            *carry = set >> 63;
-            after
-        };
         // A dot follows a digit; a digit follows a dot and a minus; a minus comes first, or after
         // the `e` that `others` knows.
-        let mut wrong = dot & !after(digit, &mut self.digit);
-        wrong |= after(dot | minus, &mut self.point) & !digit;
-        wrong |= minus & !(scalar_start | after(other, &mut self.other));
+        let mut wrong = dot & !self.after_digit.shift(digit);
+        wrong |= self.after_point.shift(dot | minus) & !digit;
+        wrong |= minus & !(scalar_start | self.after_other.shift(other));
         // No digit follows a zero that comes first.
-        let first = scalar_start | after(minus & scalar_start, &mut self.first_minus);
-        wrong |= after(digits.zero & first, &mut self.first_zero) & digit;
+        let first = scalar_start | self.after_first_minus.shift(minus & scalar_start);
+        wrong |= self.after_first_zero.shift(digits.zero & first) & digit;
         // The digits after a dot do not end at another.
         wrong |= self.after_fraction.after(dot, digit) & dot;
         wrong |= self.after_scalar.after(scalar_start, !sets.token) & sets.colon;
         if other != 0 {
-            wrong |= self.others(text, at, scalar_start, other);
+            let others = others(text, at, scalar_start, other, self.start, self.read);
+            wrong |= others.0;
+            self.read = others.1;
         }
         if scalar_start != 0 {
             self.start = at + 63 - scalar_start.leading_zeros() as usize;
         }
         wrong
     }
+}
 
-    /// Reads the scalars that are more than digits, dot and minus one by one.
-    #[inline(never)]
-    fn others(&mut self, text: &[u8], at: usize, scalar_start: u64, mut other: u64) -> u64 {
-        let mut wrong = 0;
-        while other != 0 {
-            let bit = other & other.wrapping_neg();
-            other &= other - 1;
-            if at + (bit.trailing_zeros() as usize) < self.read {
-                continue;
-            }
-            let starts = scalar_start & (bit | (bit - 1));
-            let start = match starts {
-                0 => self.start,
-                _ => at + 63 - starts.leading_zeros() as usize,
-            };
-            match scalar_end(&text[start..]) {
-                Some(length) => self.read = start + length,
-                None => wrong |= bit,
-            }
+/// Reads the scalars that are more than digits, dot and minus one by one; tells what is wrong and
+/// up to where they are read.
+///
+/// By value, lest the state of the scan be kept in memory for it.
+#[inline(never)]
+fn others(
+    text: &[u8],
+    at: usize,
+    scalar_start: u64,
+    mut other: u64,
+    last_start: usize,
+    mut read: usize,
+) -> (u64, usize) {
+    let mut wrong = 0;
+    while other != 0 {
+        let bit = other & other.wrapping_neg();
+        other &= other - 1;
+        if at + (bit.trailing_zeros() as usize) < read {
+            continue;
         }
-        wrong
+        let starts = scalar_start & (bit | (bit - 1));
+        let start = match starts {
+            0 => last_start,
+            _ => at + 63 - starts.leading_zeros() as usize,
+        };
+        match scalar_end(&text[start..]) {
+            Some(length) => read = start + length,
+            None => wrong |= bit,
+        }
     }
+    (wrong, read)
 }
 
 /// The length of the number or literal that begins here, if it is one and ends as it should.
@@ -414,20 +434,20 @@ fn scalar_end(text: &[u8]) -> Option<usize> {
         }
         _ => return None,
     };
-    let ends = match text.get(length)? {
-        b',' | b':' | b'{' | b'}' | b'[' | b']' | b'"' | b' ' | b'\n' | b'\r' | b'\t' => true,
-        _ => false,
-    };
-    ends.then_some(length)
+    let after = text.get(length)?;
+    b",:{}[]\" \n\r\t".contains(after).then_some(length)
 }
 
 /// The brackets that are open.
-struct Nesting {
-    /// The token of each, and whether it is an array's.
-    open: [(u32, bool); DEPTH_MAX],
+struct Nesting<'t> {
+    /// The token of each.
+    open: &'t mut [u32; DEPTH_MAX],
+    /// Whether each is an array's, the outermost the highest bit.
+    arrays: u128,
     depth: usize,
-    in_array: bool,
 }
+
+const _: () = assert!(DEPTH_MAX == u128::BITS as usize);
 
 /// What came of a block's brackets.
 enum Walk {
@@ -437,72 +457,81 @@ enum Walk {
     TooDeep,
 }
 
-impl Nesting {
+impl Nesting<'_> {
     /// Finds brackets that do not fit, and commas and colons that do not fit the brackets around
     /// them. `count` is the number of the block's first token.
     #[inline(always)]
-    fn walk(&mut self, sets: &Sets, count: usize, partner: &mut [u32], wrong: &mut u64) -> Walk {
+    fn walk(&mut self, sets: &Sets, count: u32, partner: &mut [u32], wrong: &mut u64) -> Walk {
         let mut brackets = sets.open | sets.close;
-        let mut done = 0_u64;
+        let mut left = u64::MAX;
         while brackets != 0 {
+            // This bit and those below it.
+            let upto = brackets ^ (brackets - 1);
             let bit = brackets & brackets.wrapping_neg();
             brackets &= brackets - 1;
-            let upto = bit | (bit - 1);
-            let misfits = if self.in_array { sets.colon } else { sets.after_comma };
-            *wrong |= misfits & upto & !done;
-            done = upto;
-            let token = count + (sets.token & (bit - 1)).count_ones() as usize;
+            *wrong |= self.misfits(sets) & upto & left;
+            left = !upto;
+            let token = count + (sets.token & (upto >> 1)).count_ones();
             if sets.open & bit != 0 {
                 let Some(open) = self.open.get_mut(self.depth) else { return Walk::TooDeep };
-                self.in_array = sets.open_array & bit != 0;
-                // An event has fewer bytes than a `u32` can count.
-                *open = (token as u32, self.in_array);
+                *open = token;
                 self.depth += 1;
+                self.arrays = self.arrays << 1 | u128::from(sets.open_array & bit != 0);
                 continue;
             }
-            if self.in_array != (sets.close_array & bit != 0) {
+            if (self.arrays & 1 == 1) != (sets.close_array & bit != 0) {
                 *wrong |= bit;
             }
+            self.arrays >>= 1;
             self.depth -= 1;
-            partner[self.open[self.depth].0 as usize] = token as u32;
-            match self.depth.checked_sub(1) {
-                Some(around) => self.in_array = self.open[around].1,
-                None => return Walk::Ended(upto),
+            partner[self.open[self.depth] as usize] = token;
+            if self.depth == 0 {
+                return Walk::Ended(upto);
             }
         }
-        let misfits = if self.in_array { sets.colon } else { sets.after_comma };
-        *wrong |= misfits & !done;
+        *wrong |= self.misfits(sets) & left;
         Walk::On
+    }
+
+    /// What may not stand directly between the innermost brackets.
+    #[inline(always)]
+    fn misfits(&self, sets: &Sets) -> u64 {
+        if self.arrays & 1 == 1 { sets.colon } else { sets.after_comma }
     }
 }
 
 #[inline(always)]
 fn scan<S: Simd>(simd: S, tokens: &mut Tokens, text: &[u8], start: usize) -> bool {
+    let Tokens { at: positions, partner, open, has_escapes, .. } = tokens;
     let mut state = State::default();
-    let mut nesting = Nesting { open: [(0, false); DEPTH_MAX], depth: 0, in_array: false };
+    let mut nesting = Nesting { open, arrays: 0, depth: 0 };
     let mut count = 0;
+    let mut backslashes = 0;
     for at in (start..text.len()).step_by(64) {
         let rest = &text[at..];
         let block = if let Some(block) = rest.first_chunk::<64>() {
             u8x64::from_slice(simd, block)
         } else {
-            let mut padded = [b' '; 64];
-            padded[..rest.len()].copy_from_slice(rest);
-            u8x64::from_slice(simd, &padded)
+            u8x64::from_slice(simd, &padded(rest))
         };
         let mut wrong = 0;
         let all = classes(simd, block);
-        tokens.has_escapes |= all.backslash != 0;
+        backslashes |= all.backslash;
         let mut sets = state.sets(&all, text, at, &mut wrong);
         wrong |= state.wrong(&mut sets);
         if sets.scalar != 0 || state.numbers.is_pending() {
             wrong |= state.numbers.wrong(text, at, &sets, &digits(simd, block));
         }
-        tokens.make_room(count + 64);
-        write_positions(&mut tokens.at[count..count + 64], at, sets.token);
-        match nesting.walk(&sets, count, &mut tokens.partner, &mut wrong) {
+        if positions.len() < count + 64 {
+            make_room(positions, partner, count + 64);
+        }
+        write_positions(&mut positions[count..count + 64], small(at), sets.token);
+        match nesting.walk(&sets, small(count), partner, &mut wrong) {
             Walk::On if wrong == 0 => {}
-            Walk::Ended(upto) => return wrong & upto == 0,
+            Walk::Ended(upto) => {
+                *has_escapes = backslashes != 0;
+                return wrong & upto == 0;
+            }
             Walk::On | Walk::TooDeep => return false,
         }
         count += sets.token.count_ones() as usize;
@@ -511,13 +540,35 @@ fn scan<S: Simd>(simd: S, tokens: &mut Tokens, text: &[u8], start: usize) -> boo
     false
 }
 
+/// The last of the text, and white space after it.
+#[inline(never)]
+fn padded(rest: &[u8]) -> [u8; 64] {
+    let mut padded = [b' '; 64];
+    padded[..rest.len()].copy_from_slice(rest);
+    padded
+}
+
+#[cold]
+fn make_room(positions: &mut Vec<u32>, partner: &mut Vec<u32>, tokens: usize) {
+    let room = (positions.len() * 2).max(tokens).max(256);
+    positions.resize(room, 0);
+    partner.resize(room, 0);
+}
+
+/// Of an event, everything can be counted by a `u32`: it is far shorter.
+#[expect(clippy::cast_possible_truncation, reason = "`event` bounds the text first")]
+#[inline(always)]
+fn small(count: usize) -> u32 {
+    count as u32
+}
+
 /// Writes where the ones of `bits` stand, counted from `at`.
 #[inline(always)]
-fn write_positions(out: &mut [u32], at: usize, mut bits: u64) {
+fn write_positions(out: &mut [u32], at: u32, mut bits: u64) {
     for slots in out.chunks_exact_mut(8) {
         // All eight, lest the processor guess wrongly how many there are.
         for slot in slots {
-            *slot = at as u32 + bits.trailing_zeros();
+            *slot = at + bits.trailing_zeros();
             bits &= bits.wrapping_sub(1);
         }
         if bits == 0 {
