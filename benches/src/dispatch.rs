@@ -173,7 +173,10 @@ impl Dev {
     fn start(options: &[&str]) -> anyhow::Result<Self> {
         let dir = TempDir::new()?;
         let state = dir.path().join("state");
-        fs::write(dir.path().join("taskferry.yaml"), RULES)?;
+        // A folder of its own: dev watches it, and would look up at each line of a log that lay beside the rules.
+        let project = dir.path().join("project");
+        fs::create_dir(&project)?;
+        fs::write(project.join("taskferry.yaml"), RULES)?;
         let program = Path::new("target/release/taskferry");
         let program = fs::canonicalize(program)
             .with_context(|| format!("{} is not built", program.display()))?;
@@ -181,7 +184,7 @@ impl Dev {
             .args(["dev", "--port", "0", "--state"])
             .arg(&state)
             .args(options)
-            .current_dir(dir.path())
+            .current_dir(&project)
             .stdout(Stdio::piped())
             .stderr(File::create(dir.path().join("dev.log"))?)
             .spawn()

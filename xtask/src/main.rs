@@ -4,6 +4,7 @@
 
 mod bench;
 mod clients;
+mod fuzz;
 mod steps;
 mod test;
 
@@ -15,8 +16,10 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test            everything: format, lints, docs, tests, independent clients
+  fuzz [TARGET] [--minutes M]
+                  libFuzzer on pattern, event or pair, or each in turn, for 5 minutes unless said
   clients         only the independent clients: boto3 and the AWS CLI against `taskferry dev`
-  bench [NAME]    measure, in release; without a name, all: dispatch, function, decision";
+  bench [NAME]    measure, in release; without a name, all: dispatch, function, decision, event-pattern";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         ["test"] => test::run(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["clients"] => clients::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => bail!("{USAGE}"),

@@ -7,8 +7,16 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime_api::client::{
+    connector_metadata::ConnectorMetadata,
+    http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector},
+    runtime_components::RuntimeComponents,
+};
 
-use crate::{EcsTasks, Events, Objects};
+use crate::{
+    EcsTasks, Events, Objects,
+    environment::{self, is_on_this_machine},
+};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,6 +31,19 @@ pub struct Clients {
 }
 
 impl Clients {
+    /// Clients as Lambda's environment says, at the cost of what a function uses.
+    ///
+    /// Unlike [`Self::from_env`] this looks at nothing but the environment: no profile files, no other machines.
+    pub fn of_function() -> Self {
+        let variables = environment::variables;
+        let endpoint = environment::endpoint_url(variables);
+        let mut config = environment::config(variables);
+        config.set_http_client(Some(http_client(endpoint.as_deref())));
+        config.set_retry_config(Some(retry_config()));
+        config.set_timeout_config(Some(timeout_config()));
+        Self { config: config.build() }
+    }
+
     /// Clients as the environment says: `AWS_REGION`, `AWS_ENDPOINT_URL`, credentials and so on.
     ///
     /// An endpoint on this machine looks at no credentials, so none need be there: the search for some would end at an
@@ -66,27 +87,50 @@ impl Clients {
     }
 }
 
-fn is_on_this_machine(endpoint: &str) -> bool {
-    ["http://127.0.0.1", "http://localhost", "http://[::1]"]
-        .iter()
-        .any(|local| endpoint.starts_with(local))
+fn loader(endpoint: Option<&str>) -> aws_config::ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client(endpoint))
+        .retry_config(retry_config())
+        .timeout_config(timeout_config())
 }
 
-fn loader(endpoint: Option<&str>) -> aws_config::ConfigLoader {
-    // Reading the system's root certificates is most of a function's start: not where nothing will be encrypted.
-    let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let http_client = if is_plain {
-        Builder::new().build_http()
-    } else {
-        Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
-    };
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .build(),
-        )
+fn retry_config() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3)
+}
+
+fn timeout_config() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build()
+}
+
+fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
+    // Nothing will be encrypted there, so no root certificates are needed.
+    if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        return Builder::new().build_http();
+    }
+    let tls = Provider::Rustls(CryptoMode::Ring);
+    SharedHttpClient::new(SetUpLate(Builder::new().tls_provider(tls).build_https()))
+}
+
+/// An HTTP client that reads the system's root certificates with its first call.
+///
+/// The SDK's own reads them twice: when a client is made, to see that it can, and for the first call. Half of a function's
+/// start went into the first, and an event that no rule matches needs neither.
+#[derive(Debug)]
+struct SetUpLate(SharedHttpClient);
+
+impl HttpClient for SetUpLate {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
 }

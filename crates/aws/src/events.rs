@@ -1,6 +1,7 @@
 //! The event buses of EventBridge, through the SDK.
 
-use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
+use aws_sdk_eventbridge::{Client, primitives::DateTime, types::PutEventsRequestEntry};
+use jiff::Timestamp;
 
 use crate::Error;
 
@@ -21,6 +22,8 @@ pub struct NewEvent {
     pub detail_type: String,
     /// The ARNs that it is about.
     pub resources: Vec<String>,
+    /// When it happened; `None` is when it is put.
+    pub time: Option<Timestamp>,
     /// A JSON object.
     pub detail: String,
 }
@@ -41,6 +44,7 @@ impl Events {
             .source(event.source)
             .detail_type(event.detail_type)
             .set_resources(Some(event.resources))
+            .set_time(event.time.map(|time| DateTime::from_secs(time.as_second())))
             .detail(event.detail)
             .build();
         let put = self

@@ -5,6 +5,7 @@
 
 mod classify;
 mod clients;
+mod environment;
 mod error;
 mod events;
 mod objects;

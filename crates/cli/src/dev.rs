@@ -4,6 +4,7 @@ pub(crate) mod deploy;
 pub(crate) mod platform;
 mod reload;
 pub(crate) mod steps;
+mod warnings;
 
 use std::{
     fmt::Display,
@@ -12,19 +13,26 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     process::ExitCode,
+    time::Duration,
 };
 
-use anyhow::anyhow;
+use anyhow::Context as _;
 use taskferry_core::rules::Rules;
 use taskferry_local::ecs::Containers;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
 
 use self::{platform::Platform, reload::Reloads, steps::Steps};
 use crate::{
     check,
-    output::wants_colour_on_stderr,
+    output::{Tone, hinted, wants_colour_on_stderr},
     state::{StateArguments, StateDir},
 };
+
+/// How often it is looked whether the state directory is still there: nothing fails by itself when it is not.
+const STATE_PERIOD: Duration = Duration::from_secs(1);
 
 /// What `taskferry dev` takes.
 #[derive(Debug, clap::Args)]
@@ -47,6 +55,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
     let Some(rules) = check::load(&arguments.file, &mut io::stderr())? else {
         return Ok(ExitCode::from(1));
     };
+    warnings::tell();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(arguments, rules, out))?;
     Ok(ExitCode::SUCCESS)
@@ -64,51 +73,73 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
         if arguments.stub_containers { Containers::Stub } else { Containers::HostProcesses };
     let project = folder(&arguments.file);
     let platform = Platform::start(&state, address, project, containers, &rules).await?;
-    let mut steps = Steps::of(&platform, wants_colour_on_stderr());
+    let mut steps = Steps::of(&platform, wants_colour_on_stderr()).with_unmatched(&platform);
     platform.announce()?;
     let endpoint = platform.endpoint_url();
     writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;
     out.flush()?;
+    warn(&platform, &steps, &rules);
 
-    loop {
+    let mut look_at_state = interval(STATE_PERIOD);
+    let ended = loop {
         tokio::select! {
             line = steps.next() => tell(line),
             () = reloads.next() => {
-                let told = reload(&platform, &arguments.file);
-                tell(told);
+                match reload(&platform, &arguments.file) {
+                    Ok(rules) => {
+                        let told = format!("{} was read again", arguments.file.display());
+                        tell(steps.line("reload", &told, None));
+                        warn(&platform, &steps, &rules);
+                    }
+                    Err(error) => {
+                        let told = format!("{error:#}; the rules of before stay in force");
+                        tell(steps.line("reload", &told, Some(Tone::Bad)));
+                    }
+                }
             }
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = look_at_state.tick() => {
+                if !platform.is_state_in_place() {
+                    let lost = format!("{} was deleted while in use", state.path().display());
+                    break Err(hinted(lost, "what it held is lost; start `taskferry dev` again"));
+                }
+            }
+            _ = interrupt.recv() => break Ok(()),
+            _ = terminate.recv() => break Ok(()),
         }
+    };
+    tell(steps.line("stop", "stopping; once more to stop at once", None));
+    if let Some(total) = steps.unmatched_total() {
+        tell(steps.line("stop", &total, Some(Tone::Faint)));
     }
-    tell("stopping; once more to stop at once");
     let mut stopped = pin!(platform.shutdown());
     loop {
         tokio::select! {
             line = steps.next() => tell(line),
-            () = &mut stopped => return Ok(()),
+            () = &mut stopped => return ended,
             // Whatever still runs is killed by the reaper, and told of at the next start.
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return ended,
+            _ = terminate.recv() => return ended,
         }
     }
 }
 
-/// Writes a line to standard error. Where its reader has gone, the work goes on all the same.
+/// Writes a line to standard error, in one piece. Where its reader has gone, the work goes on all the same.
 fn tell(line: impl Display) {
-    let _told = writeln!(io::stderr(), "{line}");
+    let _told = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Deploys the changed rules, if they can be: else those of before stay in force.
-fn reload(platform: &Platform, file: &Path) -> String {
-    let deployed = match check::load(file, &mut io::stderr()) {
-        Ok(Some(rules)) => platform.deploy(folder(file), &rules),
-        Ok(None) => Err(anyhow!("{} has faults", file.display())),
-        Err(error) => Err(error),
-    };
-    match deployed {
-        Ok(()) => format!("{} was read again", file.display()),
-        Err(error) => format!("error: {error:#}\nthe rules of before stay in force"),
+fn reload(platform: &Platform, file: &Path) -> anyhow::Result<Rules> {
+    let rules = check::load(file, &mut io::stderr())?;
+    let rules = rules.with_context(|| format!("{} has faults", file.display()))?;
+    platform.deploy(folder(file), &rules)?;
+    Ok(rules)
+}
+
+/// Says which rules cannot start their task here.
+fn warn(platform: &Platform, steps: &Steps, rules: &Rules) {
+    for missing in platform.missing_task_definitions(rules) {
+        tell(steps.line("deploy", &missing, Some(Tone::Bad)));
     }
 }
 

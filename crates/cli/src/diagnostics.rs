@@ -1,6 +1,6 @@
-//! Faults of a rules file as a person reads them: what, where in the text, and what to do.
+//! Faults of a rules file or event pattern as a person reads them: what, where in the text, and what to do.
 //!
-//! Shared by `check` and by whatever else loads a rules file. What a file says is
+//! Shared by `check`, by whatever else loads a rules file, and by `test_event_pattern`. What a file says is
 //! printed without its control characters.
 
 use std::{fmt::Write as _, ops::Range};
@@ -8,12 +8,14 @@ use std::{fmt::Write as _, ops::Range};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use taskferry_core::rules::{Fault, Severity, Span};
 
+use crate::output::printable;
+
 /// A file with very many faults has one cause; the first ones show it.
 const SHOWN_MAX: usize = 50;
 
-/// A rules file's text, for showing places in it.
+/// A text, for showing places in it.
 pub(crate) struct Source<'a> {
-    /// Its path, as it was given.
+    /// Its path as it was given, or what else it is called.
     pub(crate) path: &'a str,
     /// What it holds.
     pub(crate) text: &'a str,
@@ -123,12 +125,6 @@ pub(crate) fn count(faults: &[Fault]) -> String {
     let parts = [part(count(Severity::Error), "error"), part(count(Severity::Warning), "warning")];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     if parts.is_empty() { "no fault".to_owned() } else { parts.join(" and ") }
-}
-
-/// Text that a terminal only shows: a file must not command it.
-fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

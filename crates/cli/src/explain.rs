@@ -1,13 +1,13 @@
 //! `taskferry explain`: what each rule makes of an event, without sending anything.
 
 use std::{
-    fs,
-    io::{self, Read as _, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use taskferry_core::{
     event::{
@@ -21,7 +21,11 @@ use taskferry_core::{
 };
 use taskferry_event_pattern::Explanation;
 
-use crate::{check, output::hinted};
+use crate::{
+    check,
+    event::{self, Given, Sent},
+    output::hinted,
+};
 
 /// What `taskferry explain` takes.
 #[derive(Debug, clap::Args)]
@@ -29,7 +33,7 @@ pub(crate) struct Arguments {
     /// The rules file
     #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
     file: PathBuf,
-    /// The event, in EventBridge's envelope or as S3's notification; `-` reads standard input
+    /// The event, in EventBridge's envelope or what `send` takes, or S3's notification; `-` reads standard input
     #[arg(short, long, value_name = "FILE")]
     event: PathBuf,
     /// Only this rule
@@ -76,27 +80,34 @@ fn chosen<'a>(rules: &'a Rules, name: Option<&str>) -> anyhow::Result<Vec<&'a Ru
     Ok(chosen)
 }
 
-/// The events in the file: one, or those of an S3 notification.
+/// The events in the file: one or several, or those of an S3 notification.
 pub(crate) fn events(path: &Path) -> anyhow::Result<Vec<Event>> {
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        text
-    } else {
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
-    };
-    let is_notification =
-        serde_json::from_str::<Value>(&text).is_ok_and(|value| value.get("Records").is_some());
-    if !is_notification {
-        let event = Event::parse(&text).with_context(|| path.display().to_string())?;
-        return Ok(vec![event]);
-    }
-    match s3::normalise(&text).with_context(|| path.display().to_string())? {
-        Notification::Test => Ok(Vec::new()),
-        Notification::Records(records) => {
-            records.into_iter().map(|record| record.map_err(anyhow::Error::from)).collect()
+    let name = path.display().to_string();
+    match event::read(path)? {
+        Given::Events(sent) => {
+            if let Some(added) = sent.iter().find_map(Sent::added) {
+                note(&format!("{name} has no {added}; filled in, as EventBridge does"))?;
+            }
+            let now = Timestamp::now();
+            sent.iter().map(|sent| sent.delivered(now).with_context(|| name.clone())).collect()
         }
+        Given::Notification(text) => match s3::normalise(&text).with_context(|| name.clone())? {
+            Notification::Test => {
+                note(&format!(
+                    "{name} is S3's test event, which is no object's and starts nothing"
+                ))?;
+                Ok(Vec::new())
+            }
+            Notification::Records(records) => {
+                records.into_iter().map(|record| record.map_err(anyhow::Error::from)).collect()
+            }
+        },
     }
+}
+
+/// Says what is no part of the answer.
+fn note(text: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "note: {text}")
 }
 
 /// What the rule makes of the event, as data.
@@ -117,7 +128,7 @@ fn explain(rules: &Rules, rule: &Rule, event: &Event) -> anyhow::Result<Value> {
 }
 
 fn failed(explanation: &Explanation) -> Value {
-    let failed = explanation.leaves.iter().filter(|leaf| !leaf.matches);
+    let failed = explanation.failures.iter().map(|&leaf| &explanation.leaves[leaf]);
     failed
         .map(|leaf| json!({ "path": leaf.path, "expected": leaf.expected, "found": leaf.found }))
         .collect()

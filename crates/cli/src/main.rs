@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod dev;
 mod diagnostics;
+mod event;
 mod explain;
 mod function;
 mod output;
@@ -14,6 +15,7 @@ mod runs;
 mod schema;
 mod send;
 mod state;
+mod test_event_pattern;
 
 use std::{
     io::{self, Write},
@@ -44,6 +46,8 @@ enum Command {
     },
     /// Say what each rule makes of an event, offline: matches or why not, and the exact `RunTask` request
     Explain(explain::Arguments),
+    /// Test an event pattern on an event, offline, or many at once from a file of cases
+    TestEventPattern(test_event_pattern::Arguments),
     /// Run all of it on this machine: S3, Lambda, EventBridge and ECS on one loopback port
     Dev(dev::Arguments),
     /// See it work: a real file becomes a real task's result, in a directory of its own
@@ -99,6 +103,9 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { file, json } => check::run(&file, json, out, &mut io::stderr()),
         Command::Explain(arguments) => explain::run(&arguments, out),
+        Command::TestEventPattern(arguments) => {
+            test_event_pattern::run(&arguments, out, &mut io::stderr())
+        }
         Command::Dev(arguments) => dev::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, out),
         Command::Send(arguments) => send::run(&arguments, out),

@@ -38,6 +38,12 @@ pub(crate) fn wants_colour_on_stderr() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
+/// Text that a terminal only shows: a file or an event must not command it.
+pub(crate) fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// How a piece of text looks on a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tone {

@@ -38,14 +38,14 @@ enum Command {
 
 /// Runs the command on the state directory.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let state = StateDir::new(&arguments.state.state);
+    let records = StateDir::new(&arguments.state.state).records()?;
     crate::block_on(async {
         match &arguments.command {
-            Command::List(arguments) => list::run(&state, arguments, out).await,
-            Command::Show(arguments) => show::run(&state, arguments, out).await,
-            Command::Logs(arguments) => logs::run(&state, arguments, out).await,
-            Command::Watch(arguments) => watch::run(&state, arguments, out).await,
-            Command::Stop(arguments) => stop::run(&state, arguments, out).await,
+            Command::List(arguments) => list::run(&records, arguments, out).await,
+            Command::Show(arguments) => show::run(&records, arguments, out).await,
+            Command::Logs(arguments) => logs::run(&records, arguments, out).await,
+            Command::Watch(arguments) => watch::run(&records, arguments, out).await,
+            Command::Stop(arguments) => stop::run(&records, arguments, out).await,
         }
     })?
 }

@@ -1,14 +1,12 @@
-//! `taskferry send`: puts an event onto the event bus.
+//! `taskferry send`: puts an event, or several, onto the event bus.
 
-use std::{fs, io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use taskferry_aws::NewEvent;
 
 use crate::{
     block_on,
+    event::{self, Given},
     output::hinted,
     state::{StateArguments, StateDir},
 };
@@ -16,51 +14,53 @@ use crate::{
 /// What `taskferry send` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The event: JSON with `source`, `detail-type` and `detail`; `-` reads standard input
+    /// The event: JSON with `source`, `detail-type` and `detail`, or an entry of `PutEvents`, or a list; `-` reads standard input
     #[arg(short, long, value_name = "FILE")]
     event: PathBuf,
-    /// The event bus, instead of the account's default
+    /// The event bus, instead of the entry's or the account's default
     #[arg(long, value_name = "NAME")]
     event_bus: Option<String>,
     #[command(flatten)]
     state: StateArguments,
 }
 
-/// The parts of an event that its sender says; the rest of the envelope is EventBridge's.
-#[derive(Deserialize)]
-struct Sent {
-    source: String,
-    #[serde(rename = "detail-type")]
-    detail_type: String,
-    #[serde(default)]
-    resources: Vec<String>,
-    detail: Box<RawValue>,
-}
-
-/// Puts the event, and prints the id that EventBridge gave it.
+/// Puts the events, and prints the id that EventBridge gave each.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let name = arguments.event.display();
-    let text = match arguments.event.to_str() {
-        Some("-") => std::io::read_to_string(std::io::stdin()),
-        _ => fs::read_to_string(&arguments.event),
-    };
-    let text = text.with_context(|| format!("cannot read {name}"))?;
-    let sent: Sent = serde_json::from_str(&text).map_err(|error| {
-        let hint = "an event is a JSON object with `source`, `detail-type` and `detail`";
-        hinted(format!("{name} is not an event: {error}"), hint)
-    })?;
-    let event = NewEvent {
-        event_bus: arguments.event_bus.clone(),
-        source: sent.source,
-        detail_type: sent.detail_type,
-        resources: sent.resources,
-        detail: sent.detail.get().to_owned(),
+    let Given::Events(events) = event::read(&arguments.event)? else {
+        let hint = format!(
+            "put the object (`aws s3 cp FILE s3://BUCKET/KEY`), or ask `taskferry explain --event {name}` what the rules make of it"
+        );
+        let error =
+            format!("{name} is a notification of S3, and those do not go over an event bus");
+        return Err(hinted(error, hint));
     };
     let state = StateDir::new(&arguments.state.state);
-    let id = block_on(async {
-        let events = state.clients().await?.events();
-        events.put(event).await.context("the event was not taken")
+    block_on(async {
+        let bus = state.clients().await?.events();
+        for sent in events {
+            let is_of_aws = sent.source.starts_with("aws.");
+            let put = bus.put(NewEvent {
+                event_bus: arguments.event_bus.clone().or(sent.event_bus),
+                source: sent.source,
+                detail_type: sent.detail_type,
+                resources: sent.resources,
+                time: sent.time,
+                detail: sent.detail,
+            });
+            match put.await {
+                Ok(id) => writeln!(out, "{id}")?,
+                Err(error) if is_of_aws => {
+                    let hint = "only AWS's services send events whose `source` begins with `aws.`; `taskferry explain` takes them";
+                    let error = anyhow::Error::from(error).context("the event was not taken");
+                    return Err(hinted(format!("{error:#}"), hint));
+                }
+                Err(error) => {
+                    return Err(anyhow::Error::from(error).context("the event was not taken"));
+                }
+            }
+        }
+        Ok(())
     })??;
-    writeln!(out, "{id}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! The state directory, as the commands beside `dev` see it: the records, what tasks printed, and where `dev` listens.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,7 +13,7 @@ use taskferry_engine::{
     Engine,
     ports::{Runs as _, SystemClock},
 };
-use taskferry_local::runs::SqliteRuns;
+use taskferry_local::{db, runs::SqliteRuns, state};
 
 use crate::output::hinted;
 
@@ -60,30 +60,48 @@ impl StateDir {
         self.0.join("tasks")
     }
 
-    /// The records, if there are any yet.
+    /// The records of the runs, if there are any yet.
     pub(crate) fn open_runs(&self) -> anyhow::Result<SqliteRuns> {
         let path = self.runs();
-        if !path.exists() {
-            let error = format!("there is no state in {}", self.0.display());
-            let hint = "start `taskferry dev` here, or name its state directory with --state";
-            return Err(hinted(error, hint));
+        match fs::metadata(&path) {
+            Ok(_) => SqliteRuns::open(&path).map_err(|error| self.refused(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let error = format!("there is no state in {}", self.0.display());
+                let hint = "start `taskferry dev` here, or name its state directory with --state";
+                Err(hinted(error, hint))
+            }
+            Err(source) => Err(self.refused(state::Error::Io { action: "open", path, source })),
         }
-        Ok(SqliteRuns::open(&path)?)
     }
 
-    /// The one run whose id is this or begins so.
-    pub(crate) async fn run(&self, runs: &SqliteRuns, id: &str) -> anyhow::Result<Run> {
-        // Nothing is not the beginning of an id, but a variable that a script has not set.
-        let mut found = if id.is_empty() { Vec::new() } else { runs.find(id).await? };
-        match (found.pop(), found.pop()) {
-            (Some(run), None) => Ok(run),
-            (None, _) => {
-                Err(hinted(format!("there is no run `{id}`"), "`taskferry runs list` shows them"))
+    /// The records, for commands that only look at them.
+    pub(crate) fn records(self) -> anyhow::Result<Records> {
+        Ok(Records { runs: self.open_runs()?, state: self })
+    }
+
+    /// The error, with what to do about it: the directory is what a person has named.
+    pub(crate) fn refused(&self, error: state::Error) -> anyhow::Error {
+        let hint = match &error {
+            _ if self.0.is_file() => "it is a file; name a directory with --state".to_owned(),
+            state::Error::InUse { .. } => {
+                "end that one, or name another directory with --state".to_owned()
             }
-            (Some(_), Some(_)) => {
-                Err(hinted(format!("several runs begin with `{id}`"), "write more of the id"))
+            state::Error::Db(db::Error::Newer { .. }) => {
+                "a newer taskferry wrote it: use that one, or name another directory with --state"
+                    .to_owned()
             }
-        }
+            state::Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "it belongs to another user; name another directory with --state".to_owned()
+            }
+            state::Error::Io { .. } | state::Error::Db(db::Error::Sqlite { .. }) => {
+                let dir = self.0.display();
+                format!(
+                    "see that {dir} can be written and its disk is not full, or name another directory with --state"
+                )
+            }
+        };
+        let error = anyhow::Error::from(error);
+        hinted(format!("{error:#}"), hint)
     }
 
     /// Clients of the environment's endpoint, or of the `dev` that runs on this state.
@@ -91,7 +109,7 @@ impl StateDir {
         if std::env::var_os("AWS_ENDPOINT_URL").is_some() {
             return Ok(Clients::from_env().await);
         }
-        match taskferry_local::state::endpoint(&self.0)? {
+        match state::endpoint(&self.0).map_err(|error| self.refused(error))? {
             Some(endpoint) => Ok(Clients::of_endpoint(&endpoint).await),
             None => Err(hinted(
                 format!("no `taskferry dev` runs on the state in {}", self.0.display()),
@@ -108,5 +126,28 @@ impl StateDir {
         let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
         let tasks = self.clients().await?.tasks();
         Ok(Engine::new(Arc::new(rules), self.open_runs()?, tasks, SystemClock))
+    }
+}
+
+/// The records of the runs in a state directory.
+pub(crate) struct Records {
+    pub(crate) state: StateDir,
+    pub(crate) runs: SqliteRuns,
+}
+
+impl Records {
+    /// The one run whose id is this or begins so.
+    pub(crate) async fn run(&self, id: &str) -> anyhow::Result<Run> {
+        // Nothing is not the beginning of an id, but a variable that a script has not set.
+        let mut found = if id.is_empty() { Vec::new() } else { self.runs.find(id).await? };
+        match (found.pop(), found.pop()) {
+            (Some(run), None) => Ok(run),
+            (None, _) => {
+                Err(hinted(format!("there is no run `{id}`"), "`taskferry runs list` shows them"))
+            }
+            (Some(_), Some(_)) => {
+                Err(hinted(format!("several runs begin with `{id}`"), "write more of the id"))
+            }
+        }
     }
 }

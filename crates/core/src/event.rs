@@ -5,6 +5,8 @@
 
 pub mod s3;
 
+use std::sync::OnceLock;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,11 +16,12 @@ use serde_json::Value;
 pub const SIZE_BYTES_MAX: usize = 1 << 20;
 
 /// An event in EventBridge's envelope, whichever way it came.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Event {
+    // All else is read from it, and none of that is missing from it.
     text: String,
     envelope: Envelope,
-    value: Value,
+    value: OnceLock<Value>,
 }
 
 /// The envelope's fields that Taskferry itself reads.
@@ -66,7 +69,15 @@ impl Event {
         if !value.get("detail").is_some_and(Value::is_object) {
             return Err(Error::Detail);
         }
-        Ok(Self { text: text.to_owned(), envelope, value })
+        Ok(Self { text: text.to_owned(), envelope, value: OnceLock::from(value) })
+    }
+
+    /// An event that Taskferry itself has put into the envelope.
+    fn new(envelope: Envelope, text: String) -> Result<Self, Error> {
+        if text.len() > SIZE_BYTES_MAX {
+            return Err(Error::TooLong { size_bytes: text.len() });
+        }
+        Ok(Self { text, envelope, value: OnceLock::new() })
     }
 
     /// What the source calls this event; repeated deliveries carry the same.
@@ -94,11 +105,21 @@ impl Event {
         &self.text
     }
 
-    /// The whole event as a tree, for templates.
+    /// The whole event as a tree.
     pub fn value(&self) -> &Value {
-        &self.value
+        self.value.get_or_init(|| {
+            serde_json::from_str(&self.text).expect("the text was read or written as JSON before")
+        })
     }
 }
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Event {}
 
 #[cfg(test)]
 mod tests {

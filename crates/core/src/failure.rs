@@ -58,6 +58,34 @@ impl fmt::Display for FailureClass {
     }
 }
 
+/// A container's exit code, with the signal that it tells of.
+///
+/// Linux and the shells: a process that a signal ended has the exit code 128 and the signal's number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ExitCode(pub i32);
+
+impl fmt::Display for ExitCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(code) = self;
+        let signal = match code {
+            129 => "SIGHUP",
+            130 => "SIGINT",
+            131 => "SIGQUIT",
+            132 => "SIGILL: illegal instruction",
+            133 => "SIGTRAP",
+            134 => "SIGABRT: aborted",
+            135 => "SIGBUS",
+            136 => "SIGFPE: division by zero, or the like",
+            137 => "SIGKILL: killed, often for want of memory",
+            139 => "SIGSEGV: invalid access to memory",
+            141 => "SIGPIPE",
+            143 => "SIGTERM: told to stop",
+            _ => return code.fmt(f),
+        };
+        write!(f, "{code} ({signal})")
+    }
+}
+
 /// What a text of ECS's says, wherever it stands: in `stoppedReason`, in a container's `reason`, in `failures[]`.
 ///
 /// Read from the top; the first that is found decides.
@@ -131,6 +159,24 @@ mod tests {
     #[track_caller]
     fn check(stop_code: &str, reason: &str, expected: FailureClass) {
         assert_eq!(of_stopped_task(Some(stop_code), Some(reason), &[]), expected);
+    }
+
+    #[test]
+    fn an_exit_code_names_the_signal_that_it_tells_of() {
+        let told = [0, 1, 127, 137, 139, 143, 255, -1].map(|code| ExitCode(code).to_string());
+        assert_eq!(
+            told,
+            [
+                "0",
+                "1",
+                "127",
+                "137 (SIGKILL: killed, often for want of memory)",
+                "139 (SIGSEGV: invalid access to memory)",
+                "143 (SIGTERM: told to stop)",
+                "255",
+                "-1"
+            ]
+        );
     }
 
     #[test]

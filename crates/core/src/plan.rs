@@ -3,12 +3,14 @@
 //! Asked by the engine for each rule that matches, and by `taskferry explain`, which shows what would be sent. The same
 //! event and rule give the same plan, byte for byte: no clock, no random number and no map's order goes into it.
 
-use serde::ser::{SerializeMap, Serializer as _};
-use serde_json::Value;
+use std::borrow::Cow;
 
 use crate::{
     event::Event,
-    rules::{Rule, Rules, target},
+    rules::{
+        Rule, Rules,
+        target::{self, write_json},
+    },
     run::{RunId, StartedBy},
     template::{self, Context},
 };
@@ -57,11 +59,11 @@ pub enum Refusal {
 /// A rendered `RunTask` request, but for what each attempt adds: `clientToken`, `startedBy`, and the revision of the task
 /// definition.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request(Value);
+pub struct Request(target::Rendered);
 
 /// What `rule` makes of `event`.
 pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
-    let context = Context::new(event.value());
+    let context = Context::new(event);
     let (dedupe_key, request) = match dedupe_key(rule, event, &context) {
         Ok(dedupe_key) => (dedupe_key, request(rule, &context)),
         Err(refusal) => (event.id().to_owned(), Err(refusal)),
@@ -70,14 +72,14 @@ pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
     Plan { rule, event, run_id, dedupe_key, request }
 }
 
-fn dedupe_key(rule: &Rule, event: &Event, context: &Context) -> Result<String, Refusal> {
+fn dedupe_key(rule: &Rule, event: &Event, context: &Context<'_>) -> Result<String, Refusal> {
     match &rule.dedupe {
-        Some(template) => template.render(context).map_err(Refusal::Dedupe),
+        Some(template) => template.render(context).map(Cow::into_owned).map_err(Refusal::Dedupe),
         None => Ok(event.id().to_owned()),
     }
 }
 
-fn request(rule: &Rule, context: &Context) -> Result<Request, Refusal> {
+fn request(rule: &Rule, context: &Context<'_>) -> Result<Request, Refusal> {
     let request = Request(rule.target.render_in(context).map_err(Refusal::Target)?);
     let size_bytes = request.overrides_size_bytes();
     if size_bytes > OVERRIDES_BYTES_MAX {
@@ -89,57 +91,31 @@ fn request(rule: &Rule, context: &Context) -> Result<Request, Refusal> {
 impl Request {
     /// The cluster that the request names; `None` means ECS's `default`.
     pub fn cluster(&self) -> Option<&str> {
-        self.0["cluster"].as_str()
+        self.0.cluster.as_deref()
     }
 
     /// The task definition that the request names.
     pub fn task_definition(&self) -> &str {
-        self.0["taskDefinition"].as_str().unwrap_or_default()
+        &self.0.task_definition
     }
 
     /// The length of `overrides` in bytes of JSON; 0 if there are none.
     pub fn overrides_size_bytes(&self) -> usize {
-        let mut counter = Counter(0);
-        if let Some(overrides) = self.0.get("overrides") {
-            serde_json::to_writer(&mut counter, overrides).expect("a tree of JSON is JSON");
-        }
-        counter.0
+        self.0.overrides_size_bytes
     }
 
     /// The whole request of one attempt, JSON as it is sent.
     pub fn for_attempt(&self, started_by: &StartedBy, task_definition: &str) -> String {
-        let added = [
-            ("clientToken", client_token(started_by)),
-            ("startedBy", started_by.to_string()),
-            ("taskDefinition", task_definition.to_owned()),
-        ];
-        let rendered = self.0.as_object().into_iter().flatten();
-        let rendered = rendered.filter(|(name, _)| added.iter().all(|(added, _)| added != name));
-        let mut text = Vec::with_capacity(512);
-        let mut members = serde_json::Serializer::new(&mut text);
-        let mut members = members.serialize_map(None).expect("a vector takes all");
-        for (name, value) in &added {
-            members.serialize_entry(name, value).expect("strings are JSON");
-        }
-        for (name, value) in rendered {
-            members.serialize_entry(name, value).expect("a tree of JSON is JSON");
-        }
-        SerializeMap::end(members).expect("a vector takes all");
+        let mut text = Vec::with_capacity(self.0.members.len() + 512);
+        text.extend_from_slice(br#"{"clientToken":"#);
+        write_json(&mut text, &client_token(started_by));
+        text.extend_from_slice(br#","startedBy":"#);
+        write_json(&mut text, &started_by.to_string());
+        text.extend_from_slice(br#","taskDefinition":"#);
+        write_json(&mut text, task_definition);
+        text.extend_from_slice(self.0.members.as_bytes());
+        text.push(b'}');
         String::from_utf8(text).expect("serde_json writes UTF-8")
-    }
-}
-
-/// Counts what is written.
-struct Counter(usize);
-
-impl std::io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

@@ -4,15 +4,24 @@
 //! carries is data: it is rendered once and never read as a template. There is no
 //! access to files, clock or randomness, and fuel bounds what a template may do.
 
+mod plain;
+
 use std::{
-    collections::BTreeMap,
+    borrow::Cow,
+    cell::OnceCell,
     fmt,
     ops::Range,
     sync::{Arc, LazyLock},
 };
 
-use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior};
+use minijinja::{
+    Environment, ErrorKind, Output, State, UndefinedBehavior,
+    value::{Enumerator, Object, Serde},
+};
 use serde_json::Value;
+
+use self::plain::Plain;
+use crate::event::Event;
 
 /// Steps of Jinja's machine that one rendering may take.
 const FUEL: u64 = 200_000;
@@ -31,13 +40,23 @@ pub struct Template {
     source: Arc<str>,
     // `None` for plain text, which is never touched.
     compiled: Option<Environment<'static>>,
+    // Where there is little in it; never another text than what is compiled renders to.
+    plain: Option<Plain>,
 }
 
 /// What a template can name: the members of an event's envelope.
 ///
 /// `detail-type` is also there as `detail_type`, and the whole envelope as `event`.
-#[derive(Clone, Debug)]
-pub struct Context(minijinja::Value);
+#[derive(Debug)]
+pub struct Context<'a> {
+    event: Option<&'a Event>,
+    // Read when the first template asks: many rules have none that looks at the event.
+    whole: OnceCell<minijinja::Value>,
+}
+
+/// The names, as Jinja asks for them.
+#[derive(Debug)]
+struct Names(minijinja::Value);
 
 /// Why a template was refused, or could not be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -103,25 +122,73 @@ impl Error {
     }
 }
 
-impl Context {
-    /// The names of an event in EventBridge's envelope.
-    pub fn new(event: &Value) -> Self {
-        // Converted once: the names share what is in it.
-        let whole = minijinja::Value::from(minijinja::value::Serde(event));
-        let names = event.as_object().into_iter().flat_map(serde_json::Map::keys);
-        let mut values: BTreeMap<&str, minijinja::Value> =
-            names.map(|name| (name.as_str(), whole.get_attr(name).unwrap_or_default())).collect();
-        if let Some(detail_type) = values.get("detail-type").cloned() {
-            values.insert("detail_type", detail_type);
-        }
-        values.insert("event", whole);
-        Self(minijinja::Value::from(values))
+impl<'a> Context<'a> {
+    /// The names of an event.
+    pub fn new(event: &'a Event) -> Self {
+        Self { event: Some(event), whole: OnceCell::new() }
+    }
+
+    /// The names of an event that is at hand as a tree.
+    pub fn of_json(event: &Value) -> Self {
+        Self { event: None, whole: OnceCell::from(minijinja::Value::from(Serde(event))) }
+    }
+
+    fn whole(&self) -> &minijinja::Value {
+        self.whole.get_or_init(|| {
+            let text = self.event.map_or("null", Event::text);
+            serde_json::from_str(text).expect("an event was read as JSON before")
+        })
+    }
+
+    /// The value that the names `a`, `b` of `a.b` lead to, if there is one.
+    fn find(&self, names: &[Box<str>]) -> Option<minijinja::Value> {
+        let (first, rest) = names.split_first()?;
+        let found = named(self.whole(), first)?;
+        rest.iter().try_fold(found, |value, name| member(&value, name))
+    }
+
+    /// The names as Jinja takes them.
+    fn names(&self) -> minijinja::Value {
+        minijinja::Value::from_object(Names(self.whole().clone()))
     }
 
     /// The names as JSON, to be looked at for what is missing.
     fn to_json(&self) -> Value {
-        serde_json::to_value(&self.0).unwrap_or_default()
+        serde_json::to_value(self.names()).unwrap_or_default()
     }
+}
+
+impl Object for Names {
+    fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
+        named(&self.0, key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<minijinja::Value> {
+        named(&self.0, key)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let names = self.0.try_iter().into_iter().flatten();
+        let added = ["detail_type", "event"].map(minijinja::Value::from);
+        let added = added.into_iter().filter(|name| self.get_value(name).is_some());
+        let mut names: Vec<minijinja::Value> = names.chain(added).collect();
+        names.sort();
+        names.dedup();
+        Enumerator::Values(names)
+    }
+}
+
+/// What `name` means at the top of a template.
+fn named(event: &minijinja::Value, name: &str) -> Option<minijinja::Value> {
+    match name {
+        "event" => Some(event.clone()),
+        "detail_type" => member(event, "detail-type").or_else(|| member(event, name)),
+        _ => member(event, name),
+    }
+}
+
+fn member(value: &minijinja::Value, name: &str) -> Option<minijinja::Value> {
+    value.get_attr(name).ok().filter(|member| !member.is_undefined())
 }
 
 impl Template {
@@ -140,7 +207,8 @@ impl Template {
         } else {
             None
         };
-        Ok(Self { source: source.into(), compiled })
+        let plain = compiled.as_ref().and_then(|_| Plain::compile(source));
+        Ok(Self { source: source.into(), compiled, plain })
     }
 
     /// The text it was compiled from.
@@ -188,23 +256,26 @@ impl Template {
     ///
     /// [`Error::Undefined`] if it names what the event lacks, [`Error::Failed`] if an expression
     /// fails or never ends, [`Error::Nul`] and [`Error::TooLarge`] for what it renders to.
-    pub fn render(&self, context: &Context) -> Result<String, Error> {
-        let Some(environment) = &self.compiled else { return Ok(self.source.to_string()) };
-        let rendered = environment
-            .get_template(NAME)
-            .and_then(|template| template.render(context.0.clone()))
-            .map_err(|error| self.explain(&error, context))?;
+    pub fn render(&self, context: &Context<'_>) -> Result<Cow<'_, str>, Error> {
+        let Some(environment) = &self.compiled else { return Ok(Cow::Borrowed(&self.source)) };
+        let rendered = match self.plain.as_ref().and_then(|plain| plain.render(context)) {
+            Some(rendered) => rendered,
+            None => environment
+                .get_template(NAME)
+                .and_then(|template| template.render(context.names()))
+                .map_err(|error| self.explain(&error, context))?,
+        };
         if rendered.len() > OUTPUT_BYTES_MAX {
             return Err(Error::TooLarge { size: rendered.len() });
         }
         if rendered.contains('\0') {
             return Err(Error::Nul);
         }
-        Ok(rendered)
+        Ok(Cow::Owned(rendered))
     }
 
     /// Says which name is missing where Jinja only says that one is.
-    fn explain(&self, error: &minijinja::Error, context: &Context) -> Error {
+    fn explain(&self, error: &minijinja::Error, context: &Context<'_>) -> Error {
         let range = range_in(&self.source, error);
         let expression = self.expression(range.clone());
         if error.kind() == ErrorKind::UndefinedError
@@ -381,13 +452,13 @@ mod tests {
     #[track_caller]
     fn check(source: &str, expected: &str) {
         let template = Template::compile(source).unwrap();
-        assert_eq!(template.render(&Context::new(&event())).unwrap(), expected);
+        assert_eq!(template.render(&Context::of_json(&event())).unwrap(), expected);
     }
 
     #[track_caller]
     fn check_error(source: &str) -> Error {
         let template = Template::compile(source).unwrap();
-        template.render(&Context::new(&event())).unwrap_err()
+        template.render(&Context::of_json(&event())).unwrap_err()
     }
 
     #[test]
@@ -408,7 +479,7 @@ mod tests {
         for text in ["", "plain", "{ }", "a % b # c", "$HOME `x` \\n\n", "}}"] {
             let template = Template::compile(text).unwrap();
             assert!(template.is_literal());
-            assert_eq!(template.render(&Context::new(&event())).unwrap(), text);
+            assert_eq!(template.render(&Context::of_json(&event())).unwrap(), text);
         }
     }
 
@@ -485,8 +556,9 @@ mod tests {
     #[test]
     fn nothing_can_be_included() {
         for source in ["{% include 'x' %}", "{% import 'x' as x %}", "{% extends 'x' %}"] {
-            let refused = Template::compile(source)
-                .and_then(|template| template.render(&Context::new(&event())));
+            let refused = Template::compile(source).and_then(|template| {
+                Ok(template.render(&Context::of_json(&event()))?.into_owned())
+            });
             assert!(refused.is_err(), "{source}");
         }
     }
@@ -495,7 +567,7 @@ mod tests {
     fn malformed_templates_say_where() {
         for source in ["{{ id", "{{ }}", "{{ id | nofilter }}", "{% if %}", "{# open"] {
             let error = Template::compile(source)
-                .and_then(|template| template.render(&Context::new(&event())))
+                .and_then(|template| Ok(template.render(&Context::of_json(&event()))?.into_owned()))
                 .unwrap_err();
             assert!(!error.to_string().is_empty(), "{source}");
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     event::Event,
-    failure::{self, FailureClass},
+    failure::{self, ExitCode, FailureClass},
     run::{Attempt, ContainerExit, Run, StartedBy, Status},
 };
 
@@ -237,9 +237,11 @@ fn sentence(class: FailureClass, attempt: &Attempt) -> String {
         // Often ECS says of the container what it says of the task.
         .filter(|container| container.reason.as_deref() != Some(because))
         .map(|container| match (container.exit_code, &container.reason) {
-            (Some(code), None) => format!("container `{}` exited with {code}", container.name),
+            (Some(code), None) => {
+                format!("container `{}` exited with {}", container.name, ExitCode(code))
+            }
             (Some(code), Some(reason)) => {
-                format!("container `{}` exited with {code}: {reason}", container.name)
+                format!("container `{}` exited with {}: {reason}", container.name, ExitCode(code))
             }
             (None, Some(reason)) => format!("container `{}`: {reason}", container.name),
             (None, None) => format!("container `{}` has no exit code", container.name),

@@ -53,7 +53,7 @@ impl<R: Runs, T: Tasks, C: Clock> Engine<R, T, C> {
             event_id = event.id(), rule = run.rule, run_id = %run.id,
             attempt = started_by.attempt, task_arn = task.task_arn, status = %run.status,
             failure_class = run.attempt().and_then(|attempt| attempt.failure_class).map(tracing::field::display),
-            "tracked"
+            reason = run.reason.as_deref(), "tracked"
         );
         Ok(Tracked::Moved(run.id, run.status))
     }

@@ -1,6 +1,7 @@
 //! Why a pattern was refused, where, and what would be accepted.
 //!
-//! Made by `parse` and `operator`; printed by whoever reads patterns from people.
+//! Made by `parse` and `operator`; printed by whoever reads patterns from people. All faults of a
+//! pattern are collected, so that one look at them is enough.
 
 use std::fmt;
 
@@ -18,25 +19,54 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
     // Boxed so that a `Result` stays small where it succeeds.
-    inner: Box<Inner>,
+    inner: Box<Located<Fault>>,
 }
 
+/// Something said of a pattern, and the place in its text that it is said of.
 #[derive(Clone, Debug, PartialEq)]
-struct Inner {
-    fault: Fault,
-    path: String,
-    hint: Option<String>,
-    at: usize,
-    line: usize,
-    column: usize,
+pub(crate) struct Located<T> {
+    pub(crate) what: T,
+    pub(crate) path: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) at: usize,
+    /// Both 0 until [`locate`] has seen the text.
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl<T> Located<T> {
+    pub(crate) fn new(what: T, path: &str, at: usize) -> Self {
+        Self { what, path: path.to_owned(), hint: None, at, line: 0, column: 0 }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Located<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, path, .. } = self;
+        if path.is_empty() { what.fmt(f) } else { write!(f, "{what} at {path}") }
+    }
+}
+
+/// Puts what is said of a text into its order, and gives each the line and column of its place.
+///
+/// One pass for all of them: a hostile text has a fault every few bytes.
+pub(crate) fn locate<'l, T: 'l>(text: &str, said: impl IntoIterator<Item = &'l mut Located<T>>) {
+    let mut said: Vec<_> = said.into_iter().collect();
+    said.sort_by_key(|said| said.at);
+    let (mut seen, mut line, mut column) = (0, 1, 1);
+    for said in said {
+        let at = said.at.min(text.len());
+        for c in text.get(seen..at).unwrap_or_default().chars() {
+            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        seen = at;
+        (said.line, said.column) = (line, column);
+    }
 }
 
 impl Error {
-    pub(crate) fn new(fault: Fault, path: &str, source: &str, at: usize) -> Self {
-        let (line, column) = crate::json::line_and_column(source, at);
-        Self {
-            inner: Box::new(Inner { fault, path: path.to_owned(), hint: None, at, line, column }),
-        }
+    pub(crate) fn new(fault: Fault, path: &str, at: usize) -> Self {
+        Self { inner: Box::new(Located::new(fault, path, at)) }
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<Option<String>>) -> Self {
@@ -52,7 +82,7 @@ impl Error {
         &self.inner.path
     }
 
-    /// What the author may have meant.
+    /// What the author may have meant, or is to write instead.
     pub fn hint(&self) -> Option<&str> {
         self.inner.hint.as_deref()
     }
@@ -75,12 +105,35 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { fault, path, .. } = &*self.inner;
-        if path.is_empty() { fault.fmt(f) } else { write!(f, "{fault} at {path}") }
+        self.inner.fmt(f)
     }
 }
 
 impl std::error::Error for Error {}
+
+/// The faults of one pattern, as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Errors {
+    list: Vec<Error>,
+}
+
+impl Errors {
+    pub(crate) fn add(&mut self, error: Error) {
+        self.list.push(error);
+    }
+
+    /// The value, or `None` with the error kept.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        result.map_err(|error| self.add(error)).ok()
+    }
+
+    /// All of them in the order of the text, located in it; `None` if there are none.
+    pub(crate) fn into_located(mut self, text: &str) -> Option<Vec<Error>> {
+        locate(text, self.list.iter_mut().map(|error| &mut *error.inner));
+        self.list.sort_by_key(Error::offset);
+        (!self.list.is_empty()).then_some(self.list)
+    }
+}
 
 /// What was wrong.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

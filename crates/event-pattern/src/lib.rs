@@ -82,9 +82,11 @@
 
 mod address;
 mod clause;
+mod complexity;
 mod error;
 mod event;
 mod explain;
+mod hint;
 mod index;
 mod json;
 mod matcher;
@@ -96,9 +98,11 @@ mod scan;
 mod search;
 mod table;
 mod text;
+mod warning;
 
 pub use error::Error;
 pub use event::EventError;
 pub use explain::{Explanation, Leaf, explain};
 pub use matcher::{Matcher, Scratch};
 pub use parse::EventPattern;
+pub use warning::Warning;

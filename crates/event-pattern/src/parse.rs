@@ -8,8 +8,9 @@ use std::{collections::BTreeMap, fmt, fmt::Write as _, ops::Range, str::FromStr,
 
 use crate::{
     clause::Clause,
-    error::{Error, Fault},
-    json::{Kind, Node, Reader, Shape},
+    error::{Error, Errors, Fault},
+    hint,
+    json::{Kind, Member, Node, Reader, Syntax},
     operator,
 };
 
@@ -20,7 +21,7 @@ const FIELDS_MAX: usize = 256;
 /// Most alternatives that the `$or`s of one pattern may multiply to.
 const ALTERNATIVES_MAX: usize = 1000;
 
-const OR: &str = "$or";
+pub(crate) const OR: &str = "$or";
 
 /// A compiled event pattern.
 ///
@@ -58,25 +59,26 @@ impl EventPattern {
     ///
     /// # Errors
     ///
-    /// [`Error`] says where the pattern is refused and what is allowed there.
+    /// The first [`Error`] of the text: where the pattern is refused, and what is allowed there.
     pub fn parse(json: &str) -> Result<Self, Error> {
-        if json.len() > PATTERN_BYTES_MAX {
-            return Err(Error::new(Fault::TooLong { max: PATTERN_BYTES_MAX }, "", json, 0));
+        Self::check(json).map_err(|errors| {
+            errors.into_iter().next().expect("a pattern is refused for at least one fault")
+        })
+    }
+
+    /// Compiles the JSON text of a pattern, or tells all that is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`], in the order of the text and never none. Text that is not JSON has one: what
+    /// stands behind it cannot be told.
+    pub fn check(json: &str) -> Result<Self, Vec<Error>> {
+        let mut errors = Errors::default();
+        let compiled = compile(json, &mut errors);
+        match (errors.into_located(json), compiled) {
+            (None, Some(compiled)) => Ok(Self { inner: Arc::new(compiled) }),
+            (errors, _) => Err(errors.expect("what is not compiled has a fault")),
         }
-        let root = Node::read(&mut Reader::new(json))
-            .map_err(|syntax| Error::new(Fault::Syntax(syntax.flaw), "", json, syntax.at))?;
-        let scope = Scope { source: json, label: String::new() };
-        if root.shape() != Shape::Object {
-            return Err(scope.error(root.start, Fault::NotAnObject(root.shape())));
-        }
-        let mut compiler = Compiler { leaves: Vec::new() };
-        let alternatives =
-            compiler.fields(&root, &scope, &Place::default(), vec![BTreeMap::new()])?;
-        let alternatives =
-            alternatives.into_iter().map(|fields| fields.into_values().collect()).collect();
-        let source = json.to_owned();
-        let inner = Compiled { source, leaves: compiler.leaves, alternatives };
-        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The text the pattern was compiled from.
@@ -116,13 +118,47 @@ impl fmt::Debug for EventPattern {
     }
 }
 
+/// `None` where there is nothing to compile; what is returned counts only if there is no error.
+fn compile(json: &str, errors: &mut Errors) -> Option<Compiled> {
+    if json.len() > PATTERN_BYTES_MAX {
+        errors.add(Error::new(Fault::TooLong { max: PATTERN_BYTES_MAX }, "", 0));
+        return None;
+    }
+    let root = errors.keep(Node::read(&mut Reader::new(json)).map_err(|Syntax { at, flaw }| {
+        Error::new(Fault::Syntax(flaw), "", at).with_hint(hint::syntax(json, at))
+    }))?;
+    let scope = Scope::new(json);
+    let Kind::Object(members) = &root.kind else {
+        let quoted =
+            matches!(&root.kind, Kind::Text(text) if text.trim_ascii_start().starts_with(b"{"));
+        let hint = quoted.then(|| "leave out the quotes around the pattern".to_owned());
+        errors.add(scope.error(root.start, Fault::NotAnObject(root.shape())).with_hint(hint));
+        return None;
+    };
+    let mut compiler = Compiler { leaves: Vec::new(), errors };
+    let start = vec![Alternative::new()];
+    let alternatives = compiler.fields(root.start, members, &scope, &Place::default(), start);
+    let alternatives =
+        alternatives.into_iter().map(|fields| fields.into_values().collect()).collect();
+    Some(Compiled { source: json.to_owned(), leaves: compiler.leaves, alternatives })
+}
+
 /// Where in the pattern the compiler is, for messages.
 pub(crate) struct Scope<'a> {
     source: &'a str,
     label: String,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// The whole pattern.
+    pub(crate) fn new(source: &'a str) -> Self {
+        Self { source, label: String::new() }
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     pub(crate) fn member(&self, name: &[u8]) -> Self {
         let mut label = self.label.clone();
         let name = String::from_utf8_lossy(name);
@@ -143,7 +179,7 @@ impl Scope<'_> {
     }
 
     pub(crate) fn error(&self, at: usize, fault: Fault) -> Error {
-        Error::new(fault, &self.label, self.source, at)
+        Error::new(fault, &self.label, at)
     }
 }
 
@@ -172,45 +208,55 @@ impl Place {
 /// The leaf that each path of an alternative is decided by.
 type Alternative = BTreeMap<Arc<[u8]>, usize>;
 
-struct Compiler {
+struct Compiler<'e> {
     leaves: Vec<Leaf>,
+    errors: &'e mut Errors,
 }
 
-impl Compiler {
+/// Each function goes on after a fault, so that all are found. Where there are too many
+/// alternatives or fields it goes on with no alternative, lest their number grow.
+impl Compiler<'_> {
     /// Adds the fields of an object to each alternative.
     fn fields(
         &mut self,
-        object: &Node<'_>,
+        start: usize,
+        members: &[Member<'_>],
         scope: &Scope<'_>,
         place: &Place,
         mut alternatives: Vec<Alternative>,
-    ) -> Result<Vec<Alternative>, Error> {
-        let Kind::Object(members) = &object.kind else {
-            return Err(scope.error(object.start, Fault::NotAField(object.shape())));
-        };
+    ) -> Vec<Alternative> {
         if members.is_empty() {
-            return Err(scope.error(object.start, Fault::NoFields));
+            let hint =
+                "a field that every event has: {\"source\": [{\"prefix\": \"\"}]}".to_owned();
+            self.errors.add(scope.error(start, Fault::NoFields).with_hint(hint));
         }
         for member in members {
             let inner = scope.member(&member.name);
             let name = member.name.as_ref();
             if name == OR.as_bytes() {
-                alternatives = self.or(&member.value, &inner, place, &alternatives)?;
+                alternatives = self.or(&member.value, &inner, place, alternatives);
                 continue;
             }
             if place.inside_or && operator::is_reserved(name) {
                 let name = String::from_utf8_lossy(name).into_owned();
-                return Err(inner.error(member.name_at, Fault::OrReserved(name)));
+                let hint = hint::operator_as_field(&name, &member.value, scope.source);
+                let error = inner.error(member.name_at, Fault::OrReserved(name));
+                self.errors.add(error.with_hint(hint));
+                continue;
             }
             let value = &member.value;
             let below = place.member(name);
-            alternatives = match &value.kind {
-                Kind::Object(_) => self.fields(value, &inner, &below, alternatives)?,
-                Kind::Array(elements) => self.leaf(value, elements, inner, below, alternatives)?,
-                _ => return Err(not_a_field(value, &inner, name)),
-            };
+            match &value.kind {
+                Kind::Object(members) => {
+                    alternatives = self.fields(value.start, members, &inner, &below, alternatives);
+                }
+                Kind::Array(elements) => {
+                    self.leaf(value, elements, inner, below, &mut alternatives);
+                }
+                _ => self.errors.add(not_a_field(value, &inner, name)),
+            }
         }
-        Ok(alternatives)
+        alternatives
     }
 
     /// Multiplies the alternatives by the branches of an `$or`.
@@ -219,28 +265,40 @@ impl Compiler {
         value: &Node<'_>,
         scope: &Scope<'_>,
         place: &Place,
-        alternatives: &[Alternative],
-    ) -> Result<Vec<Alternative>, Error> {
+        alternatives: Vec<Alternative>,
+    ) -> Vec<Alternative> {
         let Kind::Array(branches) = &value.kind else {
-            return Err(scope.error(value.start, Fault::OrShape(value.shape())));
+            let hint = "list the alternatives: \"$or\": [{…}, {…}]".to_owned();
+            self.errors
+                .add(scope.error(value.start, Fault::OrShape(value.shape())).with_hint(hint));
+            return alternatives;
         };
         if branches.len() < 2 {
-            return Err(scope.error(value.start, Fault::OrCount(branches.len())));
+            let one = "put the fields of the one object beside the others, without `$or`";
+            let hint = (branches.len() == 1).then(|| one.to_owned());
+            let fault = Fault::OrCount(branches.len());
+            self.errors.add(scope.error(value.start, fault).with_hint(hint));
         }
+        let below = place.inside_or();
         let mut multiplied = Vec::new();
+        let mut is_bounded = true;
         for (index, branch) in branches.iter().enumerate() {
             let inner = scope.element(index);
-            if branch.shape() != Shape::Object {
-                return Err(inner.error(branch.start, Fault::OrBranch(branch.shape())));
-            }
-            let below = place.inside_or();
-            multiplied.extend(self.fields(branch, &inner, &below, alternatives.to_vec())?);
+            let Kind::Object(members) = &branch.kind else {
+                self.errors.add(inner.error(branch.start, Fault::OrBranch(branch.shape())));
+                continue;
+            };
+            let from = if is_bounded { alternatives.clone() } else { Vec::new() };
+            multiplied.extend(self.fields(branch.start, members, &inner, &below, from));
             if multiplied.len() > ALTERNATIVES_MAX {
                 let fault = Fault::OrCombinations { max: ALTERNATIVES_MAX };
-                return Err(scope.error(value.start, fault));
+                let hint = "split the pattern into several rules".to_owned();
+                self.errors.add(scope.error(value.start, fault).with_hint(hint));
+                multiplied.clear();
+                is_bounded = false;
             }
         }
-        Ok(multiplied)
+        multiplied
     }
 
     /// Adds one field to each alternative, replacing an earlier one with the same path.
@@ -250,35 +308,37 @@ impl Compiler {
         elements: &[Node<'_>],
         scope: Scope<'_>,
         place: Place,
-        mut alternatives: Vec<Alternative>,
-    ) -> Result<Vec<Alternative>, Error> {
+        alternatives: &mut Vec<Alternative>,
+    ) {
         if elements.is_empty() {
-            return Err(scope.error(value.start, Fault::NoValues));
+            let hint = "[{\"exists\": true}] matches any value, [{\"exists\": false}] no value";
+            self.errors.add(scope.error(value.start, Fault::NoValues).with_hint(hint.to_owned()));
         }
         let clauses = elements
             .iter()
             .enumerate()
-            .map(|(index, element)| operator::read(element, &scope.element(index)))
-            .collect::<Result<Arc<[_]>, _>>()?;
+            .filter_map(|(index, element)| {
+                operator::read(element, &scope.element(index), self.errors)
+            })
+            .collect();
         let path: Arc<[u8]> = place.path.unwrap_or_default().into();
         let index = self.leaves.len();
-        for alternative in &mut alternatives {
+        for alternative in alternatives.iter_mut() {
             alternative.insert(Arc::clone(&path), index);
-            if alternative.len() > FIELDS_MAX {
-                return Err(scope.error(value.start, Fault::TooManyFields { max: FIELDS_MAX }));
-            }
+        }
+        if alternatives.iter().any(|alternative| alternative.len() > FIELDS_MAX) {
+            self.errors.add(scope.error(value.start, Fault::TooManyFields { max: FIELDS_MAX }));
+            alternatives.clear();
         }
         self.leaves.push(Leaf { label: scope.label, path, span: value.start..value.end, clauses });
-        Ok(alternatives)
     }
 }
 
 fn not_a_field(value: &Node<'_>, scope: &Scope<'_>, name: &[u8]) -> Error {
-    let found = &scope.source[value.start..value.end];
     let hint = if operator::is_reserved(name) {
-        let name = String::from_utf8_lossy(name);
-        format!("an operator stands in an array: [{{\"{name}\": {found}}}]")
+        hint::operator_as_field(&String::from_utf8_lossy(name), value, scope.source)
     } else {
+        let found = &scope.source[value.start..value.end];
         format!("put the value into an array: [{found}]")
     };
     scope.error(value.start, Fault::NotAField(value.shape())).with_hint(hint)
@@ -308,7 +368,7 @@ mod tests {
         check(
             "{\"a\":\n [\"x\",]}",
             "the pattern is not JSON: expected a JSON value, found `]`",
-            None,
+            Some("leave out the comma before it"),
             (2, 7),
         );
     }
@@ -340,8 +400,18 @@ mod tests {
 
     #[test]
     fn empty_objects_and_arrays_are_refused() {
-        check("{}", "found an empty object, which has no field to match", None, (1, 1));
-        check(r#"{"a":[]}"#, "found an empty array, which no value can match at a", None, (1, 6));
+        check(
+            "{}",
+            "found an empty object, which has no field to match",
+            Some(r#"a field that every event has: {"source": [{"prefix": ""}]}"#),
+            (1, 1),
+        );
+        check(
+            r#"{"a":[]}"#,
+            "found an empty array, which no value can match at a",
+            Some(r#"[{"exists": true}] matches any value, [{"exists": false}] no value"#),
+            (1, 6),
+        );
     }
 
     #[test]
@@ -349,7 +419,7 @@ mod tests {
         check(
             r#"{"$or":[{"a":[1]}]}"#,
             "`$or` takes at least two objects, found 1 at $or",
-            None,
+            Some("put the fields of the one object beside the others, without `$or`"),
             (1, 8),
         );
         check(
@@ -365,7 +435,7 @@ mod tests {
         check(
             r#"{"$or":[{"d":{"suffix":["1"]}},{"b":["2"]}]}"#,
             "`suffix` is the name of an operator and cannot be a field inside `$or` at $or[0].d.suffix",
-            None,
+            Some(r#"an operator stands in an array: [{"suffix": "1"}]"#),
             (1, 15),
         );
     }
@@ -377,7 +447,7 @@ mod tests {
         check(
             &format!("{{{}}}", fields.join(",")),
             "the `$or`s of the pattern have more than 1000 combinations at k9.$or",
-            None,
+            Some("split the pattern into several rules"),
             (1, 329),
         );
     }

@@ -8,7 +8,7 @@ use std::{
     net::TcpStream,
 };
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,7 +19,16 @@ async fn main() -> Result<(), Error> {
         Ok("report") => report_init_error(),
         _ => {}
     }
-    lambda_runtime::run(service_fn(perform)).await
+    lambda_runtime::run(service_fn(answer)).await
+}
+
+/// An error of the type that the event names, if it names one.
+async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+    let error_type = event.payload["errorType"].as_str().map(str::to_owned);
+    perform(event).await.map_err(|error| {
+        let diagnostic = Diagnostic::from(error);
+        Diagnostic { error_type: error_type.unwrap_or(diagnostic.error_type), ..diagnostic }
+    })
 }
 
 async fn perform(event: LambdaEvent<Value>) -> Result<Value, Error> {

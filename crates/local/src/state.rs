@@ -7,6 +7,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
     net::SocketAddr,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -118,6 +119,21 @@ impl State {
     /// The services' database.
     pub fn db(&self) -> Arc<Db> {
         Arc::clone(&self.db)
+    }
+
+    /// Whether the directory is still the one that was opened: false once somebody has deleted or replaced it.
+    ///
+    /// What is written then is not there at the next start, though no write fails.
+    pub fn is_in_place(&self) -> bool {
+        let is_same = |opened: fs::Metadata, there: fs::Metadata| {
+            (opened.dev(), opened.ino()) == (there.dev(), there.ino())
+        };
+        match (self.lock.metadata(), fs::metadata(self.dir.join(LOCK))) {
+            (Ok(opened), Ok(there)) => is_same(opened, there),
+            (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => false,
+            // It cannot be told now.
+            (Err(_), _) | (_, Err(_)) => true,
+        }
     }
 
     /// Where logs go.

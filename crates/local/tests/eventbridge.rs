@@ -236,3 +236,20 @@ async fn an_event_reaches_a_real_function() {
     assert_eq!(support::receive(&mut ended).await.error, None);
     local.stop().await;
 }
+
+#[tokio::test]
+async fn an_event_that_nobody_subscribed_to_is_told_to_whoever_listens() {
+    let local = Local::start().await;
+    subscribe(&local, &[("default", "f", json!({ "source": ["app"] }))]);
+    put(&local, json!([entry_but(&json!({ "Source": "before" }))])).await;
+    let mut unmatched = local.event_bridge.unmatched();
+    let entries =
+        json!([entry("{}"), entry_but(&json!({ "Source": "other" })), { "Source": "bad" }]);
+    let answer = put(&local, entries).await;
+    let told = unmatched.try_recv().unwrap();
+    assert_eq!(told.id, answer["Entries"][1]["EventId"]);
+    assert_eq!((told.source.as_str(), told.detail_type.as_str()), ("other", "Made"));
+    assert_eq!(told.object, None);
+    assert!(unmatched.try_recv().is_err());
+    local.stop().await;
+}

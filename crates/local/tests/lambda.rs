@@ -79,7 +79,7 @@ async fn a_queued_invocation_leaves_the_queue_once_answered() {
     local.enqueue("f", &json!({}));
     let attempt = receive(&mut ended).await;
     assert_eq!((attempt.attempt, attempt.error), (1, None));
-    assert_eq!(local.count("lambda_invocations"), 0);
+    local.until_queued(0).await;
     assert_eq!(local.functions.failed().unwrap(), []);
     local.stop().await;
 }
@@ -106,6 +106,42 @@ async fn a_function_error_is_retried_under_the_same_request_id() {
 async fn a_function_error_is_kept_after_three_attempts() {
     let kept = fail_for_good(json!({ "do": "error" }), &[], LONG).await;
     assert_eq!(kept.error_message, "it was told to");
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_until_it_has_and_counts_for_nothing() {
+    let local = Local::start_with(TempDir::new(), |config| {
+        config.passing_delays = [Duration::from_millis(1); 2];
+    })
+    .await;
+    let mut ended = local.functions.ended();
+    local.functions.deploy("f", function(&[], LONG)).unwrap();
+    let path = local.dir.path().join("calls");
+    local.enqueue("f", &json!({ "do": "fail", "times": 7, "path": path, "errorType": "Passing" }));
+    for _ in 0..7 {
+        let attempt = receive(&mut ended).await;
+        assert_eq!((attempt.attempt, attempt.is_counted), (1, false));
+        assert_eq!(attempt.error.unwrap().error_type, "Passing");
+        assert_eq!(attempt.retry_after, Some(Duration::from_millis(1)));
+    }
+    let attempt = receive(&mut ended).await;
+    assert_eq!((attempt.attempt, attempt.is_counted, attempt.error), (1, true, None));
+    assert_eq!(local.count("lambda_invocations"), 0);
+    assert_eq!(local.functions.failed().unwrap(), []);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_pass_counts_once_the_event_is_too_old() {
+    let local =
+        Local::start_with(TempDir::new(), |config| config.event_age_max = Duration::ZERO).await;
+    let mut ended = local.functions.ended();
+    local.functions.deploy("f", function(&[], LONG)).unwrap();
+    local.enqueue("f", &json!({ "do": "error", "errorType": "Passing" }));
+    let last = last_attempt(&mut ended).await;
+    assert_eq!((last.attempt, last.is_counted), (3, true));
+    assert_eq!(local.functions.failed().unwrap().len(), 1);
+    local.stop().await;
 }
 
 #[tokio::test]
@@ -182,7 +218,7 @@ async fn an_event_that_always_fails_does_not_hold_up_others() {
     let attempts =
         [receive(&mut ended).await, receive(&mut ended).await, receive(&mut ended).await];
     assert_eq!(attempts.map(|attempt| attempt.error.is_some()), [true, true, false]);
-    assert_eq!(local.count("lambda_invocations"), 2);
+    local.until_queued(2).await;
     local.stop().await;
 }
 
@@ -225,7 +261,7 @@ async fn every_invocation_ends_in_success_or_is_kept() {
         succeeded += u32::from(last_attempt(&mut ended).await.error.is_none());
     }
     assert_eq!(succeeded, 125);
-    assert_eq!(local.count("lambda_invocations"), 0);
+    local.until_queued(0).await;
     let kept = local.functions.failed().unwrap();
     assert_eq!(kept.len(), 75);
     assert!(kept.iter().all(|kept| kept.attempts == 3), "{kept:?}");
@@ -346,7 +382,7 @@ async fn logs_go_to_a_file_and_to_listeners() {
 
 #[tokio::test]
 async fn a_function_that_prints_without_end_waits_for_no_listener() {
-    let local = Local::start().await;
+    let local = Local::start_with(TempDir::new(), |config| config.log_bytes_max = u64::MAX).await;
     // It never reads.
     let lines = local.functions.logs();
     local.functions.deploy("f", function(&[], LONG)).unwrap();
@@ -486,7 +522,7 @@ async fn a_killed_server_leaves_no_process_and_loses_no_invocation() {
     local.functions.deploy("busy", function(&[], LONG)).unwrap();
     drop(meet(&listener).await);
     assert_eq!(receive(&mut ended).await.error, None);
-    assert_eq!(local.count("lambda_invocations"), 0);
+    local.until_queued(0).await;
     drop(stream);
     local.stop().await;
 }

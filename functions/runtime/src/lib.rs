@@ -3,7 +3,10 @@
 //! Called by the `bootstrap` of each function, and by `taskferry function NAME`. Wiring only: what an event means is for
 //! the function's handler, which knows nothing of Lambda.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context as _, bail};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
@@ -11,7 +14,7 @@ use serde_json::value::RawValue;
 use taskferry_aws::{Clients, EcsTasks};
 use taskferry_core::rules::Rules;
 use taskferry_engine::{Disposition, Engine, ports::SystemClock};
-use taskferry_local::runs::SqliteRuns;
+use taskferry_local::{db, runs::SqliteRuns};
 
 /// The engine that the functions run on.
 pub type FunctionEngine = Engine<SqliteRuns, EcsTasks, SystemClock>;
@@ -21,6 +24,12 @@ pub const RULES: &str = "TASKFERRY_RULES";
 
 /// The environment variable that says where the records of the runs are: `sqlite:PATH`.
 pub const RUNS: &str = "TASKFERRY_RUNS";
+
+/// The error type of what may pass: the event is to be delivered again.
+pub const AGAIN: &str = "Taskferry.Again";
+
+/// The error type of what will fail again.
+const REFUSED: &str = "Taskferry.Refused";
 
 /// Why a function does not take its payload.
 #[derive(Debug, thiserror::Error)]
@@ -34,16 +43,20 @@ pub enum Error {
     /// The event could not be taken to where it is safe.
     #[error(transparent)]
     Engine(#[from] taskferry_engine::Error),
+    /// The records cannot be opened, by a full disk for one.
+    #[error("the records of the runs are not available")]
+    Records(#[from] db::Error),
 }
 
 impl Error {
     /// The name under which Lambda counts the error: whether to deliver the event again is in it.
     fn error_type(&self) -> &'static str {
         match self {
-            Self::S3(_) | Self::Event(_) => "Taskferry.Refused",
+            Self::S3(_) | Self::Event(_) | Self::Records(db::Error::Newer { .. }) => REFUSED,
+            Self::Records(db::Error::Sqlite { .. }) => AGAIN,
             Self::Engine(error) => match error.disposition() {
-                Disposition::Again => "Taskferry.Again",
-                Disposition::Refuse => "Taskferry.Refused",
+                Disposition::Again => AGAIN,
+                Disposition::Refuse => REFUSED,
             },
         }
     }
@@ -61,18 +74,34 @@ impl From<Error> for Diagnostic {
 ///
 /// # Errors
 ///
-/// If the environment lacks something, the rules or the records cannot be opened, or the Runtime API is gone.
+/// If the environment lacks something, the rules cannot be used, or the Runtime API is gone.
 pub async fn run<F, Fut>(handler: F) -> anyhow::Result<()>
 where
     F: Fn(Arc<FunctionEngine>, String) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
     log();
-    let engine = Arc::new(engine().await?);
+    let function = Function::from_env()?;
+    // Before the first event comes. If it cannot be done now it may be later, and till then each event is told why.
+    if let Err(error) = function.engine() {
+        tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "not ready yet");
+    }
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
         // Boxed: what the SDK nests in here is too deep for the compiler to lay out in one piece.
-        let answer = Box::pin(handler(Arc::clone(&engine), event.payload.get().to_owned()));
-        async move { answer.await.map_err(Diagnostic::from) }
+        let answer = function
+            .engine()
+            .map(|engine| Box::pin(handler(engine, event.payload.get().to_owned())));
+        let function = &function;
+        async move {
+            let answered = match answer {
+                Ok(answer) => answer.await,
+                Err(error) => Err(error),
+            };
+            answered.map_err(|error| {
+                function.has_failed(&error);
+                Diagnostic::from(error)
+            })
+        }
     }));
     served.await.map_err(|error| anyhow::anyhow!("{error}"))
 }
@@ -88,19 +117,49 @@ fn log() {
         .init();
 }
 
-async fn engine() -> anyhow::Result<FunctionEngine> {
-    let rules = variable(RULES)?;
-    let rules = std::fs::read_to_string(&rules).with_context(|| format!("cannot read {rules}"))?;
-    let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
-    let runs = variable(RUNS)?;
-    let Some(path) = runs.strip_prefix("sqlite:") else {
-        bail!(
-            "{RUNS} is `{runs}`: this version keeps the records of runs in SQLite, `sqlite:PATH`"
-        );
-    };
-    let runs = SqliteRuns::open(Path::new(path))?;
-    let tasks = Clients::from_env().await.tasks();
-    Ok(Engine::new(Arc::new(rules), runs, tasks, SystemClock))
+/// What a function knows from its environment.
+struct Function {
+    rules: Arc<Rules>,
+    clients: Clients,
+    runs: PathBuf,
+    engine: Mutex<Option<Arc<FunctionEngine>>>,
+}
+
+impl Function {
+    fn from_env() -> anyhow::Result<Self> {
+        let rules = variable(RULES)?;
+        let rules =
+            std::fs::read_to_string(&rules).with_context(|| format!("cannot read {rules}"))?;
+        let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
+        let runs = variable(RUNS)?;
+        let Some(path) = runs.strip_prefix("sqlite:") else {
+            bail!(
+                "{RUNS} is `{runs}`: this version keeps the records of runs in SQLite, `sqlite:PATH`"
+            );
+        };
+        let runs = Path::new(path).to_owned();
+        let clients = Clients::of_function();
+        Ok(Self { rules: Arc::new(rules), clients, runs, engine: Mutex::default() })
+    }
+
+    /// The engine, on the records as soon as they can be opened.
+    fn engine(&self) -> Result<Arc<FunctionEngine>, Error> {
+        let mut opened = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = &*opened {
+            return Ok(Arc::clone(engine));
+        }
+        let runs = SqliteRuns::open(&self.runs)?;
+        let engine = Engine::new(Arc::clone(&self.rules), runs, self.clients.tasks(), SystemClock);
+        Ok(Arc::clone(opened.insert(Arc::new(engine))))
+    }
+
+    /// Has the records opened anew for the next event, where they may have been at fault: a file that could not be written
+    /// when it was opened is read-only for as long as it is open.
+    fn has_failed(&self, error: &Error) {
+        if error.error_type() == AGAIN {
+            *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
 }
 
 fn variable(name: &str) -> anyhow::Result<String> {

@@ -7,9 +7,9 @@ Run by `cargo xtask clients` against the rules in tests/clients/taskferry.yaml, 
 Prints a line per check and a sum at the end; exits 1 if a check failed.
 """
 
-import argparse
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -18,19 +18,11 @@ import uuid
 import boto3
 from botocore.config import Config
 
-CHECKS = []
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from checks import check, command_line, equal, perform_all  # noqa: E402
 
 # The AWS CLI that is installed beside this Python.
 AWS = os.path.join(os.path.dirname(sys.executable), "aws")
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
-
-def equal(found, expected):
-    assert found == expected, f"found {found!r}, expected {expected!r}"
 
 
 class World:
@@ -159,22 +151,10 @@ def what_the_rules_name_is_there(world):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--endpoint-url", required=True)
-    world = World(parser.parse_args().endpoint_url)
-    passed = failed = 0
-    for test in CHECKS:
-        name = test.__name__.replace("_", " ")
-        try:
-            test(world)
-            passed += 1
-            print(f"ok      {name}")
-        except Exception as error:  # one failed check must not hide the others
-            failed += 1
-            print(f"FAILED  {name}: {type(error).__name__}: {error}")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    given = command_line(__doc__)
+    world = World(given.endpoint_url)
+    perform_all(given, lambda test: test(world))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,8 +6,8 @@ Parameter validation is off in the client, so that the endpoint has to refuse wh
 endpoint.
 """
 
-import argparse
 import json
+import pathlib
 import sys
 import time
 import urllib.error
@@ -18,21 +18,15 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from checks import add, check, command_line, equal, perform_all  # noqa: E402
+
 RUN = uuid.uuid4().hex[:8]
 CLUSTER, OTHER = f"check-{RUN}", f"check-other-{RUN}"
 INVALID = ("InvalidParameterException",)
 REFUSED = ("InvalidParameterException", "ClientException")
 SERIALIZATION = ("SerializationException",)
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"], "assignPublicIp": "DISABLED"}}
-CHECKS = []
-
-
-def check(name):
-    def register(function):
-        CHECKS.append((name, function))
-        return function
-
-    return register
 
 
 def family(name):
@@ -95,10 +89,6 @@ def refused(names, call, message=None, **members):
         assert text and (message is None or message in text), text
         return error.response
     raise AssertionError(f"was taken: {json.dumps(answer, default=str)[:300]}")
-
-
-def equal(found, expected):
-    assert found == expected, f"{found!r} is not {expected!r}"
 
 
 def prepare():
@@ -331,7 +321,7 @@ def add_wrong_definitions():
 
 def add_refusal(name, names, call, members, message=None):
     members = {key: value for key, value in members.items() if value is not None}
-    CHECKS.append((name, lambda: refused(names, call, message, **members)))
+    add(name, lambda: refused(names, call, message, **members))
 
 
 # RunTask
@@ -495,7 +485,7 @@ def _():
 
 def add_run_task_refusals():
     def wrong(name, names, message=None, call=run, **members):
-        CHECKS.append((f"RunTask refuses {name}", lambda: refused(names, call, message, **members)))
+        add(f"RunTask refuses {name}", lambda: refused(names, call, message, **members))
 
     over = lambda **members: {"containerOverrides": [{"name": "app", **members}]}
     wrong("an unknown cluster", ("ClusterNotFoundException",), "Cluster not found.", cluster="missing")
@@ -821,14 +811,13 @@ def _():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--endpoint-url", required=True)
     global ecs
+    given = command_line(__doc__)
     # Each call once: a retry would hide a fault.
     config = Config(parameter_validation=False, retries={"total_max_attempts": 1})
     ecs = boto3.client(
         "ecs",
-        endpoint_url=parser.parse_args().endpoint_url,
+        endpoint_url=given.endpoint_url,
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
@@ -838,19 +827,12 @@ def main():
     add_run_task_refusals()
     add_describe_and_list_refusals()
     prepare()
-    failed = 0
-    for name, function in CHECKS:
-        try:
-            function()
-            print(f"ok      {name}")
-        except Exception as error:  # each check counts, whatever it ends in
-            failed += 1
-            print(f"FAILED  {name}: {type(error).__name__}: {error}")
-    for task in ecs.list_tasks(cluster=CLUSTER)["taskArns"]:
-        ecs.stop_task(cluster=CLUSTER, task=task)
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    try:
+        perform_all(given)
+    finally:
+        for task in ecs.list_tasks(cluster=CLUSTER)["taskArns"]:
+            ecs.stop_task(cluster=CLUSTER, task=task)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,35 +4,26 @@ Run against `taskferry dev`: `check_eventbridge.py --endpoint-url URL`. Prints o
 a check failed.
 """
 
-import argparse
 import datetime
 import json
+import pathlib
 import sys
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-CHECKS = []
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from checks import check, command_line, equal, perform_all  # noqa: E402
 
 # A function that every `taskferry dev` has, and a payload that it takes and does nothing about.
 FUNCTION = "s3"
 PAYLOAD = b'{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "check"}'
 
 
-def check(test):
-    CHECKS.append(test)
-    return test
-
-
 def entry(**changes):
     members = {"Source": "check", "DetailType": "Checked", "Detail": "{}", **changes}
     return {name: value for name, value in members.items() if value is not None}
-
-
-def equal(found, expected):
-    if found != expected:
-        raise AssertionError(f"found {found!r}, expected {expected!r}")
 
 
 def refused(code, call, **arguments):
@@ -155,6 +146,12 @@ def a_pattern_matches(events, **_):
         ({"source": ["check"]}, True),
         ({"source": ["other"]}, False),
         ({"source": ["check"], "detail": {"key": ["a/b.csv"]}}, True),
+        ({"detail": {"key": [{"prefix": "a/"}]}}, True),
+        ({"detail": {"key": [{"suffix": ".CSV"}]}}, False),
+        ({"detail": {"key": [{"suffix": {"equals-ignore-case": ".CSV"}}]}}, True),
+        ({"detail": {"key": [{"wildcard": "*/*.csv"}]}}, True),
+        ({"detail": {"key": [{"anything-but": {"wildcard": "a/*"}}]}}, False),
+        ({"detail": {"$or": [{"key": ["x"]}, {"size": [{"exists": False}]}]}}, True),
     ]:
         answer = events.test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(EVENT))
         equal(answer["Result"], expected)
@@ -171,6 +168,31 @@ def a_bad_pattern_is_refused_with_its_reason(events, **_):
         )
         message = response["Error"]["Message"]
         equal(message.startswith("Event pattern is not valid. Reason: "), True)
+
+
+@check
+def a_refusal_tells_every_fault_and_its_place(events, **_):
+    response = refused(
+        "InvalidEventPatternException",
+        events.test_event_pattern,
+        EventPattern='{"source": ["check"],\n "detail": {"key": [{"prefx": "a"}], "size": 5}}',
+        Event=json.dumps(EVENT),
+    )
+    equal(
+        response["Error"]["Message"],
+        "Event pattern is not valid. Reason: unknown operator `prefx` at detail.key[0] (line 2, column 22); "
+        "expected an array of values or an object of fields, found a number at detail.size (line 2, column 47)",
+    )
+
+
+@check
+def a_pattern_longer_than_the_api_takes_is_refused(events, **_):
+    refused(
+        "ValidationException",
+        events.test_event_pattern,
+        EventPattern=json.dumps({"source": ["x" * 4096]}),
+        Event=json.dumps(EVENT),
+    )
 
 
 @check
@@ -248,15 +270,13 @@ def an_asynchronous_payload_is_at_most_one_megabyte(functions, **_):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--endpoint-url", required=True)
-    arguments = parser.parse_args()
+    given = command_line(__doc__)
 
     def client(service):
         # Parameters are not checked by the client: what the server says is what is checked.
         return boto3.client(
             service,
-            endpoint_url=arguments.endpoint_url,
+            endpoint_url=given.endpoint_url,
             region_name="us-east-1",
             aws_access_key_id="any",
             aws_secret_access_key="any",
@@ -264,19 +284,8 @@ def main():
         )
 
     events, functions = client("events"), client("lambda")
-    passed = failed = 0
-    for test in CHECKS:
-        name = test.__name__.replace("_", " ")
-        try:
-            test(events=events, functions=functions)
-            passed += 1
-            print(f"ok      {name}")
-        except Exception as error:  # one failed check must not hide the others
-            failed += 1
-            print(f"FAILED  {name}: {type(error).__name__}: {error}")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    perform_all(given, lambda test: test(events=events, functions=functions))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

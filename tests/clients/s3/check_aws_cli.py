@@ -6,7 +6,6 @@ Prints a line per check and a sum at the end; exits 1 if a check failed. It work
 temporary directory.
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -16,12 +15,9 @@ import tempfile
 import urllib.request
 import uuid
 
-CHECKS = []
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from checks import check, command_line, equal, perform_all  # noqa: E402
 
-
-def check(function):
-    CHECKS.append(function)
-    return function
 
 
 class World:
@@ -60,10 +56,6 @@ class World:
         # S3 tells no fractions of a second: a file from before the upload is one that `sync` need not send again.
         os.utime(path, (1_700_000_000, 1_700_000_000))
         return path
-
-
-def equal(found, expected):
-    assert found == expected, f"found {found!r}, expected {expected!r}"
 
 
 @check
@@ -167,26 +159,15 @@ def rb_removes_the_bucket(w):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--endpoint-url", required=True)
-    beside = os.path.join(os.path.dirname(sys.executable), "aws")
-    parser.add_argument("--aws", default=beside, help="the AWS CLI, instead of that beside this Python")
-    arguments = parser.parse_args()
-    passed = failed = 0
-    for function in CHECKS:
-        name = function.__name__.replace("_", " ")
+    given = command_line(__doc__, aws=os.path.join(os.path.dirname(sys.executable), "aws"))
+
+    def perform(test):
         with tempfile.TemporaryDirectory() as directory:
-            try:
-                world = World(arguments.endpoint_url, arguments.aws, directory)
-                function(world)
-                world.aws("s3", "rb", world.uri(), "--force")
-                passed += 1
-                print(f"ok    {name}", flush=True)
-            except Exception as error:
-                failed += 1
-                print(f"FAIL  {name}: {type(error).__name__}: {error}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+            world = World(given.endpoint_url, given.aws, directory)
+            test(world)
+            world.aws("s3", "rb", world.uri(), "--force")
+
+    perform_all(given, perform)
 
 
 if __name__ == "__main__":

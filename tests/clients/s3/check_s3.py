@@ -6,7 +6,6 @@ Prints a line per check and a sum at the end; exits 1 if a check failed. It make
 names, and deletes them.
 """
 
-import argparse
 import base64
 import concurrent.futures
 import datetime
@@ -14,10 +13,10 @@ import hashlib
 import http.client
 import io
 import os
+import pathlib
 import sys
 import threading
 import time
-import traceback
 import urllib.parse
 import urllib.request
 import uuid
@@ -29,13 +28,10 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from checks import check, command_line, equal, perform_all  # noqa: E402
+
 PART = 5 * 1024 * 1024
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
 
 
 class World:
@@ -97,10 +93,6 @@ def refused(code, call, *arguments, status=None, **keywords):
             assert error.response["ResponseMetadata"]["HTTPStatusCode"] == status, error.response
         return error
     raise AssertionError(f"not refused with {code}")
-
-
-def equal(found, expected):
-    assert found == expected, f"found {found!r}, expected {expected!r}"
 
 
 def md5(data):
@@ -1021,28 +1013,14 @@ def body_that_breaks_off_changes_nothing(w):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--endpoint-url", required=True)
-    parser.add_argument("--only", default="", help="run checks whose name contains this")
-    arguments = parser.parse_args()
-    passed = failed = 0
-    for function in CHECKS:
-        name = function.__name__.replace("_", " ")
-        if arguments.only not in function.__name__:
-            continue
-        world = World(arguments.endpoint_url)
-        try:
-            function(world)
-            world.close()
-            passed += 1
-            print(f"ok    {name}", flush=True)
-        except Exception as error:
-            failed += 1
-            where = traceback.extract_tb(error.__traceback__)
-            line = next((f.lineno for f in where if f.name == function.__name__), 0)
-            print(f"FAIL  {name}: line {line}: {type(error).__name__}: {error}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    given = command_line(__doc__)
+
+    def perform(test):
+        world = World(given.endpoint_url)
+        test(world)
+        world.close()
+
+    perform_all(given, perform)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use taskferry_core::{
     rules::{LocalContainer, Rules},
+    template::is_template,
     wiring::{self, Function},
 };
-use taskferry_function::{RULES, RUNS};
+use taskferry_function::{AGAIN, RULES, RUNS};
 use taskferry_local::{ecs, eventbridge::Subscription, lambda, protocol::Exception, s3};
 
 use super::platform::Aws;
@@ -90,10 +91,36 @@ fn task_definitions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
             call(aws, "RegisterTaskDefinition", request)
                 .with_context(|| format!("taskDefinitions.{family}"))?;
             registered.insert(family.clone(), request.clone());
+            // One by one: if a later one is refused, this one is not registered again.
+            replace(&path, &serde_json::to_vec_pretty(&registered)?)?;
         }
     }
-    fs::write(&path, serde_json::to_vec_pretty(&registered)?)
+    Ok(())
+}
+
+/// Writes a file in one step, so that nobody reads half of it.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let fresh = path.with_extension("json.new");
+    fs::write(&fresh, bytes)
+        .and_then(|()| fs::rename(&fresh, path))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What is to be said of rules whose task definition is not on this machine: each event would fail its run.
+pub(super) fn missing_task_definitions(aws: &Aws, rules: &Rules) -> Vec<String> {
+    let is_missing = |name: &str| {
+        call(aws, "DescribeTaskDefinition", &json!({ "taskDefinition": name })).is_err()
+    };
+    let missing = rules.rules.iter().filter_map(|rule| {
+        let name = rule.target.as_json()["taskDefinition"].as_str()?;
+        (!is_template(name) && is_missing(name)).then(|| {
+            format!(
+                "there is no task definition `{name}` here, which rule {} starts: register it, or add it to taskDefinitions",
+                rule.name
+            )
+        })
+    });
+    missing.collect()
 }
 
 fn clusters(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
@@ -109,17 +136,14 @@ fn clusters(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
 }
 
 fn call(aws: &Aws, operation: &str, request: &Value) -> anyhow::Result<Value> {
-    let answer = aws.ecs.call(operation, request.to_string().as_bytes());
+    let answer = aws.ecs.call(operation, request.clone());
     answer.map_err(|Exception { name, message, .. }| anyhow!("{name}: {message}"))
 }
 
 /// Deploys the functions with the rules: their next processes have them, those that are busy end with the old ones.
 fn functions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
     let path = aws.state.rules();
-    let fresh = path.with_extension("json.new");
-    fs::write(&fresh, rules.to_json())
-        .and_then(|()| fs::rename(&fresh, &path))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    replace(&path, rules.to_json().as_bytes())?;
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let runs = format!("sqlite:{}", absolute(&aws.state.runs())?);
     let environment = vec![(RULES.to_owned(), absolute(&path)?), (RUNS.to_owned(), runs)];
@@ -131,6 +155,7 @@ fn functions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
             environment: environment.clone(),
             timeout: FUNCTION_TIMEOUT,
             memory_mb: FUNCTION_MEMORY_MB,
+            passing_errors: vec![AGAIN.to_owned()],
         };
         aws.functions.deploy(name, function)?;
     }

@@ -47,9 +47,7 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// Opens the state, deploys the rules of the file in the folder `project`, and serves on the address.
-    ///
-    /// In this order: who finds the port open finds all wired behind it.
+    /// Opens the state, takes the address, and serves what the rules of the file in the folder `project` ask for.
     pub(crate) async fn start(
         state: &StateDir,
         address: SocketAddr,
@@ -57,11 +55,24 @@ impl Platform {
         containers: Containers,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
-        let locked = State::open(state.path())?;
+        let locked = State::open(state.path()).map_err(|error| state.refused(error))?;
         let server = Server::bind(address).await.map_err(with_hint)?;
+        Self::serve(state, locked, server, project, containers, rules)
+    }
+
+    /// Wires all, and then serves: whoever is answered is answered by what is wired.
+    fn serve(
+        state: &StateDir,
+        locked: State,
+        server: Server,
+        project: &Path,
+        containers: Containers,
+        rules: &Rules,
+    ) -> anyhow::Result<Self> {
         let address = server.addr();
         let aws = Aws::open(state, locked, address, containers, rules)?;
         deploy::deploy(&aws, project, rules)?;
+        tokio::spawn(aws.ecs.sweep_regularly());
         let (stop_server, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(aws.services(), async {
             // Sent, or its sender dropped: either way there is nobody left to serve.
@@ -73,6 +84,11 @@ impl Platform {
     /// Makes what changed rules ask for, and wires it.
     pub(crate) fn deploy(&self, project: &Path, rules: &Rules) -> anyhow::Result<()> {
         deploy::deploy(&self.aws, project, rules)
+    }
+
+    /// What is to be said of rules whose task definition is not on this machine.
+    pub(crate) fn missing_task_definitions(&self, rules: &Rules) -> Vec<String> {
+        deploy::missing_task_definitions(&self.aws, rules)
     }
 
     /// Tells other commands where this listens.
@@ -93,12 +109,21 @@ impl Platform {
         }
     }
 
+    /// Whether the state is still where other commands, and the next start, will look for it.
+    pub(crate) fn is_state_in_place(&self) -> bool {
+        self.aws.locked.is_in_place()
+    }
+
     pub(crate) fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     pub(crate) fn state(&self) -> &StateDir {
         &self.aws.state
+    }
+
+    pub(crate) fn event_bridge(&self) -> &EventBridge {
+        &self.aws.event_bridge
     }
 
     pub(crate) fn functions(&self) -> &Functions {
@@ -115,7 +140,7 @@ impl Aws {
         rules: &Rules,
     ) -> anyhow::Result<Self> {
         // Opened once here, so that records of a newer version are refused before anything starts.
-        drop(SqliteRuns::open(&state.runs())?);
+        drop(SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?);
         let invocations = Invocations::default();
         let event_bridge = Arc::new(EventBridge::new(invocations.clone()));
         // Before ECS opens: it tells of the tasks that died with the last process.
@@ -166,7 +191,7 @@ struct EcsApi(Arc<Ecs>);
 
 impl JsonService for EcsApi {
     fn call<'a>(&'a self, operation: &'a str, request: Value) -> BoxFuture<'a, Answer> {
-        Box::pin(async move { self.0.call(operation, request.to_string().as_bytes()) })
+        Box::pin(async move { self.0.call(operation, request) })
     }
 }
 
@@ -193,5 +218,67 @@ struct S3Api(s3::Service);
 impl HttpService for S3Api {
     fn call(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
         Box::pin(self.0.call(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::{Read as _, Write as _},
+        net::{Ipv4Addr, TcpStream},
+    };
+
+    use super::*;
+
+    const RULES: &str = "
+name: order
+rules:
+  - name: put
+    on: { s3: { bucket: uploads } }
+    target: { taskDefinition: copy }
+";
+
+    /// An object that is put while the port is taken and nothing served yet is told to the function.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_comes_first_finds_all_wired() {
+        let project = std::env::temp_dir().join(format!("taskferry-{}", std::process::id()));
+        fs::create_dir(&project).unwrap();
+        let file = project.join("taskferry.yaml");
+        fs::write(&file, RULES).unwrap();
+        let rules = crate::check::load(&file, &mut Vec::new()).unwrap().unwrap();
+        let state = StateDir::new(&project.join("state"));
+        let locked = State::open(state.path()).unwrap();
+        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+
+        let mut early = TcpStream::connect(server.addr()).unwrap();
+        let put =
+            "PUT /uploads/a HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx";
+        early.write_all(put.as_bytes()).unwrap();
+        let containers = Containers::Stub;
+        let platform =
+            Platform::serve(&state, locked, server, &project, containers, &rules).unwrap();
+        let answer = tokio::task::spawn_blocking(move || {
+            let mut answer = String::new();
+            early.read_to_string(&mut answer).map(|_| answer)
+        });
+        let answer = answer.await.unwrap().unwrap();
+
+        // The functions' program is this test, which is none: whatever is queued stays so, or is kept as failed.
+        let told: u32 = platform
+            .aws
+            .locked
+            .db()
+            .read(|connection| {
+                let sql = "SELECT count(*) FROM (SELECT function FROM lambda_invocations
+                           UNION ALL SELECT function FROM lambda_failed_invocations)
+                           WHERE function = 's3'";
+                connection.query_row(sql, [], |row| row.get(0))
+            })
+            .unwrap();
+        platform.shutdown().await;
+        fs::remove_dir_all(&project).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_eq!(told, 1);
     }
 }

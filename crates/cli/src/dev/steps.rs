@@ -3,21 +3,29 @@
 //! The functions write one JSON object a line; the message names the step, the fields have always the same names. Whatever
 //! else a function prints is shown as it is.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 use taskferry_core::run::Status;
-use taskferry_local::lambda::{InvocationEnded, LogLine};
+use taskferry_local::{
+    eventbridge::Unmatched,
+    lambda::{InvocationEnded, LogLine},
+};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::platform::Platform;
-use crate::output::{Tone, Toned};
+use crate::output::{Tone, Toned, printable};
+
+/// How much of an error's message is shown.
+const MESSAGE_CHARS_MAX: usize = 400;
 
 /// The steps of all functions, as they come.
 pub(crate) struct Steps {
     logs: broadcast::Receiver<LogLine>,
     ended: broadcast::Receiver<InvocationEnded>,
+    unmatched: Option<broadcast::Receiver<Unmatched>>,
+    unmatched_count: u64,
     wants_colour: bool,
 }
 
@@ -31,6 +39,7 @@ pub(crate) struct Logged {
     pub(crate) run_id: Option<String>,
     source: Option<String>,
     detail_type: Option<String>,
+    event_id: Option<String>,
     rules: Option<u64>,
     attempt: Option<u64>,
     task_arn: Option<String>,
@@ -53,7 +62,35 @@ impl Steps {
     /// The steps of the functions of this platform, from now on.
     pub(crate) fn of(platform: &Platform, wants_colour: bool) -> Self {
         let functions = platform.functions();
-        Self { logs: functions.logs(), ended: functions.ended(), wants_colour }
+        let (logs, ended) = (functions.logs(), functions.ended());
+        Self { logs, ended, unmatched: None, unmatched_count: 0, wants_colour }
+    }
+
+    /// The same, and a line for each event that no rule matches.
+    pub(crate) fn with_unmatched(mut self, platform: &Platform) -> Self {
+        self.unmatched = Some(platform.event_bridge().unmatched());
+        self
+    }
+
+    /// How many events no rule has matched, as one says it; `None` if there were none.
+    pub(crate) fn unmatched_total(&self) -> Option<String> {
+        match self.unmatched_count {
+            0 => None,
+            1 => Some("1 event matched no rule".to_owned()),
+            count => Some(format!("{count} events matched no rule")),
+        }
+    }
+
+    /// A line of the program's own.
+    pub(crate) fn line(&self, step: &str, text: &str, tone: Option<Tone>) -> Line {
+        let text = format!("{step:<9} {text}");
+        Line {
+            text,
+            ends: Ends::default(),
+            tone,
+            at: Timestamp::now(),
+            wants_colour: self.wants_colour,
+        }
     }
 
     /// Waits for the next line.
@@ -61,7 +98,10 @@ impl Steps {
         loop {
             let (text, tone, ends) = tokio::select! {
                 line = self.logs.recv() => match line {
-                    Ok(line) => shown(&line),
+                    Ok(line) => match shown(&line) {
+                        Some(shown) => shown,
+                        None => continue,
+                    },
                     Err(RecvError::Lagged(lines)) => {
                         (format!("({lines} lines not shown)"), Some(Tone::Faint), Ends::default())
                     }
@@ -75,6 +115,14 @@ impl Steps {
                     Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
+                event = next_unmatched(&mut self.unmatched) => {
+                    let (text, count) = match event {
+                        Ok(event) => (nowhere(&event), 1),
+                        Err(more) => (format!("({more} more events that no rule matches)"), more),
+                    };
+                    self.unmatched_count += count;
+                    (text, Some(Tone::Faint), Ends::default())
+                }
             };
             let (at, wants_colour) = (Timestamp::now(), self.wants_colour);
             return Line { text, ends, tone, at, wants_colour };
@@ -122,11 +170,37 @@ impl fmt::Display for Line {
     }
 }
 
-fn shown(line: &LogLine) -> (String, Option<Tone>, Ends) {
+/// The next event that led nowhere, or how many of them came too fast to be told one by one.
+async fn next_unmatched(
+    unmatched: &mut Option<broadcast::Receiver<Unmatched>>,
+) -> Result<Unmatched, u64> {
+    let Some(unmatched) = unmatched else { return std::future::pending().await };
+    match unmatched.recv().await {
+        Ok(event) => Ok(event),
+        Err(RecvError::Lagged(count)) => Err(count),
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
+}
+
+/// An event that no rule matches.
+fn nowhere(event: &Unmatched) -> String {
+    let Unmatched { id, source, detail_type, object } = event;
+    let object = object.as_ref().map(|object| format!(", {object}")).unwrap_or_default();
+    printable(&format!(
+        "route     {detail_type} from {source}{object}, no rule matches (event {id})"
+    ))
+}
+
+/// How a line is shown, if it is.
+fn shown(line: &LogLine) -> Option<(String, Option<Tone>, Ends)> {
     match serde_json::from_str::<Logged>(&line.line) {
-        Ok(logged) => (logged.to_string(), logged.tone(), logged.ends()),
+        // Lambda's runtime writes the error that a handler returns as Rust's `Debug` has it. It stays in the log; shown is
+        // how the invocation ended.
+        Ok(logged) if logged.message.starts_with("Diagnostic {") => None,
+        Ok(logged) => Some((printable(&logged.to_string()), logged.tone(), logged.ends())),
         Err(_) => {
-            (format!("[{}] {}", line.function, line.line), Some(Tone::Faint), Ends::default())
+            let text = printable(&format!("[{}] {}", line.function, line.line));
+            Some((text, Some(Tone::Faint), Ends::default()))
         }
     }
 }
@@ -134,12 +208,24 @@ fn shown(line: &LogLine) -> (String, Option<Tone>, Ends) {
 /// What became of an invocation that failed.
 fn failure(ended: &InvocationEnded) -> Option<String> {
     let error = ended.error.as_ref()?;
-    let then = match ended.retry_after {
-        Some(after) => format!("again in {} s", after.as_secs_f64()),
-        None => "kept as failed".to_owned(),
+    let InvocationEnded { function, attempt, is_counted, retry_after, .. } = ended;
+    let then = match retry_after {
+        Some(after) if *is_counted => format!("attempt {attempt}, again in {} s", seconds(*after)),
+        Some(after) => format!("again in {} s, not counted", seconds(*after)),
+        None => format!("attempt {attempt}, kept as failed"),
     };
-    let InvocationEnded { function, attempt, .. } = ended;
-    Some(format!("invoke    {function} failed (attempt {attempt}, {then}): {}", error.message))
+    // A message may be a page, of a panic for one; the whole of it is in the function's log.
+    let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+    if shown.len() < message.len() {
+        shown.push('…');
+    }
+    Some(format!("invoke    {function} failed ({then}): {}: {shown}", error.error_type))
+}
+
+/// Seconds, to a tenth: a wait is no measurement.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 
 impl Logged {
@@ -188,14 +274,14 @@ impl fmt::Display for Logged {
             write!(f, " {rule}")?;
         }
         if let Some(run_id) = &self.run_id {
-            write!(f, " run {}", run_id.get(..12).unwrap_or(run_id))?;
+            write!(f, " run {}", short(run_id))?;
         }
         if let Some(attempt) = self.attempt {
             write!(f, " attempt {attempt}")?;
         }
         if let Some(task_arn) = &self.task_arn {
             let id = task_arn.rsplit('/').next().unwrap_or(task_arn);
-            write!(f, " task {}", id.get(..12).unwrap_or(id))?;
+            write!(f, " task {}", short(id))?;
         }
         if let Some(status) = &self.status {
             write!(f, " {status}")?;
@@ -206,6 +292,20 @@ impl fmt::Display for Logged {
         for text in [&self.reason, &self.error].into_iter().flatten() {
             write!(f, ": {text}")?;
         }
+        // An event that has no run of its own is found by its id alone.
+        if let (Some(event_id), true) =
+            (&self.event_id, self.rules == Some(0) || self.message == "duplicate")
+        {
+            write!(f, " (event {event_id})")?;
+        }
+        if let (Some("exitCode"), Some(run_id)) = (self.failure_class.as_deref(), &self.run_id) {
+            write!(f, "; see `taskferry runs logs {}`", short(run_id))?;
+        }
         Ok(())
     }
+}
+
+/// Enough of an id to know it by.
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }

@@ -9,7 +9,7 @@ use taskferry_core::run::{Run, Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
 
 use super::view::{RunView, duration, short_id};
-use crate::{output::wants_colour, state::StateDir};
+use crate::{output::wants_colour, state::Records};
 
 /// What `taskferry runs list` takes.
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 
 /// Lists the runs.
 pub(crate) async fn run(
-    state: &StateDir,
+    records: &Records,
     arguments: &Arguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
@@ -47,17 +47,29 @@ pub(crate) async fn run(
         dedupe_key: arguments.key.clone(),
         limit: Some(arguments.limit),
     };
-    let runs = state.open_runs()?.list(&query).await?;
+    let runs = records.runs.list(&query).await?;
     if arguments.json {
         let views: Vec<_> = runs.iter().map(RunView::from).collect();
         serde_json::to_writer_pretty(&mut *out, &views)?;
         writeln!(out)?;
     } else if runs.is_empty() {
-        writeln!(out, "no runs")?;
+        writeln!(out, "{}", none(arguments))?;
     } else {
         writeln!(out, "{}", table(&runs, Timestamp::now(), wants_colour()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why there is nothing to list, as far as what was asked for tells.
+fn none(arguments: &Arguments) -> String {
+    match arguments {
+        Arguments { event_id: Some(id), .. } => format!(
+            "no run answers the event {id}: no rule matches it (`taskferry explain` says why), or it repeats the dedupe key of an \
+             event before it (`taskferry runs list --key KEY` finds that one's run)"
+        ),
+        Arguments { rule: None, status: None, key: None, .. } => "no runs yet".to_owned(),
+        _ => "no runs of this kind; `taskferry runs list` shows all".to_owned(),
+    }
 }
 
 fn table(runs: &[Run], now: Timestamp, wants_colour: bool) -> Table {

@@ -9,11 +9,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use taskferry_core::run::Run;
+use taskferry_core::run::{Attempt, Run};
 use taskferry_engine::ports::Runs as _;
 
 use super::view::task_id;
-use crate::{output::hinted, state::StateDir};
+use crate::{
+    output::hinted,
+    state::{Records, StateDir},
+};
 
 /// How often a log that is followed is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -36,30 +39,31 @@ pub(crate) struct Arguments {
 
 /// Prints what the containers wrote, standard output before standard error.
 pub(crate) async fn run(
-    state: &StateDir,
+    records: &Records,
     arguments: &Arguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let runs = state.open_runs()?;
-    let mut run = state.run(&runs, &arguments.id).await?;
+    let mut run = records.run(&arguments.id).await?;
     let mut files: Vec<LogFile> = Vec::new();
+    let mut bytes = 0;
     loop {
         // Looked at before the logs are read, so that what was written before the end is read after it.
         let has_ended = run.status.is_terminal();
-        for path in logs(state, &run, arguments)? {
+        for path in logs(&records.state, &run, arguments)? {
             if !files.iter().any(|file| file.path == path) {
                 files.push(LogFile::open(path)?);
             }
         }
         for file in &mut files {
-            io::copy(&mut file.file, out).with_context(|| file.path.display().to_string())?;
+            bytes +=
+                io::copy(&mut file.file, out).with_context(|| file.path.display().to_string())?;
         }
         out.flush()?;
         if has_ended || !arguments.follow {
             break;
         }
         tokio::time::sleep(PERIOD).await;
-        run = runs.get(&run.id).await?.context("the run is gone")?;
+        run = records.runs.get(&run.id).await?.context("the run is gone")?;
     }
     if files.is_empty() {
         // What was asked for may be what is not there.
@@ -77,10 +81,20 @@ pub(crate) async fn run(
                 format!("`taskferry runs show {}` names its containers", run.id),
             ));
         }
+        if has_stopped_long_ago(&records.state, &run, arguments) {
+            return Err(hinted(
+                format!("the logs of run {} were deleted", run.id),
+                "they are kept for a week, as long as all of them together are no more than 1 GiB",
+            ));
+        }
         return Err(hinted(
             format!("run {} has no logs", run.id),
             format!("it is {}; `taskferry runs show {}` tells why", run.status, run.id),
         ));
+    }
+    if bytes == 0 {
+        // Silence is an answer too, and no part of what the containers wrote.
+        writeln!(io::stderr(), "note: nothing was written, to standard output or standard error")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -100,14 +114,9 @@ impl LogFile {
 
 /// The logs that there are, in the order of their names.
 fn logs(state: &StateDir, run: &Run, arguments: &Arguments) -> anyhow::Result<Vec<PathBuf>> {
-    let attempt = match arguments.attempt {
-        Some(number) => run.attempts.iter().find(|attempt| attempt.attempt == number),
-        None => run.attempt(),
-    };
-    let Some(task_arn) = attempt.and_then(|attempt| attempt.task_arn.as_deref()) else {
+    let Some(dir) = attempt(run, arguments).and_then(|attempt| directory(state, attempt)) else {
         return Ok(Vec::new());
     };
-    let dir = state.tasks().join(task_id(task_arn));
     let Ok(entries) = fs::read_dir(&dir) else { return Ok(Vec::new()) };
     let mut logs = Vec::new();
     for entry in entries {
@@ -122,6 +131,27 @@ fn logs(state: &StateDir, run: &Run, arguments: &Arguments) -> anyhow::Result<Ve
     let is_stderr = |path: &Path| path.to_string_lossy().ends_with(".stderr.log");
     logs.sort_by_key(|path| (container_of(path).map(str::to_owned), is_stderr(path)));
     Ok(logs)
+}
+
+/// The attempt that is asked for.
+fn attempt<'a>(run: &'a Run, arguments: &Arguments) -> Option<&'a Attempt> {
+    match arguments.attempt {
+        Some(number) => run.attempts.iter().find(|attempt| attempt.attempt == number),
+        None => run.attempt(),
+    }
+}
+
+/// Where the task of an attempt works, if there is one.
+fn directory(state: &StateDir, attempt: &Attempt) -> Option<PathBuf> {
+    Some(state.tasks().join(task_id(attempt.task_arn.as_deref()?)))
+}
+
+/// Whether the task ran, and what it left has been deleted since.
+fn has_stopped_long_ago(state: &StateDir, run: &Run, arguments: &Arguments) -> bool {
+    attempt(run, arguments).is_some_and(|attempt| {
+        let is_gone = |dir: PathBuf| !dir.exists();
+        attempt.started_at.is_some() && directory(state, attempt).is_some_and(is_gone)
+    })
 }
 
 /// The container whose log this is.

@@ -1,12 +1,15 @@
 //! `taskferry runs show`.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process};
 
 use jiff::Timestamp;
-use taskferry_core::run::{Attempt, Run};
+use taskferry_core::{
+    failure::ExitCode,
+    run::{Attempt, Run},
+};
 
-use super::view::{RunView, duration, status};
-use crate::{output::wants_colour, state::StateDir};
+use super::view::{RunView, duration, logs_hint, status};
+use crate::{output::wants_colour, state::Records};
 
 /// What `taskferry runs show` takes.
 #[derive(Debug, clap::Args)]
@@ -23,18 +26,21 @@ pub(crate) struct Arguments {
 
 /// Shows the run.
 pub(crate) async fn run(
-    state: &StateDir,
+    records: &Records,
     arguments: &Arguments,
     out: &mut dyn Write,
-) -> anyhow::Result<ExitCode> {
-    let run = state.run(&state.open_runs()?, &arguments.id).await?;
+) -> anyhow::Result<process::ExitCode> {
+    let run = records.run(&arguments.id).await?;
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &RunView::from(&run))?;
         writeln!(out)?;
     } else {
         print(out, &run, arguments.request)?;
+        if let Some(hint) = logs_hint(&run) {
+            writeln!(out, "\nhint: {hint}")?;
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(process::ExitCode::SUCCESS)
 }
 
 fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyhow::Result<()> {
@@ -83,8 +89,9 @@ fn print_attempt(out: &mut dyn Write, attempt: &Attempt) -> anyhow::Result<()> {
         writeln!(out, "  class       {class}")?;
     }
     for container in &attempt.containers {
-        let exit =
-            container.exit_code.map_or("no exit code".to_owned(), |code| format!("exit {code}"));
+        let exit = container
+            .exit_code
+            .map_or("no exit code".to_owned(), |code| format!("exit {}", ExitCode(code)));
         let reason = container.reason.as_deref().map(|reason| format!(": {reason}"));
         let name = &container.name;
         writeln!(out, "  container   {name}, {exit}{}", reason.unwrap_or_default())?;

@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use taskferry_engine::Stopped;
 
-use crate::state::StateDir;
+use crate::state::Records;
 
 /// What `taskferry runs stop` takes.
 #[derive(Debug, clap::Args)]
@@ -18,13 +18,13 @@ pub(crate) struct Arguments {
 
 /// Stops the run; exit 1 if there is nothing to stop.
 pub(crate) async fn run(
-    state: &StateDir,
+    records: &Records,
     arguments: &Arguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let run = state.run(&state.open_runs()?, &arguments.id).await?;
+    let run = records.run(&arguments.id).await?;
     let id = &run.id;
-    match state.engine().await?.stop(id, &arguments.reason).await? {
+    match records.state.engine().await?.stop(id, &arguments.reason).await? {
         Stopped::Stopping => writeln!(out, "run {id}: its task was told to stop")?,
         Stopped::Cancelled => writeln!(out, "run {id}: cancelled")?,
         Stopped::NotYet => {

@@ -80,6 +80,15 @@ pub(crate) fn task_id(task_arn: &str) -> &str {
     task_arn.rsplit('/').next().unwrap_or(task_arn)
 }
 
+/// Where to read on, for a run that failed and whose containers may have said why.
+pub(crate) fn logs_hint(run: &Run) -> Option<String> {
+    let has_exited = |attempt: &Attempt| attempt.containers.iter().any(|it| it.exit_code.is_some());
+    let is_told = run.status == Status::Failed && run.attempt().is_some_and(has_exited);
+    is_told.then(|| {
+        format!("`taskferry runs logs {}` prints what its containers wrote", short_id(run))
+    })
+}
+
 /// The status, in its colour.
 pub(crate) fn status(status: Status, wants_colour: bool) -> Toned<Status> {
     let tone = match status {

@@ -12,8 +12,8 @@ use taskferry_core::run::{Run, RunId, Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
 use taskferry_local::runs::SqliteRuns;
 
-use super::view::{RunView, duration, short_id, status};
-use crate::{output::wants_colour, state::StateDir};
+use super::view::{RunView, duration, logs_hint, short_id, status};
+use crate::{output::wants_colour, state::Records};
 
 /// How often the records are looked at.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -33,13 +33,12 @@ pub(crate) struct Arguments {
 
 /// Prints each change. Of one run until it has ended: exit 0 if it succeeded, else 1.
 pub(crate) async fn run(
-    state: &StateDir,
+    records: &Records,
     arguments: &Arguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let runs = state.open_runs()?;
     let one = match &arguments.id {
-        Some(id) => Some(state.run(&runs, id).await?.id),
+        Some(id) => Some(records.run(id).await?.id),
         None => None,
     };
     // A line that is written over, where a person looks on.
@@ -49,7 +48,7 @@ pub(crate) async fn run(
     let mut period = tokio::time::interval(PERIOD);
     loop {
         period.tick().await;
-        let looked = look(&runs, one.as_ref()).await?;
+        let looked = look(&records.runs, one.as_ref()).await?;
         let going = looked.iter().filter(|run| !run.status.is_terminal()).count();
         for run in looked {
             if seen.insert(run.id.clone(), run.revision) == Some(run.revision) {
@@ -60,6 +59,9 @@ pub(crate) async fn run(
             }
             print(out, &run, arguments.json)?;
             if one.is_some() && run.status.is_terminal() {
+                if let Some(hint) = logs_hint(&run).filter(|_| !arguments.json) {
+                    writeln!(out, "\nhint: {hint}")?;
+                }
                 let succeeded = run.status == Status::Succeeded;
                 return Ok(ExitCode::from(u8::from(!succeeded)));
             }

@@ -15,7 +15,7 @@ use super::{EnvironmentFile, KeyValuePair, ResourceRequirement, Tag, Templated};
 /// A `RunTask` request: what a rule's `target` says. Every string may be a template.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "taskDefinition": "thumbnailer" }]))]
 pub struct RunTask {
     /// Capacity providers to spread tasks over, at most 20. Excludes `launchType`.
     #[serde(skip_serializing_if = "Option::is_none")]

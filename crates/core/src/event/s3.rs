@@ -4,11 +4,13 @@
 //! form-encoded, S3's events on EventBridge carry it plain.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
 
+use std::{borrow::Cow, ops::Deref};
+
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Event;
+use super::{Envelope, Event};
 use crate::digest;
 
 /// What an S3 notification holds.
@@ -61,56 +63,85 @@ struct Payload<'a> {
     records: Option<Vec<&'a RawValue>>,
 }
 
+// Text that has no escape in it is used where it stands.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record {
-    aws_region: String,
-    event_time: String,
-    event_name: String,
-    user_identity: Option<UserIdentity>,
-    request_parameters: Option<RequestParameters>,
-    response_elements: Option<ResponseElements>,
-    s3: S3,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UserIdentity {
-    principal_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestParameters {
-    #[serde(rename = "sourceIPAddress")]
-    source_ip_address: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ResponseElements {
-    #[serde(rename = "x-amz-request-id")]
-    request_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct S3 {
-    bucket: Bucket,
-    object: Object,
-}
-
-#[derive(Deserialize)]
-struct Bucket {
-    name: String,
+struct Record<'a> {
+    #[serde(borrow)]
+    aws_region: Cow<'a, str>,
+    #[serde(borrow)]
+    event_time: Cow<'a, str>,
+    #[serde(borrow)]
+    event_name: Cow<'a, str>,
+    #[serde(borrow)]
+    user_identity: Option<UserIdentity<'a>>,
+    #[serde(borrow)]
+    request_parameters: Option<RequestParameters<'a>>,
+    #[serde(borrow)]
+    response_elements: Option<ResponseElements<'a>>,
+    #[serde(borrow)]
+    s3: S3<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Object {
-    key: String,
+struct UserIdentity<'a> {
+    #[serde(borrow)]
+    principal_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestParameters<'a> {
+    #[serde(borrow, rename = "sourceIPAddress")]
+    source_ip_address: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ResponseElements<'a> {
+    #[serde(borrow, rename = "x-amz-request-id")]
+    request_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct S3<'a> {
+    #[serde(borrow)]
+    bucket: Bucket<'a>,
+    #[serde(borrow)]
+    object: Object<'a>,
+}
+
+#[derive(Deserialize)]
+struct Bucket<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Object<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
     size: Option<u64>,
-    e_tag: Option<String>,
-    version_id: Option<String>,
-    sequencer: Option<String>,
+    #[serde(borrow)]
+    e_tag: Option<Text<'a>>,
+    #[serde(borrow)]
+    version_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    sequencer: Option<Text<'a>>,
+}
+
+/// A string inside an `Option`: serde copies a bare `Cow` there.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Reads an S3 event notification.
@@ -133,27 +164,30 @@ pub fn normalise(payload: &str) -> Result<Notification, Error> {
 }
 
 fn event(index: usize, record: &RawValue) -> Result<Event, Error> {
-    let record: Record =
+    let record: Record<'_> =
         serde_json::from_str(record.get()).map_err(|source| Error::Record { index, source })?;
     let key = decode_key(&record.s3.object.key)
-        .ok_or_else(|| Error::Key { index, key: record.s3.object.key.clone() })?;
-    Event::parse(&envelope(&record, &key)).map_err(|source| Error::Event { index, source })
+        .ok_or_else(|| Error::Key { index, key: record.s3.object.key.clone().into_owned() })?;
+    envelope(&record, &key).map_err(|source| Error::Event { index, source })
 }
 
 /// The key as the object is called: `+` is a blank, `%2B` a plus.
-fn decode_key(encoded: &str) -> Option<String> {
+fn decode_key(encoded: &str) -> Option<Cow<'_, str>> {
+    if !encoded.contains('+') {
+        return percent_decode_str(encoded).decode_utf8().ok();
+    }
     let blanks = encoded.replace('+', " ");
-    percent_decode_str(&blanks).decode_utf8().ok().map(Into::into)
+    percent_decode_str(&blanks).decode_utf8().ok().map(|key| Cow::Owned(key.into_owned()))
 }
 
 /// The record as EventBridge would have sent it.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
-fn envelope(record: &Record, key: &str) -> String {
+fn envelope(record: &Record<'_>, key: &str) -> Result<Event, super::Error> {
     #[derive(Serialize)]
     #[serde(rename_all = "kebab-case")]
-    struct Envelope<'a> {
+    struct Enveloped<'a> {
         version: &'static str,
-        id: String,
+        id: &'a str,
         detail_type: &'a str,
         source: &'static str,
         account: &'static str,
@@ -200,9 +234,10 @@ fn envelope(record: &Record, key: &str) -> String {
     let kind = Kind::of(&record.event_name);
     let request_id =
         record.response_elements.as_ref().and_then(|response| response.request_id.as_deref());
-    let envelope = Envelope {
+    let id = event_id(record, request_id);
+    let enveloped = Enveloped {
         version: "0",
-        id: event_id(record, request_id),
+        id: &id,
         detail_type: kind.detail_type,
         source: "aws.s3",
         account: "",
@@ -229,15 +264,22 @@ fn envelope(record: &Record, key: &str) -> String {
             deletion_type: kind.deletion_type,
         },
     };
-    serde_json::to_string(&envelope).expect("strings and numbers serialise")
+    let text = serde_json::to_string(&enveloped).expect("strings and numbers serialise");
+    let envelope = Envelope {
+        id,
+        source: "aws.s3".to_owned(),
+        detail_type: kind.detail_type.to_owned(),
+        time: record.event_time.clone().into_owned(),
+    };
+    Event::new(envelope, text)
 }
 
 /// The same for each delivery of one change of one object, so that it serves as the key of deduplication.
 ///
 /// The sequencer orders the changes of a key; where S3 sends none, the request that made the change stands in.
-fn event_id(record: &Record, request_id: Option<&str>) -> String {
+fn event_id(record: &Record<'_>, request_id: Option<&str>) -> String {
     let Record { s3: S3 { bucket, object }, .. } = record;
-    let change = match &object.sequencer {
+    let change = match object.sequencer.as_deref() {
         Some(sequencer) => ["sequencer", sequencer],
         None => [request_id.unwrap_or_default(), &record.event_time],
     };

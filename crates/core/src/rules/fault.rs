@@ -88,7 +88,18 @@ impl Faults {
         self.add(Severity::Warning, span, message.into())
     }
 
-    fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Fault {
+    /// How many there are so far.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Forgets all but the first `len`: what came after them has turned out to have one cause.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.list.truncate(len);
+    }
+
+    /// Adds a fault whose severity is known only when it is found.
+    pub(super) fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Fault {
         self.list.push(Fault {
             severity,
             path: String::new(),

@@ -64,7 +64,10 @@ pub(super) struct Defaults {
 /// A rule: the events it is for, and the task that each of them starts.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("examples" = [{
+    "name": "thumbnails", "on": { "s3": { "bucket": "uploads" } },
+    "target": { "taskDefinition": "thumbnailer" },
+}]))]
 pub(super) struct Rule {
     /// Name, unique in the file: 1 to 64 letters, digits, `-` and `_`.
     pub(super) name: String,
@@ -98,7 +101,7 @@ pub(super) struct Rule {
 /// Where a rule's events come from: exactly one of `s3`, `schedule`, `sqs` and `eventPattern`.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields, extend("oneOf" = [
+#[schemars(deny_unknown_fields, extend("examples" = [{ "s3": { "bucket": "uploads" } }], "oneOf" = [
     { "required": ["s3"] }, { "required": ["schedule"] },
     { "required": ["sqs"] }, { "required": ["eventPattern"] },
 ]))]
@@ -136,7 +139,7 @@ pub(super) struct On {
 /// Objects of an S3 bucket.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "bucket": "uploads" }]))]
 pub(super) struct S3 {
     /// Name of the bucket.
     pub(super) bucket: String,
@@ -155,7 +158,7 @@ pub(super) struct S3 {
 /// Messages of an SQS queue.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "queue": "orders" }]))]
 pub(super) struct Sqs {
     /// Name or ARN of the queue.
     pub(super) queue: String,
@@ -169,7 +172,7 @@ pub(super) struct Sqs {
 /// How many runs may be under way at once.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "limit": 20 }]))]
 pub(super) struct Concurrency {
     /// The most runs at once, per key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,7 +189,7 @@ pub(super) struct Concurrency {
 /// How often a failed run is attempted again.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "attempts": 3 }]))]
 pub(super) struct Retry {
     /// Attempts in all, the first included.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,7 +203,7 @@ pub(super) struct Retry {
 /// The waits between attempts: they double from `min` up to `max`.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "min": "10s", "max": "10m" }]))]
 pub(super) struct Backoff {
     /// The first wait, such as `10s`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,7 +218,7 @@ pub(super) struct Backoff {
 /// How long a run may take.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "run": "1h 30m" }]))]
 pub(super) struct Timeout {
     /// From `RunTask` until the task runs, such as `15m`.
     #[serde(skip_serializing_if = "Option::is_none")]

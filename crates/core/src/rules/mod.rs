@@ -7,6 +7,7 @@
 //! which knows neither YAML nor schema. Both end in `compile`.
 //! Nothing here reads a file or a clock.
 
+mod bare;
 mod checks;
 mod compile;
 mod fault;

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::validate::shortened;
 use crate::template::{self, Context, Template};
@@ -58,15 +59,37 @@ const BOOLEANS: &[&str] = &[
 #[derive(Clone, Debug)]
 pub struct Target {
     request: Value,
-    root: Part,
+    // In the order of their names.
+    members: Vec<Member>,
 }
 
+/// A member of the request: its name, and its JSON with the name and a comma before it.
 #[derive(Clone, Debug)]
-enum Part {
-    Literal(Value),
+struct Member {
+    name: String,
+    pieces: Vec<Piece>,
+}
+
+/// A piece of JSON text.
+#[derive(Clone, Debug)]
+enum Piece {
+    /// As it stands, whatever the event.
+    Json(String),
+    /// One value that an event fills in.
     Template(Box<Leaf>),
-    List(Vec<Part>),
-    Map(Vec<(String, Part)>),
+}
+
+/// A request for an event, as JSON text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Rendered {
+    /// The cluster that the request names.
+    pub(crate) cluster: Option<String>,
+    /// The task definition that it names.
+    pub(crate) task_definition: String,
+    /// The length of `overrides` in bytes; 0 if there are none.
+    pub(crate) overrides_size_bytes: usize,
+    /// All other members, a comma before each, without what is an attempt's to say.
+    pub(crate) members: String,
 }
 
 #[derive(Clone, Debug)]
@@ -151,8 +174,16 @@ impl Target {
         request: Value,
         allow: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self, Error> {
-        let root = compile(&request, "", "", allow)?;
-        Ok(Self { request, root })
+        let mut members = Vec::new();
+        for (name, value) in request.as_object().into_iter().flatten() {
+            let mut pieces = Pieces { allow, pieces: Vec::new() };
+            pieces.json(",");
+            pieces.string(name);
+            pieces.json(":");
+            pieces.value(value, name, name)?;
+            members.push(Member { name: name.clone(), pieces: pieces.pieces });
+        }
+        Ok(Self { request, members })
     }
 
     /// The request as the rule says it, templates unrendered.
@@ -162,36 +193,67 @@ impl Target {
 
     /// The clusters that a request of this target can name; none where that is left to ECS.
     pub fn clusters(&self) -> Vec<&str> {
-        let members = match &self.root {
-            Part::Map(members) => members,
-            Part::Literal(request) => return request["cluster"].as_str().into_iter().collect(),
-            Part::Template(_) | Part::List(_) => return Vec::new(),
-        };
-        match members.iter().find(|(name, _)| name == "cluster").map(|(_, part)| part) {
-            Some(Part::Literal(Value::String(cluster))) => vec![cluster],
-            Some(Part::Template(leaf)) => {
-                leaf.allowed.iter().flatten().map(String::as_str).collect()
-            }
-            Some(Part::Literal(_) | Part::List(_) | Part::Map(_)) | None => Vec::new(),
+        let templates = self.members.iter().filter(|member| member.name == "cluster");
+        let template = templates.flat_map(|member| &member.pieces).find_map(Piece::template);
+        match template {
+            Some(leaf) => leaf.allowed.iter().flatten().map(String::as_str).collect(),
+            None => self.request["cluster"].as_str().into_iter().collect(),
         }
     }
 
-    /// The request for an event, without `clientToken` and `startedBy`.
+    /// The request for an event as a tree, without `clientToken` and `startedBy`.
     ///
     /// # Errors
     ///
     /// [`Error`] names the field and the template.
     pub fn render(&self, event: &Value) -> Result<Value, Error> {
-        self.render_in(&Context::new(event))
+        let rendered = self.render_in(&Context::of_json(event))?;
+        let Rendered { task_definition, members, .. } = rendered;
+        let members = members.strip_prefix(',').unwrap_or_default();
+        let mut request: Value =
+            serde_json::from_str(&format!("{{{members}}}")).expect("its pieces make JSON");
+        if self.request.get("taskDefinition").is_some() {
+            request["taskDefinition"] = Value::from(task_definition);
+        }
+        Ok(request)
     }
 
-    /// As [`Target::render`], where the event's names are already at hand.
+    /// The request for an event, as text.
     ///
     /// # Errors
     ///
     /// [`Error`] names the field and the template.
-    pub fn render_in(&self, context: &Context) -> Result<Value, Error> {
-        render(&self.root, context)
+    pub(crate) fn render_in(&self, context: &Context<'_>) -> Result<Rendered, Error> {
+        let mut cluster = None;
+        let mut task_definition = None;
+        let mut overrides_size_bytes = 0;
+        let mut text = Vec::with_capacity(512);
+        for Member { name, pieces } in &self.members {
+            let start = text.len();
+            for piece in pieces {
+                match piece {
+                    Piece::Json(json) => text.extend_from_slice(json.as_bytes()),
+                    Piece::Template(leaf) => leaf.render(context, &mut text)?,
+                }
+            }
+            // Behind the comma, the name in its quotes, and the colon.
+            let value = &text[start + name.len() + 4..];
+            match name.as_str() {
+                "cluster" => cluster = serde_json::from_slice(value).ok(),
+                "overrides" => overrides_size_bytes = value.len(),
+                "taskDefinition" => task_definition = serde_json::from_slice(value).ok(),
+                _ => {}
+            }
+            if matches!(name.as_str(), "clientToken" | "startedBy" | "taskDefinition") {
+                text.truncate(start);
+            }
+        }
+        Ok(Rendered {
+            cluster,
+            task_definition: task_definition.unwrap_or_default(),
+            overrides_size_bytes,
+            members: String::from_utf8(text).expect("serde_json writes UTF-8"),
+        })
     }
 }
 
@@ -208,90 +270,102 @@ fn allowed<'a>(
     allow.get(path).or_else(|| allow.get(name))
 }
 
-fn compile(
-    value: &Value,
-    field: &str,
-    plain: &str,
-    allow: &BTreeMap<String, Vec<String>>,
-) -> Result<Part, Error> {
-    match value {
-        Value::String(text) if template::is_template(text) => {
-            let template = Template::compile(text).map_err(|source| Error::Template {
-                field: field.to_owned(),
-                template: text.clone(),
-                source: source.into(),
-            })?;
-            let allowed = match privileged(plain) {
-                None => None,
-                Some(privilege) => match allowed(allow, privilege) {
-                    Some(values) => Some(values.clone()),
-                    None => return Err(Error::Unguarded { field: field.to_owned() }),
-                },
-            };
-            let kind = if INTEGERS.contains(&plain) {
-                Kind::Integer
-            } else if BOOLEANS.contains(&plain) {
-                Kind::Boolean
-            } else {
-                Kind::Text
-            };
-            Ok(Part::Template(Box::new(Leaf { field: field.to_owned(), template, kind, allowed })))
+/// A value, taken to pieces.
+struct Pieces<'a> {
+    allow: &'a BTreeMap<String, Vec<String>>,
+    pieces: Vec<Piece>,
+}
+
+impl Pieces<'_> {
+    /// Text that no event changes: one piece with what stands before it.
+    fn json(&mut self, text: &str) {
+        match self.pieces.last_mut() {
+            Some(Piece::Json(json)) => json.push_str(text),
+            Some(Piece::Template(_)) | None => self.pieces.push(Piece::Json(text.to_owned())),
         }
-        Value::Array(items) => {
-            let items = items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| compile(item, &format!("{field}[{index}]"), plain, allow));
-            Ok(whole_list(items.collect::<Result<_, _>>()?))
+    }
+
+    fn string(&mut self, text: &str) {
+        self.json(&serde_json::to_string(text).expect("a string is JSON"));
+    }
+
+    /// The value at `field`; `plain` is that path without indices.
+    fn value(&mut self, value: &Value, field: &str, plain: &str) -> Result<(), Error> {
+        match value {
+            Value::String(text) if template::is_template(text) => {
+                let leaf = Leaf::compile(text, field, plain, self.allow)?;
+                self.pieces.push(Piece::Template(Box::new(leaf)));
+            }
+            Value::Array(items) => {
+                self.json("[");
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        self.json(",");
+                    }
+                    self.value(item, &format!("{field}[{index}]"), plain)?;
+                }
+                self.json("]");
+            }
+            Value::Object(members) => {
+                self.json("{");
+                for (index, (name, member)) in members.iter().enumerate() {
+                    if index > 0 {
+                        self.json(",");
+                    }
+                    self.string(name);
+                    self.json(":");
+                    self.value(member, &format!("{field}.{name}"), &format!("{plain}.{name}"))?;
+                }
+                self.json("}");
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.json(&value.to_string());
+            }
         }
-        Value::Object(members) => {
-            let dot = if plain.is_empty() { "" } else { "." };
-            let members = members.iter().map(|(name, member)| {
-                let (field, plain) = (format!("{field}{dot}{name}"), format!("{plain}{dot}{name}"));
-                Ok((name.clone(), compile(member, &field, &plain, allow)?))
-            });
-            Ok(whole_map(members.collect::<Result<_, Error>>()?))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Ok(Part::Literal(value.clone()))
-        }
+        Ok(())
     }
 }
 
-/// A list, as one literal if there is no template in it.
-fn whole_list(items: Vec<Part>) -> Part {
-    if !items.iter().all(|item| matches!(item, Part::Literal(_))) {
-        return Part::List(items);
-    }
-    let literal = |item| if let Part::Literal(value) = item { value } else { Value::Null };
-    Part::Literal(items.into_iter().map(literal).collect())
-}
-
-/// A map, as one literal if there is no template in it.
-fn whole_map(members: Vec<(String, Part)>) -> Part {
-    if !members.iter().all(|(_, member)| matches!(member, Part::Literal(_))) {
-        return Part::Map(members);
-    }
-    let literal = |item| if let Part::Literal(value) = item { value } else { Value::Null };
-    let members = members.into_iter().map(|(name, member)| (name, literal(member)));
-    Part::Literal(Value::Object(members.collect::<Map<_, _>>()))
-}
-
-fn render(part: &Part, context: &Context) -> Result<Value, Error> {
-    match part {
-        Part::Literal(value) => Ok(value.clone()),
-        Part::Template(leaf) => leaf.render(context),
-        Part::List(items) => items.iter().map(|item| render(item, context)).collect(),
-        Part::Map(members) => {
-            let members =
-                members.iter().map(|(name, member)| Ok((name.clone(), render(member, context)?)));
-            Ok(Value::Object(members.collect::<Result<Map<_, _>, _>>()?))
+impl Piece {
+    fn template(&self) -> Option<&Leaf> {
+        match self {
+            Self::Template(leaf) => Some(leaf),
+            Self::Json(_) => None,
         }
     }
 }
 
 impl Leaf {
-    fn render(&self, context: &Context) -> Result<Value, Error> {
+    fn compile(
+        text: &str,
+        field: &str,
+        plain: &str,
+        allow: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Self, Error> {
+        let template = Template::compile(text).map_err(|source| Error::Template {
+            field: field.to_owned(),
+            template: text.to_owned(),
+            source: source.into(),
+        })?;
+        let allowed = match privileged(plain) {
+            None => None,
+            Some(privilege) => match allowed(allow, privilege) {
+                Some(values) => Some(values.clone()),
+                None => return Err(Error::Unguarded { field: field.to_owned() }),
+            },
+        };
+        let kind = if INTEGERS.contains(&plain) {
+            Kind::Integer
+        } else if BOOLEANS.contains(&plain) {
+            Kind::Boolean
+        } else {
+            Kind::Text
+        };
+        Ok(Self { field: field.to_owned(), template, kind, allowed })
+    }
+
+    /// Writes the value as JSON behind what `text` holds.
+    fn render(&self, context: &Context<'_>, text: &mut Vec<u8>) -> Result<(), Error> {
         let field = || self.field.clone();
         let template = || self.template.source().to_owned();
         let rendered = self.template.render(context).map_err(|source| Error::Template {
@@ -300,7 +374,7 @@ impl Leaf {
             source: source.into(),
         })?;
         if let Some(allowed) = &self.allowed
-            && !allowed.contains(&rendered)
+            && !allowed.iter().any(|allowed| *allowed == rendered)
         {
             return Err(Error::NotAllowed {
                 field: field(),
@@ -310,17 +384,29 @@ impl Leaf {
             });
         }
         match self.kind {
-            Kind::Text => Ok(Value::String(rendered)),
-            Kind::Integer => rendered.trim().parse::<i32>().map(Value::from).map_err(|_| {
-                let rendered = shortened(&rendered);
-                Error::NotAnInteger { field: field(), template: template(), rendered }
-            }),
-            Kind::Boolean => rendered.trim().parse::<bool>().map(Value::from).map_err(|_| {
-                let rendered = shortened(&rendered);
-                Error::NotABoolean { field: field(), template: template(), rendered }
-            }),
+            Kind::Text => write_json(text, &*rendered),
+            Kind::Integer => {
+                let number = rendered.trim().parse::<i32>().map_err(|_| {
+                    let rendered = shortened(&rendered);
+                    Error::NotAnInteger { field: field(), template: template(), rendered }
+                })?;
+                write_json(text, &number);
+            }
+            Kind::Boolean => {
+                let truth = rendered.trim().parse::<bool>().map_err(|_| {
+                    let rendered = shortened(&rendered);
+                    Error::NotABoolean { field: field(), template: template(), rendered }
+                })?;
+                write_json(text, &truth);
+            }
         }
+        Ok(())
     }
+}
+
+/// Writes a string, number or truth value behind what `text` holds.
+pub(crate) fn write_json<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(text, value).expect("a plain value is JSON, and a vector takes all");
 }
 
 #[cfg(test)]

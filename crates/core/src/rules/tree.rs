@@ -11,6 +11,7 @@ use std::{borrow::Cow, collections::HashMap, iter::Peekable, vec};
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{
+    bare,
     fault::{Faults, Span},
     scalar::{self, Number, Scalar},
 };
@@ -233,6 +234,10 @@ pub(super) fn parse(text: &str, faults: &mut Faults) -> Option<Node> {
 
 type Events<'a> = Vec<(Event<'a>, Span)>;
 
+/// What to look for where YAML gives up.
+const INVALID: &str = "see that the lines above are indented alike, with spaces and no tabs, \
+    brackets and quotes are closed, and text with `: `, ` #` or a leading `*`, `&`, `!`, `{`, `[`, `%`, `@` is quoted";
+
 /// All events of the text, bounded in number and depth.
 fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
     let options = granit_parser::options! {
@@ -256,10 +261,16 @@ fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
                 let at = text.floor_char_boundary(at);
                 let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
                 let reason = error.kind().to_string();
-                faults.error(Span { start: at, end }, format!("not valid YAML: {reason}")).hint(
-                    "see that the lines above are indented alike, with spaces and no tabs, \
-                     brackets and quotes are closed, and text with `: `, ` #` or a leading `*`, `&`, `!`, `{`, `[`, `%`, `@` is quoted",
-                );
+                let fault =
+                    faults.error(Span { start: at, end }, format!("not valid YAML: {reason}"));
+                let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+                let line = text[line_start..].lines().next().unwrap_or_default();
+                fault.hint(match bare::template_in(line) {
+                    Some(template) => {
+                        format!("quote the whole value that holds the template, as in {template}")
+                    }
+                    None => INVALID.to_owned(),
+                });
                 return None;
             }
         }
@@ -332,10 +343,19 @@ impl<'a> Builder<'a, '_> {
                 (node_of(whole, Kind::List(items)), inner + 1, anchor)
             }
             Event::MappingStart(_, anchor, tag) => {
+                let faults = self.faults.len();
                 let (entries, end, inner) = self.map(depth)?;
                 let whole = Span { start: span.start, end: end.end.max(span.end) };
                 self.collection_tag(tag, "map", span);
-                (node_of(whole, Kind::Map(entries)), inner + 1, anchor)
+                let kind = if self.is_bare_template(whole) {
+                    // Whatever else YAML finds odd in it has this one cause.
+                    self.faults.truncate(faults);
+                    self.bare_template(whole);
+                    Kind::Broken
+                } else {
+                    Kind::Map(entries)
+                };
+                (node_of(whole, kind), inner + 1, anchor)
             }
             Event::Alias(id) => return self.alias(id, depth, span),
             Event::UnresolvedAlias(name) => {
@@ -533,6 +553,19 @@ impl<'a> Builder<'a, '_> {
         let written = self.text.get(span.start..span.end)?;
         let quote = usize::from(written.starts_with(['"', '\'']));
         written.get(quote..)?.starts_with(value).then_some(span.start + quote)
+    }
+
+    /// Whether a map is `{{ .. }}`, which YAML reads as a map whose key is a map.
+    fn is_bare_template(&self, span: Span) -> bool {
+        let written = self.text.get(span.start..span.end).unwrap_or_default();
+        written.starts_with("{{") && written.ends_with("}}")
+    }
+
+    fn bare_template(&mut self, span: Span) {
+        let written = &self.text[span.start..span.end];
+        self.faults
+            .error(span, "a template without quotes is a map to YAML")
+            .hint(format!("quote the template: {}", bare::in_quotes(written)));
     }
 
     fn collection_tag(&mut self, tag: Option<Cow<'a, Tag>>, expected: &str, span: Span) {

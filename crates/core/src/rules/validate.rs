@@ -7,7 +7,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    fault::{Faults, Span, list, suggest},
+    fault::{Faults, Span, list, nearest, suggest},
+    scalar::{self, Scalar},
     tree::{Kind, Node},
 };
 use crate::template;
@@ -112,9 +113,14 @@ impl<'a> Validator<'a, '_> {
                         .map(String::as_str)
                         .filter(|name| node.get(name).is_none())
                         .collect();
+                    let elsewhere = match nearest(&entry.key, names.iter().copied()) {
+                        Some(_) => None,
+                        None => self.home_of(&entry.key, schema),
+                    };
                     self.faults
                         .error(entry.key_span, format!("unknown key `{}`", entry.key))
-                        .hint_if(suggest(&entry.key, &names));
+                        .hint_if(suggest(&entry.key, &names))
+                        .hint_if(elsewhere.map(|home| format!("it stands further in: `{home}`")));
                 }
                 (None, Some(others)) => self.value(others, &entry.value, &inner),
                 (None, None) => {}
@@ -123,11 +129,89 @@ impl<'a> Validator<'a, '_> {
         let required = schema.get("required").and_then(Value::as_array);
         for name in required.into_iter().flatten().filter_map(Value::as_str) {
             if node.get(name).is_none() {
+                let hint = properties.get(name).and_then(|member| self.describe(name, member));
                 self.faults
                     .error(start_of(node, place), format!("`{name}` is missing"))
-                    .hint_if(properties.get(name).and_then(describe_member));
+                    .hint_if(hint);
             }
         }
+    }
+
+    /// Where below a shape a member of this name stands, such as `overrides.containerOverrides[].command`: the nearest.
+    fn home_of(&self, name: &str, shape: &'a Map<String, Value>) -> Option<String> {
+        let mut shapes = vec![(String::new(), shape)];
+        let mut seen: Vec<&str> = Vec::new();
+        // Level by level; each shape once, as shapes may hold each other.
+        while !shapes.is_empty() {
+            let mut below = Vec::new();
+            for (path, shape) in shapes {
+                let members = shape.get("properties").and_then(Value::as_object);
+                for (key, member) in members.into_iter().flatten() {
+                    if key == name && !path.is_empty() {
+                        return Some(format!("{path}{key}"));
+                    }
+                    let (member, brackets) = match member.get("items") {
+                        Some(items) => (items, "[]"),
+                        None => (member, ""),
+                    };
+                    let target = member["$ref"].as_str().and_then(|it| it.rsplit('/').next());
+                    let Some(target) = target.filter(|it| !seen.contains(it)) else { continue };
+                    seen.push(target);
+                    if let Some(shape) = self.definitions[target].as_object() {
+                        below.push((format!("{path}{key}{brackets}."), shape));
+                    }
+                }
+            }
+            shapes = below;
+        }
+        None
+    }
+
+    /// What a member is for, and an example of it where there is one.
+    fn describe(&self, name: &str, member: &'a Value) -> Option<String> {
+        let example = self.example(member).map(|example| format!("`{name}: {example}`"));
+        match (describe_member(member), example) {
+            (Some(text), Some(example)) => Some(format!("{text}, such as {example}")),
+            (text, example) => text.or(example),
+        }
+    }
+
+    /// An example of what a schema describes, as one writes it in YAML.
+    fn example(&self, schema: &'a Value) -> Option<String> {
+        if let Some(target) = schema["$ref"].as_str() {
+            let name = target.rsplit('/').next().unwrap_or_default();
+            let definitions = self.definitions;
+            return self.example(&definitions[name]);
+        }
+        if schema["type"] == "array" {
+            return self.example(&schema["items"]).map(|item| format!("[ {item} ]"));
+        }
+        schema["examples"].get(0).map(in_yaml)
+    }
+
+    /// A list of pairs, such as ECS's `environment`, for one who has written a map.
+    fn pairs(&self, schema: &Map<String, Value>, node: &Node) -> Option<String> {
+        let target = schema.get("items")?["$ref"].as_str()?;
+        let definitions = self.definitions;
+        let members = definitions[target.rsplit('/').next()?]["properties"].as_object()?;
+        let mut names: Vec<_> = members.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let [name @ ("name" | "key"), value @ ("value" | "valueFrom")] = names[..] else {
+            return None;
+        };
+        let entry = node.entries().first()?;
+        // One pair that lacks its list.
+        if entry.key == *name || entry.key == *value {
+            return None;
+        }
+        let written = match &entry.value.kind {
+            Kind::Text(text) => in_yaml(&Value::from(shortened(&text.value))),
+            Kind::Number(number) => format!("\"{}\"", number.raw),
+            Kind::Bool(bool) => format!("\"{bool}\""),
+            Kind::Broken | Kind::Null | Kind::List(_) | Kind::Map(_) => "\"...\"".to_owned(),
+        };
+        let key = in_yaml(&Value::from(shortened(&entry.key)));
+        Some(format!("write a list of pairs: `[ {{ {name}: {key}, {value}: {written} }} ]`"))
     }
 
     /// The words that a schema allows, if words are all it allows.
@@ -203,8 +287,9 @@ impl<'a> Validator<'a, '_> {
 
     fn wrong_type(&mut self, wanted: &str, schema: &Map<String, Value>, node: &Node) {
         let found = describe_kind(node);
+        let example = schema.get("examples").and_then(|examples| examples.get(0)).map(in_yaml);
+        let pairs = self.pairs(schema, node);
         let fault = self.faults.error(node.span, format!("expected {wanted}, found {found}"));
-        let example = schema.get("examples").and_then(|examples| examples[0].as_str());
         let text_wanted = schema.get("type").is_some_and(|name| name == "string");
         match &node.kind {
             Kind::Number(number) if text_wanted => {
@@ -222,13 +307,21 @@ impl<'a> Validator<'a, '_> {
             Kind::Text(text) if wanted.contains("number") && text.value.parse::<i64>().is_ok() => {
                 fault.hint(format!("take the quotes away: {}", text.value));
             }
+            Kind::Map(_) if pairs.is_some() => {
+                fault.hint_if(pairs);
+            }
             Kind::Text(_) | Kind::Map(_)
                 if schema.get("type").is_some_and(|name| name == "array") =>
             {
                 fault.hint("write a list: `- item` on lines of their own, or `[item, item]`");
             }
             Kind::List(_) if schema.get("type").is_some_and(|name| name == "object") => {
-                fault.hint("take the `-` away: `key: value` pairs are wanted here");
+                fault.hint("take the `-` or the brackets away: `key: value` pairs are wanted here");
+            }
+            Kind::Bool(_) | Kind::Number(_) | Kind::Text(_)
+                if schema.get("type").is_some_and(|name| name == "object") =>
+            {
+                fault.hint_if(example.map(|example| format!("write a map, such as `{example}`")));
             }
             Kind::Broken
             | Kind::Null
@@ -263,11 +356,44 @@ impl<'a> Validator<'a, '_> {
     }
 }
 
+/// A value as one writes it in YAML, in one line.
+fn in_yaml(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().map(|(key, value)| format!("{key}: {}", in_yaml(value)));
+            format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            format!("[ {} ]", items.iter().map(in_yaml).collect::<Vec<_>>().join(", "))
+        }
+        Value::String(text) if is_plain(text) => text.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
+}
+
+/// Whether text stays text in YAML without quotes.
+fn is_plain(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ' ');
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/'))
+        && !text.ends_with(' ')
+        && text.chars().all(plain)
+        && scalar::resolve(text) == Scalar::Text
+}
+
 /// The first sentence of what a member is for.
 fn describe_member(member: &Value) -> Option<String> {
     let text = member["description"].as_str()?.replace('\n', " ");
-    let text = text.split(". ").next().unwrap_or(&text).trim_end_matches('.').to_owned();
-    Some(text)
+    let text = text.split(". ").next().unwrap_or(&text).trim_end_matches('.');
+    // A sentence of its own there, the end of one here; names such as `ARN` stay as they are.
+    let mut letters = text.chars();
+    let first = letters.next()?;
+    let is_word =
+        letters.clone().next().is_none_or(|next| !next.is_uppercase() && !next.is_ascii_digit());
+    if is_word {
+        Some(first.to_lowercase().chain(letters).collect())
+    } else {
+        Some(text.to_owned())
+    }
 }
 
 /// Whether a schema says anything of the value, so that null cannot be meant.

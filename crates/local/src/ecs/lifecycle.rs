@@ -1,8 +1,9 @@
 //! A task's life, from its launch to `STOPPED`.
 //!
-//! One spawned future per task. Each step is stored and published before the next is taken, so whoever asks and
-//! whoever listens see the same. A step that cannot be stored is tried again until it can: a full disk halts a task's
-//! record, never falsifies it.
+//! `RunTask` has taken the first steps when it begins the rest, one spawned future per task. Each step is published in
+//! the transaction that stores it; steps with nothing to wait for in between share one. All that is stored before
+//! anything is waited for, so whoever asks and whoever listens see the same. What cannot be stored is tried again until
+//! it can: a full disk halts a task's record, never falsifies it.
 
 use std::{
     error::Error as _,
@@ -22,7 +23,7 @@ use super::{
     containers::{self, Failure, Plan},
     launch::Launch,
     process::{self, Process},
-    task::{self, Container, Epoch, Status, StopCode, Task},
+    task::{self, Changing, Container, Epoch, Status, StopCode, Task},
 };
 
 /// How long after a step could not be stored it is tried again.
@@ -129,37 +130,12 @@ impl Life {
         let plans = self.ecs.plan(&self.launch);
         let containers = self.launch.definition.container_definitions.len();
         self.running = std::iter::repeat_with(|| Progress::Waiting).take(containers).collect();
-        let cause = match self.prepare().await {
-            Some(cause) => cause,
-            None => match &plans {
-                Ok(plans) => self.operate(plans).await,
-                Err(failure) => Cause::Failed(failure.clone()),
-            },
+        let cause = match &plans {
+            Ok(plans) => self.operate(plans).await,
+            Err(failure) => Cause::Failed(failure.clone()),
         };
         self.finish(&cause, plans.as_deref().unwrap_or_default()).await;
         self.ecs.live().remove(&self.launch.id);
-    }
-
-    /// `PENDING` and `ACTIVATING`.
-    async fn prepare(&self) -> Option<Cause> {
-        let asked = |task: &Task| task.is_stopping().then_some(Cause::Asked);
-        let task = self.step(|task, _| {
-            // A task that waits for nothing was launched as pending, and this is its next step.
-            if task.last_status == Status::Provisioning {
-                task.last_status = Status::Pending;
-                task.attachments_become("ATTACHED");
-            } else {
-                activate(task);
-            }
-        });
-        let task = task.await;
-        if let Some(cause) = asked(&task) {
-            return Some(cause);
-        }
-        if task.last_status < Status::Activating {
-            return asked(&self.step(|task, _| activate(task)).await);
-        }
-        None
     }
 
     /// Starts the containers as their dependencies allow, and waits for what ends the task.
@@ -191,10 +167,9 @@ impl Life {
             if plans.get(index).is_some_and(|plan| plan.essential) {
                 return Cause::EssentialExited;
             }
-            let task = self.write(|tx, task, _| {
+            let task = self.write(|tx, task| {
                 forget_process(tx, gone.as_ref())?;
-                stop_container(task.containers.get_mut(index), Some(code));
-                Ok(())
+                task.step(|task, _| stop_container(task.containers.get_mut(index), Some(code)))
             });
             if task.await.is_stopping() {
                 return Cause::Asked;
@@ -282,7 +257,7 @@ impl Life {
                 Progress::Waiting | Progress::Exited(_) => None,
             })
             .collect();
-        self.write(|tx, task, now| {
+        self.write(|tx, task| {
             for (pid, started) in &processes {
                 tx.prepare_cached(
                     "INSERT OR REPLACE INTO ecs_processes (pid, started, task_id)
@@ -290,19 +265,20 @@ impl Life {
                 )?
                 .execute((pid, started, &self.launch.id))?;
             }
-            for index in started {
-                if let Some(container) = task.containers.get_mut(*index) {
-                    container.last_status = Status::Running;
-                    container.runtime_id = Some(plans[*index].runtime_id.clone());
+            task.step(|task, now| {
+                for index in started {
+                    if let Some(container) = task.containers.get_mut(*index) {
+                        container.last_status = Status::Running;
+                        container.runtime_id = Some(plans[*index].runtime_id.clone());
+                    }
                 }
-            }
-            if all {
-                task.last_status = Status::Running;
-                task.started_at = Some(now);
-                task.connectivity = Some("CONNECTED".to_owned());
-                task.connectivity_at = Some(now);
-            }
-            Ok(())
+                if all {
+                    task.last_status = Status::Running;
+                    task.started_at = Some(now);
+                    task.connectivity = Some("CONNECTED".to_owned());
+                    task.connectivity_at = Some(now);
+                }
+            })
         })
         .await
     }
@@ -338,24 +314,40 @@ impl Life {
 
     /// From `DEACTIVATING` to `STOPPED`.
     async fn finish(&mut self, cause: &Cause, plans: &[Plan]) {
+        if self.running.iter().any(Progress::is_running) {
+            self.write(|_, task| self.stopping(cause, task)).await;
+            self.stop_containers(plans).await;
+            self.write(|tx, task| self.stopped(tx, task)).await;
+        } else {
+            let all = self.write(|tx, task| {
+                self.stopping(cause, task)?;
+                self.stopped(tx, task)
+            });
+            all.await;
+        }
+    }
+
+    /// `DEACTIVATING`, unless there is nothing to deactivate, and `STOPPING`.
+    fn stopping(&self, cause: &Cause, task: &mut Changing<'_>) -> rusqlite::Result<()> {
         let codes = self.exit_codes();
         let explain = |task: &mut Task, now: Epoch| {
             explain(cause, task, now);
             record_exits(&codes, task);
         };
         if self.running.iter().all(Progress::has_started) {
-            self.step(|task, now| {
+            task.step(|task, now| {
                 explain(task, now);
                 task.last_status = Status::Deactivating;
-            })
-            .await;
+            })?;
         }
-        self.step(|task, now| {
+        task.step(|task, now| {
             explain(task, now);
             task.last_status = Status::Stopping;
         })
-        .await;
-        self.stop_containers(plans).await;
+    }
+
+    /// `DEPROVISIONING`, if there is a network interface, and `STOPPED`.
+    fn stopped(&self, tx: &Transaction<'_>, task: &mut Changing<'_>) -> rusqlite::Result<()> {
         let codes = self.exit_codes();
         let end = |task: &mut Task, now: Epoch| {
             for container in &mut task.containers {
@@ -365,22 +357,19 @@ impl Life {
             task.execution_stopped_at.get_or_insert(now);
         };
         if self.launch.awsvpc {
-            self.step(|task, now| {
+            task.step(|task, now| {
                 end(task, now);
                 task.last_status = Status::Deprovisioning;
-            })
-            .await;
+            })?;
         }
-        self.write(|tx, task, now| {
-            tx.prepare_cached("DELETE FROM ecs_processes WHERE task_id = ?1")?
-                .execute([&self.launch.id])?;
+        tx.prepare_cached("DELETE FROM ecs_processes WHERE task_id = ?1")?
+            .execute([&self.launch.id])?;
+        task.step(|task, now| {
             end(task, now);
             task.attachments_become("DELETED");
             task.last_status = Status::Stopped;
             task.stopped_at = Some(now);
-            Ok(())
         })
-        .await;
     }
 
     fn exit_codes(&self) -> Vec<Option<i32>> {
@@ -420,27 +409,16 @@ impl Life {
         tracing::error!(task_id = self.launch.id, error, "a task's step is not stored");
     }
 
-    async fn step(&self, change: impl Fn(&mut Task, Epoch)) -> Task {
-        self.write(|_, task, now| {
-            change(task, now);
-            Ok(())
-        })
-        .await
-    }
-
-    /// Stores a step, and publishes it.
+    /// Stores steps, and publishes them.
     async fn write(
         &self,
-        change: impl Fn(&Transaction<'_>, &mut Task, Epoch) -> rusqlite::Result<()>,
+        change: impl Fn(&Transaction<'_>, &mut Changing<'_>) -> rusqlite::Result<()>,
     ) -> Task {
         loop {
             let stored = self.ecs.db.write(|tx| {
-                let mut written = Ok(());
-                let id = &self.launch.id;
-                let task = task::change(tx, &self.ecs.eventbridge, id, |task, now| {
-                    written = change(tx, task, now);
-                })?;
-                written.map(|()| task)
+                let mut task = Changing::begin(tx, &self.ecs.eventbridge, &self.launch.id)?;
+                change(tx, &mut task)?;
+                task.store()
             });
             match stored {
                 Ok(task) => {
@@ -464,11 +442,20 @@ impl Life {
     }
 }
 
-fn activate(task: &mut Task) {
-    let now = Epoch::now();
-    task.last_status = Status::Activating;
-    task.pull_started_at = Some(now);
-    task.pull_stopped_at = Some(now);
+/// The steps of a new task to `ACTIVATING`. On this machine there is nothing to wait for on the way.
+pub(super) fn prepare(task: &mut Changing<'_>) -> rusqlite::Result<()> {
+    // A task that waits for nothing is launched as pending.
+    if task.now().last_status == Status::Provisioning {
+        task.step(|task, _| {
+            task.last_status = Status::Pending;
+            task.attachments_become("ATTACHED");
+        })?;
+    }
+    task.step(|task, now| {
+        task.last_status = Status::Activating;
+        task.pull_started_at = Some(now);
+        task.pull_stopped_at = Some(now);
+    })
 }
 
 fn explain(cause: &Cause, task: &mut Task, now: Epoch) {

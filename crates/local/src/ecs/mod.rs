@@ -17,6 +17,7 @@ mod placement;
 mod process;
 pub mod reaper;
 mod recovery;
+mod retention;
 mod run_task;
 mod shapes;
 mod tags;
@@ -41,7 +42,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use crate::{
     db::Db,
     eventbridge::EventBridge,
-    protocol::{Answer, Exception},
+    protocol::{Answer, Exception, json_text},
 };
 
 /// The prefix of `x-amz-target` in front of an operation's name.
@@ -204,32 +205,34 @@ impl Ecs {
     /// # Errors
     ///
     /// ECS's exceptions.
-    pub fn call(self: &Arc<Self>, operation: &str, body: &[u8]) -> Answer {
+    pub fn call(self: &Arc<Self>, operation: &str, request: Value) -> Answer {
         let answer = match operation {
-            "CreateCluster" => self.create_cluster(shapes::read(operation, body)?),
-            "DeleteCluster" => self.delete_cluster(&shapes::read(operation, body)?),
-            "DescribeClusters" => self.describe_clusters(&shapes::read(operation, body)?),
-            "ListClusters" => self.list_clusters(&shapes::read(operation, body)?),
+            "CreateCluster" => self.create_cluster(shapes::read(operation, request)?),
+            "DeleteCluster" => self.delete_cluster(&shapes::read(operation, request)?),
+            "DescribeClusters" => self.describe_clusters(&shapes::read(operation, request)?),
+            "ListClusters" => self.list_clusters(&shapes::read(operation, request)?),
             "RegisterTaskDefinition" => {
-                self.register_task_definition(shapes::conform(operation, body)?)
+                self.register_task_definition(shapes::conform(operation, request)?)
             }
             "DescribeTaskDefinition" => {
-                self.describe_task_definition(&shapes::read(operation, body)?)
+                self.describe_task_definition(&shapes::read(operation, request)?)
             }
             "DeregisterTaskDefinition" => {
-                self.deregister_task_definition(&shapes::read(operation, body)?)
+                self.deregister_task_definition(&shapes::read(operation, request)?)
             }
-            "ListTaskDefinitions" => self.list_task_definitions(&shapes::read(operation, body)?),
+            "ListTaskDefinitions" => self.list_task_definitions(&shapes::read(operation, request)?),
             "ListTaskDefinitionFamilies" => {
-                self.list_task_definition_families(&shapes::read(operation, body)?)
+                self.list_task_definition_families(&shapes::read(operation, request)?)
             }
-            "RunTask" => self.run_task(shapes::conform(operation, body)?),
-            "DescribeTasks" => self.describe_tasks(&shapes::read(operation, body)?),
-            "ListTasks" => self.list_tasks(&shapes::read(operation, body)?),
-            "StopTask" => self.stop_task(&shapes::read(operation, body)?),
-            "TagResource" => self.tag_resource(&shapes::read(operation, body)?),
-            "UntagResource" => self.untag_resource(&shapes::read(operation, body)?),
-            "ListTagsForResource" => self.list_tags_for_resource(&shapes::read(operation, body)?),
+            "RunTask" => self.run_task(shapes::conform(operation, request)?),
+            "DescribeTasks" => self.describe_tasks(&shapes::read(operation, request)?),
+            "ListTasks" => self.list_tasks(&shapes::read(operation, request)?),
+            "StopTask" => self.stop_task(&shapes::read(operation, request)?),
+            "TagResource" => self.tag_resource(&shapes::read(operation, request)?),
+            "UntagResource" => self.untag_resource(&shapes::read(operation, request)?),
+            "ListTagsForResource" => {
+                self.list_tags_for_resource(&shapes::read(operation, request)?)
+            }
             _ => {
                 let message = format!("Operation {operation} is not one of this ECS's.");
                 return Err(Exception::client("UnknownOperationException", message));
@@ -263,11 +266,6 @@ fn json_column<T: serde::de::DeserializeOwned>(
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error.into())
     })
-}
-
-/// Writes what is stored or published as JSON.
-fn json_text(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("names are strings and numbers are finite")
 }
 
 /// Whether a query has a row.

@@ -1,7 +1,7 @@
 //! `RunTask`: what it refuses, what it replays, and what it launches.
 //!
-//! Launching is one transaction: the tasks, their tags, their first events and the client token stand together or not
-//! at all. Their lives begin after it.
+//! Launching is one transaction: the tasks, their tags, the events of their first steps and the client token stand
+//! together or not at all. Their lives begin after it. The answer shows each task as it was launched.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -18,10 +18,11 @@ use super::{
     fargate::EphemeralStorage,
     invalid, json_column, json_text,
     launch::{self, Launch},
+    lifecycle,
     placement::{self, NetworkConfiguration, Placement, PlacementRule, StrategyItem},
     shapes,
     tags::{self, Tag},
-    task::{self, Epoch, Task},
+    task::{self, Changing, Epoch, Task},
     task_definitions::{self, TaskDefinition},
 };
 
@@ -105,7 +106,7 @@ struct Launched {
 
 impl Ecs {
     pub(super) fn run_task(self: &Arc<Self>, mut request: Value) -> Result<Value, Fault> {
-        let run: RunTask = shapes::decode(request.clone())?;
+        let run: RunTask = shapes::decode_ref(&request)?;
         let overrides = request.get("overrides").cloned().unwrap_or_else(|| json!({}));
         run.check(&overrides)?;
         if self.closing.load(Ordering::Acquire) {
@@ -177,7 +178,7 @@ impl Ecs {
         };
         let mut launched = Launched { tasks: Vec::new(), begun: Vec::new() };
         for placement in &placements {
-            let mut task = launch::task(&launch::Record {
+            let task = launch::task(&launch::Record {
                 run,
                 overrides,
                 definition: &definition,
@@ -187,7 +188,6 @@ impl Ecs {
                 platform_version: platform_version.as_deref(),
                 now,
             });
-            task::insert(tx, &self.eventbridge, &keys, &mut task)?;
             tags::put(tx, &task.task_arn, &task_tags)?;
             launched.tasks.push(answer(&task, &task_tags));
             launched.begun.push(Launch {
@@ -196,6 +196,9 @@ impl Ecs {
                 overrides: run.overrides.container_overrides.clone(),
                 awsvpc: subnet.is_some(),
             });
+            let mut task = Changing::launch(tx, &self.eventbridge, task)?;
+            lifecycle::prepare(&mut task)?;
+            task.insert(&keys)?;
         }
         Ok(launched)
     }

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::protocol::Exception;
@@ -43,8 +43,8 @@ static MODEL: LazyLock<HashMap<&'static str, Named>> =
 ///
 /// `SerializationException` for what is no JSON or of another type than the model's; the exception with which the
 /// operation refuses a parameter for a missing member or an unknown enumeration value.
-pub(super) fn read<T: DeserializeOwned>(operation: &str, body: &[u8]) -> Result<T, Exception> {
-    decode(conform(operation, body)?)
+pub(super) fn read<T: DeserializeOwned>(operation: &str, request: Value) -> Result<T, Exception> {
+    decode(conform(operation, request)?)
 }
 
 /// Turns a conforming request into its type.
@@ -52,19 +52,20 @@ pub(super) fn decode<T: DeserializeOwned>(request: Value) -> Result<T, Exception
     serde_json::from_value(request).map_err(|error| serialization(error.to_string()))
 }
 
+/// [`decode`] of a request that is needed beside its type.
+pub(super) fn decode_ref<'a, T: Deserialize<'a>>(request: &'a Value) -> Result<T, Exception> {
+    T::deserialize(request).map_err(|error| serialization(error.to_string()))
+}
+
 /// Checks an operation's request, and keeps of it what the model knows.
-pub(super) fn conform(operation: &str, body: &[u8]) -> Result<Value, Exception> {
-    // No body at all is what some clients send for a request without members.
-    let body = if body.is_empty() { b"{}" } else { body };
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| serialization(format!("the request is not valid JSON: {error}")))?;
+pub(super) fn conform(operation: &str, request: Value) -> Result<Value, Exception> {
     let name = format!("{operation}Request");
     let (name, shape) = MODEL.get_key_value(name.as_str()).expect("each operation has a shape");
     let refuse = match operation {
         "RegisterTaskDefinition" => "ClientException",
         _ => "InvalidParameterException",
     };
-    Conformance { refuse }.named(name, shape, value, "")
+    Conformance { refuse }.named(name, shape, request, "")
 }
 
 struct Conformance {
@@ -253,7 +254,7 @@ mod tests {
 
     #[track_caller]
     fn check(operation: &str, request: &Value, expected: Result<&Value, (&str, &str)>) {
-        let conforming = conform(operation, request.to_string().as_bytes());
+        let conforming = conform(operation, request.clone());
         let conforming = conforming.as_ref().map_err(|e| (e.name, e.message.as_str()));
         assert_eq!(conforming, expected);
     }
@@ -312,15 +313,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_object_is_refused() {
-        for body in ["", "{", "[]", "1", "null", "{}x"] {
-            let refused = conform("DescribeTasks", body.as_bytes()).unwrap_err();
-            let expected = if body.is_empty() {
-                "InvalidParameterException"
-            } else {
-                "SerializationException"
-            };
-            assert_eq!(refused.name, expected, "{body:?}");
+    fn what_is_no_object_is_refused() {
+        for request in [json!([]), json!(1), json!(null)] {
+            let refused = conform("DescribeTasks", request).unwrap_err();
+            assert_eq!(refused.name, "SerializationException");
         }
     }
 }

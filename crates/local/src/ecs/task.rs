@@ -1,7 +1,7 @@
 //! A task as ECS shows it: the record that is stored, answered and published.
 //!
-//! Every change of a stored task goes through [`change`], which raises `version`, stores the task and publishes its
-//! event in the caller's transaction. Nothing else writes a task.
+//! Every change of a stored task is a step of [`Changing`], which raises `version`, publishes the step's event and
+//! stores the task in the caller's transaction. Nothing else writes a task.
 
 use std::io;
 
@@ -291,33 +291,6 @@ pub(super) struct Keys<'a> {
     pub client_token: Option<&'a str>,
 }
 
-/// Stores a new task, and publishes its first event.
-pub(super) fn insert(
-    tx: &Transaction<'_>,
-    eventbridge: &EventBridge,
-    keys: &Keys<'_>,
-    task: &mut Task,
-) -> rusqlite::Result<()> {
-    tx.prepare_cached(
-        "INSERT INTO ecs_tasks (id, cluster, family, launch_type, started_by, client_token,
-                                desired_status, last_status, task)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?
-    .execute((
-        task.id(),
-        keys.cluster,
-        keys.family,
-        &task.launch_type,
-        &task.started_by,
-        keys.client_token,
-        task.desired_status.as_str(),
-        task.last_status.as_str(),
-        json_text(task),
-    ))?;
-    let event = task.event(task.created_at);
-    eventbridge.publish(tx, EVENT_BUS, &event)
-}
-
 /// Reads a task by its id.
 pub(super) fn find(tx: &rusqlite::Connection, id: &str) -> rusqlite::Result<Option<Task>> {
     tx.prepare_cached("SELECT task FROM ecs_tasks WHERE id = ?1")?
@@ -325,7 +298,7 @@ pub(super) fn find(tx: &rusqlite::Connection, id: &str) -> rusqlite::Result<Opti
         .optional()
 }
 
-/// Changes a stored task, and publishes what it has become.
+/// Changes a stored task by one step, and publishes what it has become.
 ///
 /// # Errors
 ///
@@ -336,27 +309,109 @@ pub(super) fn change(
     id: &str,
     change: impl FnOnce(&mut Task, Epoch),
 ) -> rusqlite::Result<Task> {
-    let now = Epoch::now();
-    let mut task = find(tx, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    let indexed = (task.desired_status, task.stopped_at);
-    change(&mut task, now);
-    task.version += 1;
-    tx.prepare_cached("UPDATE ecs_tasks SET last_status = ?2, task = ?3 WHERE id = ?1")?
-        .execute((id, task.last_status.as_str(), json_text(&task)))?;
-    // Apart, as most steps leave them and their indexes as they are.
-    if indexed != (task.desired_status, task.stopped_at) {
+    let mut changing = Changing::begin(tx, eventbridge, id)?;
+    changing.step(change)?;
+    changing.store()
+}
+
+/// A task that takes steps in one transaction: those with nothing to wait for in between.
+///
+/// Each step is a version and an event of its own; only the last is stored, as nobody could see the others.
+pub(super) struct Changing<'a> {
+    tx: &'a Transaction<'a>,
+    eventbridge: &'a EventBridge,
+    task: Task,
+    /// The columns that have indexes, as they are stored.
+    indexed: (Status, Option<Epoch>),
+}
+
+impl<'a> Changing<'a> {
+    /// Takes a new task, and publishes its first event. To be ended by [`Self::insert`].
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub(super) fn launch(
+        tx: &'a Transaction<'a>,
+        eventbridge: &'a EventBridge,
+        mut task: Task,
+    ) -> rusqlite::Result<Self> {
+        let event = task.event(task.created_at);
+        eventbridge.publish(tx, EVENT_BUS, &event)?;
+        let indexed = (task.desired_status, task.stopped_at);
+        Ok(Self { tx, eventbridge, task, indexed })
+    }
+
+    /// Reads a stored task. To be ended by [`Self::store`].
+    ///
+    /// # Errors
+    ///
+    /// The database's; `QueryReturnedNoRows` if there is no such task.
+    pub(super) fn begin(
+        tx: &'a Transaction<'a>,
+        eventbridge: &'a EventBridge,
+        id: &str,
+    ) -> rusqlite::Result<Self> {
+        let task = find(tx, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let indexed = (task.desired_status, task.stopped_at);
+        Ok(Self { tx, eventbridge, task, indexed })
+    }
+
+    /// The task as it has become.
+    pub(super) fn now(&self) -> &Task {
+        &self.task
+    }
+
+    /// Takes a step, and publishes it.
+    pub(super) fn step(&mut self, change: impl FnOnce(&mut Task, Epoch)) -> rusqlite::Result<()> {
+        let now = Epoch::now();
+        change(&mut self.task, now);
+        self.task.version += 1;
+        let event = self.task.event(now);
+        self.eventbridge.publish(self.tx, EVENT_BUS, &event)?;
+        Ok(())
+    }
+
+    /// Stores what a new task has become.
+    pub(super) fn insert(self, keys: &Keys<'_>) -> rusqlite::Result<()> {
+        let Self { tx, task, .. } = self;
         tx.prepare_cached(
-            "UPDATE ecs_tasks SET desired_status = ?2, stopped_at = ?3 WHERE id = ?1",
+            "INSERT INTO ecs_tasks (id, cluster, family, launch_type, started_by, client_token,
+                                    desired_status, last_status, task)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute((
-            id,
+            task.id(),
+            keys.cluster,
+            keys.family,
+            &task.launch_type,
+            &task.started_by,
+            keys.client_token,
             task.desired_status.as_str(),
-            task.stopped_at.map(|time| time.0),
+            task.last_status.as_str(),
+            json_text(&task),
         ))?;
+        Ok(())
     }
-    let event = task.event(now);
-    eventbridge.publish(tx, EVENT_BUS, &event)?;
-    Ok(task)
+
+    /// Stores what the task has become.
+    pub(super) fn store(self) -> rusqlite::Result<Task> {
+        let Self { tx, task, indexed, .. } = self;
+        tx.prepare_cached("UPDATE ecs_tasks SET last_status = ?2, task = ?3 WHERE id = ?1")?
+            .execute((task.id(), task.last_status.as_str(), json_text(&task)))?;
+        // Apart, as most steps leave them and their indexes as they are.
+        if indexed != (task.desired_status, task.stopped_at) {
+            tx.prepare_cached(
+                "UPDATE ecs_tasks SET desired_status = ?2, stopped_at = ?3 WHERE id = ?1",
+            )?
+            .execute((
+                task.id(),
+                task.desired_status.as_str(),
+                task.stopped_at.map(|time| time.0),
+            ))?;
+        }
+        Ok(task)
+    }
 }
 
 #[cfg(test)]

@@ -279,7 +279,7 @@ impl TaskDefinition {
 
 impl Ecs {
     pub(super) fn register_task_definition(&self, mut request: Value) -> Result<Value, Fault> {
-        let definition: TaskDefinition = shapes::decode(request.clone())?;
+        let definition: TaskDefinition = shapes::decode_ref(&request)?;
         definition.check()?;
         let length = json_text(&request).len();
         if length > BYTES_MAX {

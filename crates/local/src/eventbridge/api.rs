@@ -23,6 +23,11 @@ use crate::{
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_TestEventPattern.html
 const EVENT_FIELDS: [&str; 6] = ["id", "account", "source", "time", "region", "detail-type"];
 
+/// Most characters of a pattern that the API takes.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_TestEventPattern.html
+// "EventPattern", "Maximum length of 4096"
+const PATTERN_CHARACTERS_MAX: usize = 4096;
+
 /// EventBridge, for clients.
 #[derive(Debug)]
 pub struct EventBridgeApi {
@@ -107,6 +112,9 @@ impl EventBridgeApi {
             tracing::error!(%error, "cannot queue the invocations that events lead to");
             Exception::server("InternalException", "the events cannot be stored")
         })?;
+        for (event, _) in events.iter().flatten().filter(|(_, functions)| functions.is_empty()) {
+            self.event_bridge.tell_unmatched(&event.text);
+        }
         let failed = events.iter().filter(|event| event.is_err()).count();
         let entries: Vec<Value> = events
             .iter()
@@ -128,8 +136,19 @@ fn test_event_pattern(request: TestEventPattern) -> Answer {
     };
     let pattern = request.event_pattern.ok_or_else(|| missing("eventPattern"))?;
     let event = request.event.ok_or_else(|| missing("event"))?;
-    let pattern: EventPattern = pattern.parse().map_err(|error| {
-        let message = format!("Event pattern is not valid. Reason: {error}");
+    let length = pattern.chars().count();
+    if length > PATTERN_CHARACTERS_MAX {
+        let message = format!(
+            "1 validation error detected: Value at 'eventPattern' failed to satisfy constraint: Member must have length less than or equal to {PATTERN_CHARACTERS_MAX}"
+        );
+        return Err(Exception::client("ValidationException", message));
+    }
+    let pattern = EventPattern::check(&pattern).map_err(|errors| {
+        let reasons: Vec<_> = errors
+            .iter()
+            .map(|error| format!("{error} (line {}, column {})", error.line(), error.column()))
+            .collect();
+        let message = format!("Event pattern is not valid. Reason: {}", reasons.join("; "));
         Exception::client("InvalidEventPatternException", message)
     })?;
     let refused = |reason: &str| {

@@ -5,6 +5,7 @@
 
 mod api;
 mod put_events;
+mod unmatched;
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +14,9 @@ use std::{
 
 use rusqlite::Transaction;
 use taskferry_event_pattern::{EventError, EventPattern, Matcher};
+use tokio::sync::broadcast;
 
-pub use self::api::EventBridgeApi;
+pub use self::{api::EventBridgeApi, unmatched::Unmatched};
 use crate::lambda::Invocations;
 
 /// The bus that AWS services publish on, and clients that name none.
@@ -36,6 +38,7 @@ pub struct Subscription {
 pub struct EventBridge {
     invocations: Invocations,
     buses: RwLock<Arc<BTreeMap<String, Bus>>>,
+    unmatched: broadcast::Sender<Unmatched>,
 }
 
 /// The subscriptions to one bus.
@@ -49,7 +52,23 @@ struct Bus {
 impl EventBridge {
     /// Buses without a subscription.
     pub fn new(invocations: Invocations) -> Self {
-        Self { invocations, buses: RwLock::default() }
+        let (unmatched, _) = broadcast::channel(unmatched::BEHIND_MAX);
+        Self { invocations, buses: RwLock::default(), unmatched }
+    }
+
+    /// Tells, from now on, of events of clients and of S3 that led nowhere.
+    pub fn unmatched(&self) -> broadcast::Receiver<Unmatched> {
+        self.unmatched.subscribe()
+    }
+
+    /// Tells whoever listens that this event led nowhere.
+    pub(crate) fn tell_unmatched(&self, event: &str) {
+        if self.unmatched.receiver_count() > 0
+            && let Some(event) = Unmatched::of(event)
+        {
+            // The last listener may go at any moment.
+            let _told = self.unmatched.send(event);
+        }
     }
 
     /// Replaces the subscriptions.
@@ -70,7 +89,7 @@ impl EventBridge {
     /// transaction that it is part of.
     ///
     /// A function that several subscriptions name is invoked once. A bus that nobody subscribed to drops the event, and
-    /// so does a bus that does not exist, as EventBridge documents it.
+    /// so does a bus that does not exist, as EventBridge documents it. The answer is whether the event leads anywhere.
     ///
     /// # Errors
     ///
@@ -80,12 +99,15 @@ impl EventBridge {
         tx: &Transaction<'_>,
         event_bus: &str,
         event: &str,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         match self.route(event_bus, event) {
-            Ok(functions) => self.invoke(tx, &functions, event),
+            Ok(functions) => {
+                self.invoke(tx, &functions, event)?;
+                Ok(!functions.is_empty())
+            }
             Err(error) => {
                 tracing::error!(event_bus, %error, "an event cannot be matched and is dropped");
-                Ok(())
+                Ok(false)
             }
         }
     }

@@ -4,6 +4,9 @@
 //! started, and which are to be stopped. [`super::functions`] performs it, and does all I/O. It never drops a queued
 //! invocation that is not in the database.
 
+mod deployment;
+mod process;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
@@ -16,9 +19,13 @@ use tokio::{
     time::Instant,
 };
 
+use self::{
+    deployment::Deployment,
+    process::{Phase, Process, idle_process},
+};
 use super::{
     functions::{Function, FunctionsConfig},
-    invocation::{FunctionError, Origin, Work},
+    invocation::{FunctionError, Work},
     queue::Queued,
 };
 
@@ -28,10 +35,6 @@ const READY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// So few in hand that more are loaded.
 const READY_LOW: usize = 32;
-
-/// The waits before a function that failed to initialise is started again: the first, doubled up to the last.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// How long a process that reported an error of its initialisation has to end by itself.
 const INIT_ERROR_GRACE: Duration = Duration::from_secs(1);
@@ -55,54 +58,6 @@ pub(super) struct Fleet {
     limit: usize,
     idle_timeout: Duration,
     init_timeout: Duration,
-}
-
-/// A deployed function.
-#[derive(Debug)]
-struct Deployment {
-    function: Arc<Function>,
-    /// The last row that was loaded of those never tried.
-    cursor: i64,
-    /// Whether rows past `cursor` may be waiting.
-    more: bool,
-    /// Rows to be tried again, and when.
-    tried: BTreeSet<(Instant, i64)>,
-    ready: VecDeque<Work>,
-    invoked: VecDeque<Work>,
-    init_failures: u32,
-    /// No process is started before this.
-    spawn_after: Option<Instant>,
-    /// One process is wanted although nothing waits.
-    warm: bool,
-    /// Nothing more is begun.
-    held: bool,
-}
-
-#[derive(Debug)]
-struct Process {
-    name: Arc<str>,
-    timeout: Duration,
-    /// False once its function was deployed anew: it ends what it works on and gets nothing more.
-    current: bool,
-    phase: Phase,
-    /// What the process itself reported to `init/error`.
-    init_error: Option<FunctionError>,
-    /// Tells the process's supervisor to look at the phase.
-    changed: Arc<Notify>,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// Has not asked for an invocation yet.
-    Starting { deadline: Instant },
-    /// Waits for an invocation.
-    Idle { since: Instant, next: oneshot::Sender<Delivery> },
-    /// Works on one.
-    Busy { work: Work, deadline: Instant },
-    /// Has answered and not asked for the next one yet; is not left to idle about past the deadline.
-    Answered { deadline: Instant },
-    /// Is being stopped. Its `next` stays unanswered: an answer that is no invocation makes a runtime panic.
-    Stopping { _next: Option<oneshot::Sender<Delivery>> },
 }
 
 /// What a process's supervisor is to do.
@@ -490,10 +445,7 @@ impl Fleet {
                 let Some(deployment) = self.deployments.get_mut(&process.name) else {
                     return Remains::Nothing;
                 };
-                let delay =
-                    BACKOFF_MIN.saturating_mul(2_u32.saturating_pow(deployment.init_failures));
-                deployment.init_failures += 1;
-                deployment.spawn_after = Some(now + delay.min(BACKOFF_MAX));
+                deployment.back_off(now);
                 // With another process alive they need not fail: that one takes them.
                 let alive = self.processes.values().any(|it| {
                     it.current
@@ -511,6 +463,20 @@ impl Fleet {
                 Remains::Nothing
             }
         }
+    }
+
+    /// The system could not start a process: whatever waits for it waits on, and another is started later.
+    pub(super) fn not_started(&mut self, process: &str, now: Instant) {
+        let Some(process) = self.processes.remove(process) else { return };
+        if let Some(deployment) = self.deployments.get_mut(&process.name) {
+            deployment.back_off(now);
+        }
+    }
+
+    /// Whether a function says with this error that what failed may pass.
+    pub(super) fn is_passing(&self, name: &str, error: &FunctionError) -> bool {
+        let deployment = self.deployments.get(name);
+        deployment.is_some_and(|it| it.function.passing_errors.contains(&error.error_type))
     }
 
     /// Begins nothing more of these functions; those who wait, wait.
@@ -554,58 +520,6 @@ impl Fleet {
     pub(super) fn is_empty(&self) -> bool {
         self.processes.is_empty()
     }
-}
-
-impl Deployment {
-    /// The next invocation: clients that wait come first, those that have gone are forgotten.
-    fn pop(&mut self) -> Option<Work> {
-        while let Some(work) = self.invoked.pop_front() {
-            if !work.origin.is_abandoned() {
-                return Some(work);
-            }
-        }
-        self.ready.pop_front()
-    }
-
-    /// Puts back what [`Self::pop`] gave.
-    fn unpop(&mut self, work: Work) {
-        match work.origin {
-            Origin::Invoked(_) => self.invoked.push_front(work),
-            Origin::Queued { .. } => self.ready.push_front(work),
-        }
-    }
-}
-
-impl Process {
-    /// Has the supervisor stop the process.
-    fn stop(&mut self) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Stopping { _next: None });
-        if let Phase::Idle { next, .. } = phase {
-            self.phase = Phase::Stopping { _next: Some(next) };
-        }
-        self.changed.notify_one();
-    }
-}
-
-/// The idle process that worked last, so that those that are not needed age.
-///
-/// Those that have hung up are marked on the way.
-fn idle_process<'a>(
-    processes: &'a mut HashMap<Arc<str>, Process>,
-    name: &str,
-    now: Instant,
-) -> Option<&'a mut Process> {
-    let mut idle: Option<(&'a mut Process, Instant)> = None;
-    for process in processes.values_mut().filter(|it| it.current && &*it.name == name) {
-        let Phase::Idle { since, next } = &process.phase else { continue };
-        let since = *since;
-        if next.is_closed() {
-            process.phase = Phase::Answered { deadline: now + process.timeout };
-        } else if idle.as_ref().is_none_or(|(_, best)| *best < since) {
-            idle = Some((process, since));
-        }
-    }
-    idle.map(|(process, _)| process)
 }
 
 #[cfg(test)]

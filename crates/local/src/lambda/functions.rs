@@ -35,7 +35,7 @@ use crate::db::Db;
 /// How many ended invocations a listener may lag behind before it loses some.
 const ENDED_BEHIND_MAX: usize = 1024;
 
-/// The wait after a statement failed (a full disk, most likely) before it is tried again.
+/// The wait after the queue could not be read before it is tried again.
 const DB_RETRY: Duration = Duration::from_secs(1);
 
 /// How functions are run on this machine.
@@ -47,10 +47,19 @@ pub struct FunctionsConfig {
     pub task_root: PathBuf,
     /// Where their logs go: a file per function.
     pub logs_dir: PathBuf,
+    /// How large a function's log becomes before it is the former one, and another begun. There are two at most.
+    pub log_bytes_max: u64,
     /// The waits before the second and the third attempt of an asynchronous invocation. Lambda waits one minute and
     /// two; here it is one second and two, as somebody is watching.
     // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
     pub retry_delays: [Duration; 2],
+    /// The shortest and the longest wait before an attempt that does not count: otherwise an event waits as long again as
+    /// it has waited. Lambda waits 1 second to 5 minutes.
+    // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+    // "The retry interval increases exponentially from 1 second after the first attempt to a maximum of 5 minutes."
+    pub passing_delays: [Duration; 2],
+    /// How old an event may be for an attempt that failed not to count; six hours, as on Lambda.
+    pub event_age_max: Duration,
     /// How many processes of one function there are at most.
     pub concurrency_limit: usize,
     /// How long a process is kept that has nothing to do. One of each function always is.
@@ -71,7 +80,10 @@ impl FunctionsConfig {
             endpoint,
             task_root,
             logs_dir,
+            log_bytes_max: 10 * 1024 * 1024,
             retry_delays: [Duration::from_secs(1), Duration::from_secs(2)],
+            passing_delays: [Duration::from_secs(1), Duration::from_secs(30)],
+            event_age_max: Duration::from_hours(6),
             concurrency_limit: 4,
             idle_timeout: Duration::from_mins(5),
             init_timeout: Duration::from_secs(10),
@@ -92,6 +104,9 @@ pub struct Function {
     pub timeout: Duration,
     /// What the function is told about its memory. It is not limited here.
     pub memory_mb: u32,
+    /// The error types by which the function says that the event is not at fault and what failed may pass. Such an attempt
+    /// of a queued invocation does not count, as one that met a fault of Lambda's own does not.
+    pub passing_errors: Vec<String>,
 }
 
 /// An attempt of an invocation has ended.
@@ -103,10 +118,23 @@ pub struct InvocationEnded {
     pub request_id: Arc<str>,
     /// Which attempt it was, counted from 1.
     pub attempt: u32,
+    /// Whether it counts: if not, the next has the same number.
+    pub is_counted: bool,
     /// Why it failed, if it did.
     pub error: Option<FunctionError>,
     /// How long until the next attempt; `None` when there is none.
     pub retry_after: Option<Duration>,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// Nothing: it succeeded, or was the last.
+    None,
+    /// Another, after this wait.
+    Counted(Duration),
+    /// Another after this wait, and the one that failed does not count.
+    Uncounted(Duration),
 }
 
 /// Why functions cannot be run or invoked.
@@ -163,7 +191,7 @@ impl Functions {
         invocations: Invocations,
         config: FunctionsConfig,
     ) -> Result<Self, Error> {
-        let logs = Logs::open(config.logs_dir.clone())
+        let logs = Logs::open(config.logs_dir.clone(), config.log_bytes_max)
             .map_err(|source| Error::Logs { path: config.logs_dir.clone(), source })?;
         for (id, pid) in db.read(queue::processes)? {
             if process::kill_leftover(&id, pid) {
@@ -289,6 +317,8 @@ impl Functions {
         }
         self.inner.fleet().stop_all();
         self.inner.until(Fleet::is_empty).await;
+        // What cannot be deleted is delivered again at the next start.
+        self.inner.invocations.delete_all_answered(&self.inner.db);
     }
 }
 
@@ -324,18 +354,24 @@ impl Inner {
             InvokeOutcome::Failed(error) => Some(error.clone()),
             InvokeOutcome::Succeeded(_) => None,
         };
-        let (attempt, retry_after) = match origin {
+        let (attempt, next) = match origin {
             Origin::Invoked(client) => {
                 // The client may have gone.
                 drop(client.send(outcome));
-                (1, None)
+                (1, Next::None)
             }
-            Origin::Queued { id, attempts } => {
-                (attempts + 1, self.record(function, id, attempts, error.as_ref()))
+            Origin::Queued { id, attempts, queued_at } => {
+                let next = self.record(function, id, attempts, queued_at, error.as_ref());
+                if let Next::Counted(delay) | Next::Uncounted(delay) = next {
+                    self.fleet().try_again(function, id, Instant::now() + delay);
+                    self.invocations.wake();
+                }
+                (attempts + 1, next)
             }
         };
         if let Some(FunctionError { error_type, .. }) = &error {
-            tracing::warn!(%function, %request_id, attempt, %error_type, "function failed");
+            // Whoever listens to how invocations end has a better line of it.
+            tracing::debug!(%function, %request_id, attempt, %error_type, "function failed");
         }
         let function = Arc::clone(function);
         // Fails when nobody listens.
@@ -343,37 +379,49 @@ impl Inner {
             function,
             request_id,
             attempt,
+            is_counted: !matches!(next, Next::Uncounted(_)),
             error,
-            retry_after,
+            retry_after: match next {
+                Next::None => None,
+                Next::Counted(delay) | Next::Uncounted(delay) => Some(delay),
+            },
         }));
     }
 
-    /// Records how an attempt of a queued invocation ended. Returns how long until it is repeated, if it is.
+    /// Records how an attempt of a queued invocation ended, and decides upon the next.
     fn record(
         &self,
         function: &Arc<str>,
         id: i64,
         attempts: u32,
+        queued_at: Timestamp,
         error: Option<&FunctionError>,
-    ) -> Option<Duration> {
-        let delay = self.config.retry_delays.get(attempts as usize).copied();
-        let recorded = self.db.write(|tx| match (error, delay) {
-            (None, _) => queue::delete(tx, id).map(|()| None),
-            (Some(_), Some(delay)) => {
-                queue::postpone(tx, id, attempts + 1, Timestamp::now() + delay)?;
-                Ok(Some(delay))
-            }
-            (Some(error), None) => queue::give_up(tx, id, attempts + 1, error).map(|()| None),
-        });
-        let retry_after = recorded.unwrap_or_else(|error: rusqlite::Error| {
-            tracing::error!(%function, id, %error, "cannot record how an invocation ended; it is repeated");
-            Some(DB_RETRY)
-        });
-        if let Some(delay) = retry_after {
-            self.fleet().try_again(function, id, Instant::now() + delay);
-            self.invocations.wake();
+    ) -> Next {
+        let Some(error) = error else {
+            self.invocations.answered(id);
+            return Next::None;
+        };
+        // A clock that was set back makes the event young again, and no more.
+        let age =
+            Duration::try_from(Timestamp::now().duration_since(queued_at)).unwrap_or_default();
+        let [shortest, longest] = self.config.passing_delays;
+        let passing = Next::Uncounted(age.clamp(shortest, longest));
+        if age < self.config.event_age_max && self.fleet().is_passing(function, error) {
+            // The row is as it was, so there is nothing to record, which may be what cannot be done.
+            return passing;
         }
-        retry_after
+        let delay = self.config.retry_delays.get(attempts as usize).copied();
+        let recorded = self.db.write(|tx| match delay {
+            Some(delay) => {
+                queue::postpone(tx, id, attempts + 1, Timestamp::now() + delay)?;
+                Ok(Next::Counted(delay))
+            }
+            None => queue::give_up(tx, id, attempts + 1, error).map(|()| Next::None),
+        });
+        recorded.unwrap_or_else(|error: rusqlite::Error| {
+            tracing::error!(%function, id, %error, "cannot record how an invocation ended; it is repeated");
+            passing
+        })
     }
 
     /// Loads what there is room for. Returns when to try again what could not be loaded.
@@ -418,6 +466,7 @@ async fn dispatch(inner: Arc<Inner>) {
         for start in starts {
             begin(&inner, start);
         }
+        let delete = inner.invocations.delete_answered(&inner.db, now);
         let (closed, due) = {
             let fleet = inner.fleet();
             (fleet.is_closed(), fleet.due(now))
@@ -425,7 +474,7 @@ async fn dispatch(inner: Arc<Inner>) {
         if closed {
             return;
         }
-        match reload.into_iter().chain(due).min() {
+        match reload.into_iter().chain(due).chain(delete).min() {
             None => inner.invocations.woken().await,
             Some(at) => tokio::select! {
                 () = inner.invocations.woken() => {}
@@ -445,6 +494,12 @@ fn begin(inner: &Arc<Inner>, start: Start) {
                 tracing::error!(%error, "cannot record a function process");
             }
             tokio::spawn(supervise(Arc::clone(inner), start, process));
+        }
+        Err(error) if process::is_passing(&error) => {
+            tracing::warn!(function = %start.name, %error, "a function process cannot be started now; events wait for it");
+            inner.fleet().not_started(&start.id, Instant::now());
+            inner.quiet.notify_waiters();
+            inner.invocations.wake();
         }
         Err(error) => {
             let program = start.function.command.first().cloned().unwrap_or_default();

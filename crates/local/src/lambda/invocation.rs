@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::queue::Queued;
@@ -48,7 +49,7 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(super) enum Origin {
     /// A row of the queue.
-    Queued { id: i64, attempts: u32 },
+    Queued { id: i64, attempts: u32, queued_at: Timestamp },
     /// A client that waits.
     Invoked(oneshot::Sender<InvokeOutcome>),
 }
@@ -61,7 +62,8 @@ impl Origin {
 }
 
 impl From<Queued> for Work {
-    fn from(Queued { id, request_id, attempts, payload }: Queued) -> Self {
-        Self { request_id: request_id.into(), payload, origin: Origin::Queued { id, attempts } }
+    fn from(Queued { id, request_id, attempts, payload, since }: Queued) -> Self {
+        let origin = Origin::Queued { id, attempts, queued_at: since };
+        Self { request_id: request_id.into(), payload, origin }
     }
 }

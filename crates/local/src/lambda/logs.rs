@@ -1,14 +1,15 @@
 //! What function processes print: to a file per function, and to whoever listens.
 //!
-//! A process never waits for a listener, and a line has a bounded length, so that a function that prints without end
-//! costs disk space and no memory. An unwritable file costs its lines, not the function.
+//! A process never waits for a listener, a line has a bounded length, and a file that is full becomes the former one, in
+//! whose place it is put: a function that prints without end costs neither memory nor much of the disk. An unwritable
+//! file costs its lines, not the function.
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::{
@@ -37,16 +38,47 @@ pub struct LogLine {
 #[derive(Debug)]
 pub(super) struct Logs {
     dir: PathBuf,
-    files: Mutex<HashMap<Arc<str>, Arc<File>>>,
+    /// How large a file may become.
+    bytes_max: u64,
+    files: Mutex<HashMap<Arc<str>, LogFile>>,
     listeners: broadcast::Sender<LogLine>,
 }
 
+/// The newer of a function's two log files.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+impl LogFile {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(&path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { path, file, bytes })
+    }
+
+    /// Appends a line, to a new file where this one is full.
+    fn append(&mut self, line: &[u8], bytes_max: u64) -> io::Result<()> {
+        if self.bytes > 0 && self.bytes + line.len() as u64 > bytes_max {
+            // In one step: there is no moment without the former lines.
+            fs::rename(&self.path, self.path.with_extension("1.log"))?;
+            *self = Self::open(self.path.clone())?;
+        }
+        // One write, so that a reader sees whole lines.
+        self.file.write_all(line)?;
+        self.bytes += line.len() as u64;
+        Ok(())
+    }
+}
+
 impl Logs {
-    /// Logs in a directory, which is created.
-    pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
-        std::fs::create_dir_all(&dir)?;
+    /// Logs in a directory, which is created; a function has two files there, of `bytes_max` bytes each at most.
+    pub(super) fn open(dir: PathBuf, bytes_max: u64) -> io::Result<Self> {
+        fs::create_dir_all(&dir)?;
         let (listeners, _) = broadcast::channel(LINES_BEHIND_MAX);
-        Ok(Self { dir, files: Mutex::default(), listeners })
+        Ok(Self { dir, bytes_max, files: Mutex::default(), listeners })
     }
 
     /// Listens from now on.
@@ -54,22 +86,29 @@ impl Logs {
         self.listeners.subscribe()
     }
 
-    /// The log file of a function, open for appending.
-    pub(super) fn file(&self, function: &Arc<str>) -> io::Result<Arc<File>> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = files.get(function) {
-            return Ok(Arc::clone(file));
+    fn files(&self) -> MutexGuard<'_, HashMap<Arc<str>, LogFile>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line to a function's file.
+    fn write(&self, function: &Arc<str>, line: &[u8]) -> io::Result<()> {
+        let mut files = self.files();
+        if !files.contains_key(function) {
+            let file = LogFile::open(self.dir.join(format!("{function}.log")))?;
+            files.insert(Arc::clone(function), file);
         }
-        let path = self.dir.join(format!("{function}.log"));
-        let file = Arc::new(OpenOptions::new().append(true).create(true).open(path)?);
-        files.insert(Arc::clone(function), Arc::clone(&file));
-        Ok(file)
+        let Some(file) = files.get_mut(function) else { return Ok(()) };
+        let written = file.append(&[line, b"\n"].concat(), self.bytes_max);
+        if written.is_err() {
+            // Opened anew for the next line: it may be the file that is at fault.
+            files.remove(function);
+        }
+        written
     }
 
     /// Writes a line of Taskferry's own about a process.
     pub(super) fn note(&self, function: &Arc<str>, process: &Arc<str>, line: &str) {
-        let file = self.file(function);
-        self.emit(file.as_deref().ok(), function, process, line.as_bytes());
+        self.emit(function, process, line.as_bytes());
     }
 
     /// Copies what a process prints, until it and its children have closed the pipe.
@@ -79,11 +118,6 @@ impl Logs {
         process: Arc<str>,
         mut pipe: impl AsyncRead + Unpin,
     ) {
-        let file = self.file(&function);
-        if let Err(error) = &file {
-            tracing::warn!(%function, %error, "the function's log file cannot be written");
-        }
-        let file = file.as_deref().ok();
         let mut buffer = Vec::with_capacity(LINE_BYTES_MAX);
         // A pipe that cannot be read is one that has ended.
         while let Ok(1..) =
@@ -91,26 +125,26 @@ impl Logs {
         {
             let mut rest = &buffer[..];
             while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-                self.emit(file, &function, &process, &rest[..end]);
+                self.emit(&function, &process, &rest[..end]);
                 rest = &rest[end + 1..];
             }
             if rest.len() >= LINE_BYTES_MAX {
-                self.emit(file, &function, &process, rest);
+                self.emit(&function, &process, rest);
                 rest = &[];
             }
             let kept = rest.len();
             buffer.drain(..buffer.len() - kept);
         }
         if !buffer.is_empty() {
-            self.emit(file, &function, &process, &buffer);
+            self.emit(&function, &process, &buffer);
         }
     }
 
-    fn emit(&self, file: Option<&File>, function: &Arc<str>, process: &Arc<str>, line: &[u8]) {
+    fn emit(&self, function: &Arc<str>, process: &Arc<str>, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some(mut file) = file {
-            // One write, so that lines of several processes do not mix. A full disk costs the line, not the function.
-            drop(file.write_all(&[line, b"\n"].concat()));
+        if let Err(error) = self.write(function, line) {
+            // Told only where somebody looks for it: on a full disk there is a line of it for each line.
+            tracing::debug!(%function, %error, "a line is not in the function's log");
         }
         if self.listeners.receiver_count() > 0 {
             let line = String::from_utf8_lossy(line).into_owned();
@@ -119,5 +153,38 @@ impl Logs {
             // Fails when the last listener has just gone.
             drop(self.listeners.send(line));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_log_becomes_the_former_one_and_every_line_is_kept_and_shown() {
+        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
+        let printed: Vec<String> = (10..50).map(|number| format!("line {number}")).collect();
+        let function: Arc<str> = "f".into();
+        // Eight bytes a line: a file has room for five.
+        let open = || Arc::new(Logs::open(dir.clone(), 40 + 7).unwrap());
+        let logs = open();
+        let mut listener = logs.subscribe();
+        let mut kept = String::new();
+        for lines in printed.chunks(8) {
+            let pipe = format!("{}\n", lines.join("\n"));
+            Arc::clone(&logs).copy(Arc::clone(&function), "1".into(), pipe.as_bytes()).await;
+        }
+        for line in &printed {
+            assert_eq!(listener.recv().await.unwrap().line, *line);
+        }
+        // A later server goes on in the same files.
+        open().note(&function, &"2".into(), "one more");
+        for file in ["f.1.log", "f.log"] {
+            kept += &fs::read_to_string(dir.join(file)).unwrap();
+        }
+        let files = fs::read_dir(&dir).unwrap().count();
+        fs::remove_dir_all(&dir).unwrap();
+        let expected = [&printed[35..], &["one more".to_owned()]].concat().join("\n");
+        assert_eq!((files, kept), (2, format!("{expected}\n")));
     }
 }

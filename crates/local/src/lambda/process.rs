@@ -6,6 +6,7 @@
 use std::{io, process::ExitStatus, sync::Arc, time::Duration};
 
 use nix::{
+    errno::Errno,
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
@@ -105,6 +106,24 @@ impl FunctionProcess {
     }
 }
 
+/// Whether a process could not be started for want of what the system has to give, rather than for its command's sake.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        number,
+        Some(
+            Errno::EAGAIN
+                | Errno::ENOMEM
+                | Errno::EMFILE
+                | Errno::ENFILE
+                | Errno::ENOSPC
+                | Errno::EIO
+                // The program is being written: somebody builds it.
+                | Errno::ETXTBSY
+        )
+    )
+}
+
 /// Kills a process that a former server left behind, if it is still that process. Returns whether it was.
 pub(super) fn kill_leftover(id: &str, pid: i32) -> bool {
     // The number may belong to somebody else by now; the environment tells. Where there is no such file, the process
@@ -149,4 +168,51 @@ fn environment(start: &Start, config: &FunctionsConfig) -> Vec<(String, std::ffi
         environment.push(("PATH".to_owned(), path));
     }
     environment
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_is_being_written_may_be_there_later_and_one_that_is_not_there_is_not() {
+        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&dir).unwrap();
+        let logs = Arc::new(Logs::open(dir.clone(), 0).unwrap());
+        let config = FunctionsConfig::new("127.0.0.1:0".parse().unwrap(), dir.clone(), dir.clone());
+        let spawn = |program: &std::path::Path| {
+            let function = super::super::Function {
+                command: vec![program.into()],
+                environment: Vec::new(),
+                timeout: DRAIN,
+                memory_mb: 128,
+                passing_errors: Vec::new(),
+            };
+            let start = Start {
+                id: "1".into(),
+                name: "f".into(),
+                function: Arc::new(function),
+                changed: Arc::default(),
+            };
+            FunctionProcess::spawn(&start, &config, &logs).unwrap_err()
+        };
+        let program = dir.join("program");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let written = fs::OpenOptions::new().append(true).open(&program).unwrap();
+        let busy = spawn(&program);
+        drop(written);
+        let missing = spawn(&dir.join("missing"));
+        fs::write(dir.join("text"), "text").unwrap();
+        let forbidden = spawn(&dir.join("text"));
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(
+            [busy, missing, forbidden].map(|error| is_passing(&error)),
+            [true, false, false]
+        );
+        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::EAGAIN, Errno::ENOMEM] {
+            assert!(is_passing(&errno.into()), "{errno}");
+        }
+    }
 }

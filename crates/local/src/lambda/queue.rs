@@ -4,22 +4,37 @@
 //! one process has the file open, so which rows are being worked on is known in its memory alone, and a row that was
 //! in work when the process died is simply loaded again.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
-use tokio::sync::{Notify, futures::Notified};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use super::invocation::FunctionError;
+use crate::db::Db;
+
+/// How long rows of answered invocations are gathered, to be deleted together: a transaction for each would be a fifth
+/// of all.
+const GATHERED: Duration = Duration::from_millis(10);
+
+/// How long after they could not be deleted it is tried again.
+const DELETE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The tables of this service.
-///
-/// `AUTOINCREMENT` keeps ids rising past deleted rows: [`load_fresh`] reads on from the last id it saw.
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE lambda_invocations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     function TEXT NOT NULL,
     request_id TEXT NOT NULL,
     payload TEXT NOT NULL,
@@ -50,6 +65,18 @@ CREATE TABLE lambda_processes (
 #[derive(Clone, Debug, Default)]
 pub struct Invocations {
     queued: Arc<Notify>,
+    /// The id of the row that was written last, 0 before the first. Ids rise past deleted rows, as [`load_fresh`] reads
+    /// on from the last id it saw.
+    last_id: Arc<AtomicI64>,
+    answered: Arc<Mutex<Answered>>,
+}
+
+/// The invocations that were answered, and whose rows are still there.
+#[derive(Debug, Default)]
+struct Answered {
+    ids: Vec<i64>,
+    /// When the rows are to be deleted, if there are any.
+    due: Option<Instant>,
 }
 
 /// An invocation that failed as often as Lambda tries, kept with its payload and the last error.
@@ -100,13 +127,66 @@ impl Invocations {
         function: &str,
         payload: &str,
     ) -> rusqlite::Result<()> {
+        let id = self.next_id(tx)?;
+        let now = Timestamp::now().as_millisecond();
         tx.prepare_cached(
-            "INSERT INTO lambda_invocations (function, request_id, payload, queued_at) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO lambda_invocations (id, function, request_id, payload, queued_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute((function, request_id.to_string(), payload, Timestamp::now().as_millisecond()))?;
+        .execute((id, function, request_id.to_string(), payload, now))?;
         // Whoever wakes must take the connection's lock first, so it sees the row or, after a rollback, nothing.
         self.wake();
         Ok(())
+    }
+
+    fn next_id(&self, tx: &Transaction<'_>) -> rusqlite::Result<i64> {
+        // No race: whoever has a transaction that writes is alone.
+        let mut last = self.last_id.load(Ordering::Relaxed);
+        if last == 0 {
+            last = tx.query_row(
+                "SELECT coalesce(max(id), 0) FROM
+                 (SELECT id FROM lambda_invocations UNION ALL SELECT id FROM lambda_failed_invocations)",
+                [],
+                |row| row.get(0),
+            )?;
+        }
+        self.last_id.store(last + 1, Ordering::Relaxed);
+        Ok(last + 1)
+    }
+
+    /// Takes an invocation off the queue that succeeded, a little later: a death before that delivers it again.
+    pub(super) fn answered(&self, id: i64) {
+        let mut answered = self.lock_answered();
+        answered.ids.push(id);
+        if answered.due.is_none() {
+            answered.due = Some(Instant::now() + GATHERED);
+            self.wake();
+        }
+    }
+
+    /// Deletes the rows of answered invocations if it is time to. Returns when it will be.
+    pub(super) fn delete_answered(&self, db: &Db, now: Instant) -> Option<Instant> {
+        let due = self.lock_answered().due?;
+        if due > now { Some(due) } else { self.delete_all_answered(db) }
+    }
+
+    /// Deletes the rows of answered invocations. Returns when to do it again if it cannot be done.
+    pub(super) fn delete_all_answered(&self, db: &Db) -> Option<Instant> {
+        let Answered { ids, .. } = std::mem::take(&mut *self.lock_answered());
+        if ids.is_empty() {
+            return None;
+        }
+        let deleted = db.write(|tx| ids.iter().try_for_each(|&id| delete(tx, id)));
+        let Err(error) = deleted else { return None };
+        tracing::error!(%error, "answered invocations cannot be deleted");
+        let mut answered = self.lock_answered();
+        answered.ids.extend(ids);
+        answered.due = Some(Instant::now() + DELETE_AGAIN);
+        answered.due
+    }
+
+    fn lock_answered(&self) -> MutexGuard<'_, Answered> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the dispatcher look again.
@@ -128,6 +208,8 @@ pub(super) struct Queued {
     /// How many attempts have failed.
     pub(super) attempts: u32,
     pub(super) payload: Bytes,
+    /// When it came.
+    pub(super) since: Timestamp,
 }
 
 impl Queued {
@@ -137,6 +219,7 @@ impl Queued {
             request_id: row.get(1)?,
             attempts: row.get(2)?,
             payload: Bytes::from(row.get::<_, String>(3)?),
+            since: timestamp(row.get(4)?),
         })
     }
 }
@@ -151,7 +234,7 @@ pub(super) fn load_fresh(
     bytes: usize,
 ) -> rusqlite::Result<Vec<Queued>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, request_id, attempts, payload FROM lambda_invocations
+        "SELECT id, request_id, attempts, payload, queued_at FROM lambda_invocations
          WHERE function = ?1 AND attempts = 0 AND id > ?2 ORDER BY id",
     )?;
     let mut rows = statement.query((function, after))?;
@@ -174,7 +257,7 @@ pub(super) fn load(connection: &Connection, id: i64) -> rusqlite::Result<Option<
 
     connection
         .prepare_cached(
-            "SELECT id, request_id, attempts, payload FROM lambda_invocations WHERE id = ?1",
+            "SELECT id, request_id, attempts, payload, queued_at FROM lambda_invocations WHERE id = ?1",
         )?
         .query_row([id], Queued::from_row)
         .optional()
@@ -194,8 +277,8 @@ pub(super) fn load_tried(
         .collect()
 }
 
-/// Takes an invocation that succeeded off the queue.
-pub(super) fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+/// Takes an invocation off the queue.
+fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM lambda_invocations WHERE id = ?1")?.execute([id])?;
     Ok(())
 }

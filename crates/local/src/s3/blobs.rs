@@ -25,6 +25,9 @@ use super::{
 /// How much of a body is gathered before it is hashed and written.
 const BLOCK_BYTES: usize = 256 * 1024;
 
+/// So little is hashed and written at once: less work than having another thread do it.
+const LITTLE_BYTES: usize = 16 * 1024;
+
 /// The folder of the blobs.
 #[derive(Debug)]
 pub(super) struct Blobs {
@@ -57,9 +60,10 @@ impl Blobs {
         let mut draft: Option<Draft> = None;
         loop {
             let (block, ended) = gather(body.as_mut()).await?;
+            let bytes: usize = block.iter().map(Bytes::len).sum();
             let folder = self.dir.join(bucket);
             let unfinished = draft.take();
-            let (written, running) = blocking(move || {
+            let write = move || {
                 let mut draft = match unfinished {
                     Some(draft) => draft,
                     None => Draft::create(&folder)?,
@@ -69,8 +73,9 @@ impl Blobs {
                     draft.write(bytes)?;
                 }
                 Ok((draft, hasher))
-            })
-            .await?;
+            };
+            let (written, running) =
+                if bytes <= LITTLE_BYTES { write()? } else { blocking(write).await? };
             hasher = running;
             if ended {
                 return Ok((written, hasher.finish()));

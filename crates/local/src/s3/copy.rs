@@ -19,7 +19,7 @@ use super::{
     get::check_version,
     notification::Cause,
     objects::{NewObject, Object, Properties},
-    put::{http_date, metadata},
+    put::take_properties,
     tagging,
 };
 
@@ -129,20 +129,11 @@ fn copied(
              encryption attributes.",
         ));
     }
-    let given = Properties {
-        content_type: input.content_type.take(),
-        cache_control: input.cache_control.take(),
-        content_disposition: input.content_disposition.take(),
-        content_encoding: input.content_encoding.take(),
-        content_language: input.content_language.take(),
-        expires: input.expires.take().as_ref().and_then(http_date),
-        metadata: metadata(input.metadata.take())?,
-        ..Properties::default()
-    };
+    let mut given = take_properties!(input);
     // Neither is ever taken over from the source.
     let properties = Properties {
-        website_redirect_location: input.website_redirect_location.take(),
-        storage_class: input.storage_class.take().map(|class| class.as_str().to_owned()),
+        website_redirect_location: given.website_redirect_location.take(),
+        storage_class: given.storage_class.take(),
         ..if replace { given } else { source.properties }
     };
     let tags =

@@ -29,7 +29,7 @@ use super::{
     fault::{Fault, refuse},
     notification::{Cause, encode_key},
     objects::{NewObject, PartOfObject, Properties, Tags, timestamp},
-    put::{Incoming, http_date, metadata},
+    put::{Incoming, take_properties},
     tagging,
 };
 
@@ -71,17 +71,7 @@ impl S3 {
         mut input: CreateMultipartUploadInput,
     ) -> Result<CreateMultipartUploadOutput, Fault> {
         let summing = summing(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
-        let properties = Properties {
-            content_type: input.content_type.take(),
-            cache_control: input.cache_control.take(),
-            content_disposition: input.content_disposition.take(),
-            content_encoding: input.content_encoding.take(),
-            content_language: input.content_language.take(),
-            expires: input.expires.take().as_ref().and_then(http_date),
-            website_redirect_location: input.website_redirect_location.take(),
-            storage_class: input.storage_class.take().map(|class| class.as_str().to_owned()),
-            metadata: metadata(input.metadata.take())?,
-        };
+        let properties = take_properties!(input);
         let tags = tagging::read_header(input.tagging.as_deref())?;
         let id = Uuid::now_v7().simple().to_string();
         self.db.write(|tx| {

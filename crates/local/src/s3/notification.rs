@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::S3;
-use crate::identity::{ACCOUNT_ID, REGION};
+use crate::{
+    identity::{ACCOUNT_ID, REGION},
+    protocol::json_text,
+};
 
 /// Who owns every bucket here, in the canonical form of S3.
 pub(super) const OWNER_ID: &str =
@@ -123,17 +126,22 @@ impl S3 {
         tx: &Transaction<'_>,
         change: &Change<'_>,
     ) -> rusqlite::Result<()> {
+        let mut is_notified = false;
         for bucket in self.notifications().iter().filter(|it| it.bucket == change.bucket) {
             for FunctionNotification { function, filters } in &bucket.functions {
                 let name = change.cause.event_name();
                 if filters.iter().any(|filter| filter.fits(name, change.key)) {
                     let payload = json!({ "Records": [change.record(function)] });
-                    self.invocations.enqueue(tx, function, &payload.to_string())?;
+                    self.invocations.enqueue(tx, function, &json_text(&payload))?;
+                    is_notified = true;
                 }
             }
         }
         // On AWS each bucket is told to do so; here each does, and what no rule asks for goes nowhere.
-        self.eventbridge.publish(tx, "default", &change.event().to_string())?;
+        let event = json_text(&change.event());
+        if !self.eventbridge.publish(tx, "default", &event)? && !is_notified {
+            self.eventbridge.tell_unmatched(&event);
+        }
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use super::{
     door::RequestId,
     fault::{Fault, refuse},
     notification::Cause,
-    objects::{NewObject, Properties},
+    objects::NewObject,
     tagging,
 };
 
@@ -40,7 +40,7 @@ impl S3 {
         self.db.read(|connection| buckets::check(connection, &input.bucket))?;
         check_key(&input.key)?;
         let conditions = WriteConditions::new(input.if_match.take(), input.if_none_match.take())?;
-        let properties = put_properties(&mut input)?;
+        let properties = take_properties!(input);
         let tags = tagging::read_header(input.tagging.as_deref())?;
 
         let body = input.body.take();
@@ -113,19 +113,24 @@ pub(super) fn check_key(key: &str) -> Result<(), Fault> {
     if s3s::path::check_key(key) { Ok(()) } else { Err(S3ErrorCode::KeyTooLongError.into()) }
 }
 
-fn put_properties(input: &mut PutObjectInput) -> Result<Properties, Fault> {
-    Ok(Properties {
-        content_type: input.content_type.take(),
-        cache_control: input.cache_control.take(),
-        content_disposition: input.content_disposition.take(),
-        content_encoding: input.content_encoding.take(),
-        content_language: input.content_language.take(),
-        expires: input.expires.take().as_ref().and_then(http_date),
-        website_redirect_location: input.website_redirect_location.take(),
-        storage_class: input.storage_class.take().map(|class| class.as_str().to_owned()),
-        metadata: metadata(input.metadata.take())?,
-    })
+/// What the input of an operation says of the object that it makes. The inputs are generated types that have these members in
+/// common and no trait.
+macro_rules! take_properties {
+    ($input:expr) => {
+        $crate::s3::objects::Properties {
+            content_type: $input.content_type.take(),
+            cache_control: $input.cache_control.take(),
+            content_disposition: $input.content_disposition.take(),
+            content_encoding: $input.content_encoding.take(),
+            content_language: $input.content_language.take(),
+            expires: $input.expires.take().as_ref().and_then($crate::s3::put::http_date),
+            website_redirect_location: $input.website_redirect_location.take(),
+            storage_class: $input.storage_class.take().map(|class| class.as_str().to_owned()),
+            metadata: $crate::s3::put::metadata($input.metadata.take())?,
+        }
+    };
 }
+pub(super) use take_properties;
 
 /// A date as HTTP writes it.
 pub(super) fn http_date(date: &Timestamp) -> Option<String> {

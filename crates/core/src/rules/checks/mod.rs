@@ -9,8 +9,10 @@ mod target;
 
 use std::collections::HashMap;
 
+use taskferry_event_pattern::EventPattern;
+
 use super::{
-    fault::{Faults, Span},
+    fault::{Faults, Severity, Span, nearest},
     merge, policy,
     tree::{Kind, Node},
 };
@@ -177,17 +179,56 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    /// Compiles an event pattern; a fault points at its place in the file.
+    /// Compiles an event pattern; each fault points at its place in the file.
     fn event_pattern(&mut self, node: &Node) {
         if !matches!(node.kind, Kind::Map(_)) {
             return;
         }
         let (json, places) = node.to_json_with_places();
-        if let Err(error) = taskferry_event_pattern::EventPattern::parse(&json) {
-            let span = places.span_at(error.offset()).unwrap_or(node.span);
+        let span = |offset| places.span_at(offset).unwrap_or(node.span);
+        let pattern = match EventPattern::check(&json) {
+            Ok(pattern) => pattern,
+            Err(errors) => {
+                for error in errors {
+                    self.faults
+                        .error(span(error.offset()), format!("event pattern: {error}"))
+                        .hint_if(error.hint().map(str::to_owned));
+                }
+                return;
+            }
+        };
+        for warning in pattern.warnings() {
+            let severity = if warning.is_refused_by_eventbridge() {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
             self.faults
-                .error(span, format!("event pattern: {error}"))
-                .hint_if(error.hint().map(str::to_owned));
+                .add(severity, span(warning.offset()), format!("event pattern: {warning}"))
+                .hint_if(warning.hint().map(str::to_owned));
+        }
+    }
+
+    /// Warns of members at the top of a pattern that no event has.
+    ///
+    /// Names with dots stand for nested ones, and the branches of `$or` for the object around them.
+    fn envelope(&mut self, pattern: &Node, known: &[&str], what: &str, else_hint: &str) {
+        for entry in pattern.entries() {
+            if entry.key == "$or" {
+                for branch in entry.value.items() {
+                    self.envelope(branch, known, what, else_hint);
+                }
+                continue;
+            }
+            let name = entry.key.split('.').next().unwrap_or(&entry.key);
+            // Other names with `$` are warned of as such.
+            if !known.contains(&name) && !name.starts_with('$') {
+                let hint = nearest(name, known.iter().copied()).map_or_else(
+                    || else_hint.to_owned(),
+                    |nearest| format!("did you mean `{nearest}`?"),
+                );
+                self.faults.warning(entry.key_span, format!("{what} has no `{name}`")).hint(hint);
+            }
         }
     }
 }

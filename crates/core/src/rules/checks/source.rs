@@ -2,7 +2,7 @@
 
 use super::{Checker, Source};
 use crate::rules::{
-    fault::{nearest, suggest},
+    fault::{list, nearest, suggest},
     on, schedule,
     tree::{Entry, Kind, Node},
 };
@@ -17,6 +17,24 @@ const SOURCES: [(&str, Source); 4] = [
 /// Keys that only make sense beside another.
 const COMPANIONS: [(&str, &str); 4] =
     [("timezone", "schedule"), ("start", "schedule"), ("end", "schedule"), ("bus", "eventPattern")];
+
+/// What an event on a bus has; `replay-name` if it comes from an archive.
+// https://docs.aws.amazon.com/eventbridge/latest/ref/events-structure.html
+const EVENT_FIELDS: [&str; 10] = [
+    "version",
+    "id",
+    "detail-type",
+    "source",
+    "account",
+    "time",
+    "region",
+    "resources",
+    "detail",
+    "replay-name",
+];
+
+/// What a message of a queue has for a pattern.
+const MESSAGE_FIELDS: [&str; 4] = ["body", "messageAttributes", "messageId", "messageGroupId"];
 
 impl Checker<'_, '_> {
     /// Checks `on`, and says which source it is if it is exactly one.
@@ -81,6 +99,8 @@ impl Checker<'_, '_> {
             }
             Source::EventPattern => {
                 self.event_pattern(&entry.value);
+                let hint = "what an event is about is under `detail`";
+                self.envelope(&entry.value, &EVENT_FIELDS, "an event", hint);
                 if let Some(bus) = on.get("bus") {
                     self.not_empty(bus, "bus");
                 }
@@ -196,14 +216,8 @@ impl Checker<'_, '_> {
         }
         if let Some(pattern) = sqs.get("eventPattern") {
             self.event_pattern(pattern);
-            let known = ["body", "messageAttributes", "messageId", "messageGroupId"];
-            for entry in pattern.entries() {
-                if !known.contains(&entry.key.as_str()) && !entry.key.starts_with('$') {
-                    self.faults
-                        .warning(entry.key_span, format!("a message has no `{}`", entry.key))
-                        .hint_if(suggest(&entry.key, &known));
-                }
-            }
+            let hint = format!("allowed here: {}", list(&MESSAGE_FIELDS));
+            self.envelope(pattern, &MESSAGE_FIELDS, "a message", &hint);
         }
     }
 

@@ -47,9 +47,7 @@ async fn plays_the_program_if_told_to() {
     let directory = std::env::var_os(DIRECTORY).unwrap();
     let directory = Path::new(&directory);
     let ecs = open(directory, Containers::HostProcesses, reaper);
-    let call = |operation: &str, request: Value| {
-        ecs.call(operation, request.to_string().as_bytes()).unwrap()
-    };
+    let call = |operation: &str, request: Value| ecs.call(operation, request).unwrap();
     call("CreateCluster", json!({ "clusterName": "c" }));
     let write = format!(
         "trap '' TERM; sleep 600 & echo $$ $! > {}/pids.$$; mv {0}/pids.$$ {0}/$$.pids; wait",
@@ -116,9 +114,9 @@ async fn until_gone(pids: &[i32]) {
 fn stopped_steps(directory: &Path) -> Vec<Value> {
     let ecs = open(directory, Containers::HostProcesses, Vec::new());
     let request = json!({ "cluster": "c", "desiredStatus": "STOPPED" });
-    let listed = ecs.call("ListTasks", request.to_string().as_bytes()).unwrap();
+    let listed = ecs.call("ListTasks", request).unwrap();
     let request = json!({ "cluster": "c", "tasks": listed["taskArns"] });
-    let described = ecs.call("DescribeTasks", request.to_string().as_bytes()).unwrap();
+    let described = ecs.call("DescribeTasks", request).unwrap();
     let last = ecs.db.read(|connection| {
         connection.query_row("SELECT count(*) FROM ecs_processes", [], |row| row.get::<_, i64>(0))
     });

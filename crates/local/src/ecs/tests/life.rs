@@ -35,7 +35,7 @@ async fn a_process_runs_and_its_exit_code_is_seen() {
 }
 
 #[tokio::test]
-async fn each_step_is_stored_with_a_version_of_its_own() {
+async fn each_step_is_published_with_a_version_of_its_own() {
     let fixture = Fixture::new(Containers::Stub);
     let definition = json!({
         "family": "f", "networkMode": "awsvpc", "cpu": "256", "memory": "512",

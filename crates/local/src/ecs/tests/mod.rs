@@ -3,6 +3,7 @@
 mod contract;
 mod crash;
 mod life;
+mod retention;
 
 use std::{
     path::PathBuf,
@@ -15,23 +16,21 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{db::Db, eventbridge::EventBridge, lambda, lambda::Invocations, protocol::Exception};
+use crate::{
+    db::Db,
+    eventbridge::{DEFAULT_EVENT_BUS, EventBridge, Subscription},
+    lambda,
+    lambda::Invocations,
+    protocol::Exception,
+};
 
 use super::{Containers, Ecs, EcsConfig, LocalContainer};
 
 /// What a test waits for at most; nothing takes that long but a fault.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Every step of every task, as it was stored: kept by a trigger, so that no step can miss it.
-const RECORDER: &str = "
-CREATE TABLE IF NOT EXISTS steps (task TEXT NOT NULL);
-CREATE TRIGGER IF NOT EXISTS first_step AFTER INSERT ON ecs_tasks BEGIN
-    INSERT INTO steps VALUES (new.task);
-END;
-CREATE TRIGGER IF NOT EXISTS next_step AFTER UPDATE OF task ON ecs_tasks BEGIN
-    INSERT INTO steps VALUES (new.task);
-END;
-";
+/// The function that every Task State Change is queued for, and which nobody runs.
+const LISTENER: &str = "listener";
 
 /// A directory that goes with the test.
 struct Directory(PathBuf);
@@ -69,7 +68,7 @@ impl Fixture {
     }
 
     fn call(&self, operation: &str, request: &Value) -> Result<Value, Exception> {
-        self.ecs.call(operation, request.to_string().as_bytes())
+        self.ecs.call(operation, request.clone())
     }
 
     #[track_caller]
@@ -135,15 +134,19 @@ impl Fixture {
         self.until(arn, "STOPPED").await
     }
 
-    /// The steps of a task, as they were stored.
+    /// The steps of a task, as they were published.
     fn steps(&self, arn: &str) -> Vec<Value> {
-        let steps = self.ecs.db.read(|connection| {
+        let events = self.ecs.db.read(|connection| {
             connection
-                .prepare("SELECT task FROM steps ORDER BY rowid")?
-                .query_map([], |row| row.get::<_, String>(0))?
+                .prepare("SELECT payload FROM lambda_invocations WHERE function = ?1 ORDER BY id")?
+                .query_map([LISTENER], |row| row.get::<_, String>(0))?
                 .collect::<rusqlite::Result<Vec<_>>>()
         });
-        let steps = steps.unwrap().into_iter().map(|step| serde_json::from_str(&step).unwrap());
+        let events = events.unwrap().into_iter();
+        let steps = events.map(|event| {
+            let mut event: Value = serde_json::from_str(&event).unwrap();
+            event["detail"].take()
+        });
         steps.filter(|step: &Value| step["taskArn"] == arn).collect()
     }
 
@@ -153,9 +156,13 @@ impl Fixture {
 
     /// What a container wrote to its standard output.
     fn stdout(&self, arn: &str, container: &str) -> String {
-        let id = arn.rsplit('/').next().unwrap();
-        let path = self.directory.0.join("tasks").join(id).join(format!("{container}.stdout.log"));
+        let path = self.task_directory(arn).join(format!("{container}.stdout.log"));
         std::fs::read_to_string(path).unwrap()
+    }
+
+    /// Where a task works.
+    fn task_directory(&self, arn: &str) -> PathBuf {
+        self.directory.0.join("tasks").join(arn.rsplit('/').next().unwrap())
     }
 }
 
@@ -164,9 +171,14 @@ fn open(
     containers: Containers,
     reaper: Vec<std::ffi::OsString>,
 ) -> Arc<Ecs> {
-    let schemas = [super::SCHEMA, lambda::SCHEMA, RECORDER];
+    let schemas = [super::SCHEMA, lambda::SCHEMA];
     let db = Arc::new(Db::open(&directory.join("state.sqlite"), &schemas).unwrap());
     let eventbridge = Arc::new(EventBridge::new(Invocations::default()));
+    eventbridge.subscribe(vec![Subscription {
+        event_bus: DEFAULT_EVENT_BUS.to_owned(),
+        event_pattern: r#"{ "source": ["aws.ecs"] }"#.parse().unwrap(),
+        function: LISTENER.to_owned(),
+    }]);
     let config = EcsConfig {
         tasks_dir: directory.join("tasks"),
         endpoint_url: "http://127.0.0.1:4566".to_owned(),

@@ -29,6 +29,7 @@ impl Fixture {
             environment: Vec::new(),
             timeout: SECOND,
             memory_mb: 128,
+            passing_errors: Vec::new(),
         };
         self.fleet.deploy(&self.name, Arc::new(function), BTreeSet::new());
     }
@@ -55,6 +56,7 @@ impl Fixture {
             request_id: id.to_string(),
             attempts: 0,
             payload: Bytes::new(),
+            since: jiff::Timestamp::UNIX_EPOCH,
         });
         let room = self.fleet.room(self.now).remove(0);
         self.fleet.loaded(&room, Vec::new(), queued.collect());
@@ -136,6 +138,23 @@ fn failed_starts_are_spaced_and_fail_what_waits() {
     assert_eq!(it.start().len(), 0);
     // It works: all may start again.
     let _next = it.next("3");
+    assert_eq!(it.start().len(), 1);
+}
+
+#[test]
+fn what_waits_for_a_process_that_the_system_cannot_start_waits_on() {
+    let mut it = Fixture::new();
+    it.start();
+    it.load(&[1, 2]);
+    it.start();
+    it.fleet.not_started("1", it.now);
+    it.fleet.not_started("2", it.now);
+    assert_eq!(it.start().len(), 0);
+    let later = it.now + Duration::from_millis(200);
+    assert_eq!(it.fleet.due(it.now), Some(later));
+    it.now = later;
+    assert_eq!(it.start().len(), 1, "one try at a time");
+    assert_eq!(given(&mut it.next("3")).as_deref(), Some("1"));
     assert_eq!(it.start().len(), 1);
 }
 

@@ -124,3 +124,17 @@ async fn a_function_is_invoked_once_if_any_filter_fits() {
         queued.iter().map(|it| &it["Records"][0]["s3"]["object"]["key"]).collect();
     assert_eq!(keys, ["in/a.csv", "in/b", "c.csv"]);
 }
+
+#[tokio::test]
+async fn a_change_that_nobody_asked_for_is_told_to_whoever_listens() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    let mut unmatched = machine.s3.eventbridge.unmatched();
+    machine.put("asked for", b"").await;
+    machine.s3.set_notifications(Vec::new());
+    machine.put("a b/한.csv", b"").await;
+    let told = unmatched.try_recv().unwrap();
+    assert_eq!((told.source.as_str(), told.detail_type.as_str()), ("aws.s3", "Object Created"));
+    assert_eq!(told.object.as_deref(), Some("s3://bucket/a b/한.csv"));
+    assert!(unmatched.try_recv().is_err());
+}

@@ -1,0 +1,5 @@
+//! A pattern and an event, against the reference. See `reference/targets.rs` for what is checked.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| taskferry_fuzz::reference::targets::pair(input));

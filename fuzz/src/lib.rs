@@ -1,0 +1,6 @@
+//! What the fuzz targets share with the property tests: the reference, the generators, and the targets' own checks.
+//!
+//! They stand beside the tests of `crates/event-pattern`, where the committed inputs are replayed without libFuzzer.
+
+#[path = "../../crates/event-pattern/tests/reference/mod.rs"]
+pub mod reference;

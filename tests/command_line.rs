@@ -1,0 +1,276 @@
+//! What the program tells the person at the keyboard: what it takes, what it leaves out, and what to do next.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use serde_json::{Value, json};
+use taskferry_aws::Clients;
+use taskferry_tests::{Project, eventually};
+
+const RULES: &str = r#"
+name: told
+taskDefinitions:
+  print:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, entryPoint: [printf, "%s"], command: [nothing] }
+  killed:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, entryPoint: [sh, -c], command: ["kill -9 $$"] }
+rules:
+  - name: put
+    on: { s3: { bucket: uploads, prefix: in/ } }
+    target: { taskDefinition: print }
+  - name: order
+    on: { eventPattern: { source: [shop], detail-type: [Order] } }
+    dedupe: "{{ detail.order }}"
+    target:
+      taskDefinition: print
+      overrides: { containerOverrides: [ { name: app, command: ["{{ time }} {{ detail.order }}"] } ] }
+  - name: kill
+    on: { eventPattern: { source: [shop], detail-type: [Kill] } }
+    target: { taskDefinition: killed }
+"#;
+
+/// The lines that `taskferry dev` has written to standard error so far.
+fn log(project: &Project) -> String {
+    fs::read_to_string(project.dir().join("dev.log")).unwrap()
+}
+
+/// The log's first line that holds this text, without its time.
+fn line(project: &Project, text: &str) -> String {
+    eventually(text, || {
+        let log = log(project);
+        // The last line may still be being written.
+        let line = log.split_inclusive('\n').find(|it| it.contains(text) && it.ends_with('\n'))?;
+        let (time, rest) = line.trim_end().split_once("  ").unwrap();
+        assert!(time.len() == 12 && time.as_bytes()[8] == b'.', "no time: {line}");
+        Some(rest.to_owned())
+    })
+}
+
+/// Sends what the file holds; the ids of the events.
+#[track_caller]
+fn send(project: &Project, events: &Value) -> Vec<String> {
+    project.write("event.json", &events.to_string());
+    project.stdout(&["send", "--event", "event.json"]).lines().map(str::to_owned).collect()
+}
+
+fn event(detail_type: &str, detail: &Value) -> Value {
+    json!({ "source": "shop", "detail-type": detail_type, "detail": detail })
+}
+
+/// What a command that does not succeed says.
+#[track_caller]
+fn refused(project: &Project, arguments: &[&str]) -> String {
+    let output = project.taskferry(arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_no_rule_matches_leaves_a_line_and_those_of_tasks_leave_none() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    let id = send(&project, &event("Refund", &json!({}))).remove(0);
+    let told = line(&project, &id);
+    assert_eq!(told, format!("route     Refund from shop, no rule matches (event {id})"));
+    let objects = Clients::of_endpoint(&dev.endpoint).await.objects();
+    objects.put("uploads", "elsewhere/a b\n", b"x".to_vec()).await.unwrap();
+    let told = line(&project, "elsewhere");
+    let object = "route     Object Created from aws.s3, s3://uploads/elsewhere/a b\u{fffd}, no rule matches (event ";
+    assert!(told.starts_with(object), "{told}");
+    objects.put("uploads", "in/a", b"x".to_vec()).await.unwrap();
+    project.ended_runs("put", 1);
+    line(&project, "succeeded");
+    dev.stop("INT");
+    let log = log(&project);
+    assert_eq!(log.matches("no rule matches").count(), 2, "{log}");
+    assert!(log.contains("2 events matched no rule"), "{log}");
+}
+
+#[test]
+fn send_and_explain_take_the_same_files() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    let entry = |order: u32| {
+        let detail = json!({ "order": order }).to_string();
+        json!({
+            "Source": "shop", "DetailType": "Order", "Detail": detail, "EventBusName": "default",
+            "Time": "2026-01-01T00:00:00Z",
+        })
+    };
+    let files = [
+        event("Order", &json!({ "order": 1 })),
+        entry(2),
+        json!([entry(3), event("Order", &json!({ "order": 4 }))]),
+        json!({ "Entries": [entry(5)] }),
+    ];
+    for file in &files {
+        send(&project, file);
+        let explained = project.taskferry(&["explain", "--rule", "order", "--event", "event.json"]);
+        let told = String::from_utf8(explained.stdout).unwrap();
+        assert!(explained.status.success() && told.contains("order: matches Order"), "{told}");
+        let told = String::from_utf8(explained.stderr).unwrap();
+        assert!(told.contains("note: event.json has no `id`"), "{told}");
+    }
+    let runs = project.ended_runs("order", 5);
+    let mut printed: Vec<_> = runs
+        .iter()
+        .map(|run| project.stdout(&["runs", "logs", run["id"].as_str().unwrap()]))
+        .filter(|printed| printed.starts_with("2026-01-01T00:00:00Z "))
+        .collect();
+    printed.sort();
+    let expected = [2, 3, 5].map(|order| format!("2026-01-01T00:00:00Z {order}"));
+    assert_eq!(printed, expected);
+
+    project.write("event.json", r#"{"Records":[]}"#);
+    let told = refused(&project, &["send", "--event", "event.json"]);
+    assert!(
+        told.contains("a notification of S3") && told.contains("hint: put the object"),
+        "{told}"
+    );
+    project.write("event.json", r#"{"source":"aws.s3","detail-type":"x","detail":{}}"#);
+    let told = refused(&project, &["send", "--event", "event.json"]);
+    assert!(told.contains("NotAuthorizedForSource") && told.contains("hint: "), "{told}");
+    dev.stop("INT");
+}
+
+#[test]
+fn an_event_that_has_no_run_is_told_of_by_its_id() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    assert_eq!(project.stdout(&["runs", "list"]), "no runs yet\n");
+    let order = event("Order", &json!({ "order": 1 }));
+    let first = send(&project, &order).remove(0);
+    project.ended_runs("order", 1);
+    assert!(project.stdout(&["runs", "list", "--event-id", &first]).contains("order"));
+
+    let second = send(&project, &order).remove(0);
+    let told = line(&project, "duplicate");
+    assert!(told.ends_with(&format!("(event {second})")), "{told}");
+    let told = project.stdout(&["runs", "list", "--event-id", &second]);
+    assert!(told.starts_with(&format!("no run answers the event {second}")), "{told}");
+    assert_eq!(project.stdout(&["runs", "list", "--event-id", &second, "--json"]), "[]\n");
+    assert!(project.stdout(&["runs", "list", "--key", "1"]).contains("order"));
+    assert!(project.stdout(&["runs", "list", "--rule", "none"]).contains("no runs of this kind"));
+    dev.stop("INT");
+}
+
+#[test]
+fn the_signal_that_ended_a_container_is_named_wherever_its_run_is_shown() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Kill", &json!({})));
+    let run = project.ended_runs("kill", 1).remove(0);
+    let exit = "137 (SIGKILL: killed, often for want of memory)";
+    let reason = format!("container `app` exited with {exit}");
+    assert_eq!(run["reason"], reason);
+    let short = &run["id"].as_str().unwrap()[..12];
+    let told = project.stdout(&["runs", "show", short]);
+    assert!(told.contains(&format!("app, exit {exit}")), "{told}");
+    let logs = format!("taskferry runs logs {short}");
+    assert!(
+        told.ends_with(&format!("hint: `{logs}` prints what its containers wrote\n")),
+        "{told}"
+    );
+    let told = line(&project, "failed (exitCode)");
+    assert!(told.ends_with(&format!("failed (exitCode): {reason}; see `{logs}`")), "{told}");
+    dev.stop("INT");
+}
+
+#[test]
+fn a_reload_is_told_as_every_step_is() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    project.write("taskferry.yaml", "name: [");
+    let told = line(&project, "the rules of before");
+    let faults = "taskferry.yaml has faults; the rules of before stay in force";
+    assert_eq!(told, format!("reload    {faults}"));
+    project.write("taskferry.yaml", RULES);
+    assert_eq!(line(&project, "was read again"), "reload    taskferry.yaml was read again");
+    dev.stop("INT");
+    assert_eq!(line(&project, "once more"), "stop      stopping; once more to stop at once");
+}
+
+#[test]
+fn a_rule_whose_task_definition_is_not_here_is_told_of_before_its_first_event() {
+    let missing = |name: &str| RULES.replace("{ taskDefinition: killed }", name);
+    let project = Project::new(&missing("{ taskDefinition: 'review:42' }"));
+    let dev = project.dev();
+    let told = line(&project, "review:42");
+    assert!(told.starts_with("deploy    there is no task definition `review:42` here"), "{told}");
+    project.write("taskferry.yaml", &missing("{ taskDefinition: other }"));
+    let told = line(&project, "`other`");
+    assert!(told.contains("which rule kill starts"), "{told}");
+    dev.stop("INT");
+}
+
+#[test]
+fn a_state_that_cannot_be_used_is_told_with_what_to_do() {
+    let project = Project::new(RULES);
+    project.write("file", "");
+    for arguments in [
+        &["runs", "list", "--state", "file"][..],
+        &["dev", "--port", "0", "--state", "file"],
+        &["dev", "--port", "0", "--state", "file/below"],
+        &["send", "--event", "event.json", "--state", "file"],
+    ] {
+        project.write("event.json", &event("Order", &json!({})).to_string());
+        let told = refused(&project, arguments);
+        assert!(told.contains("file") && told.contains("hint: "), "{arguments:?}: {told}");
+        let is_below = arguments.contains(&"file/below");
+        assert!(is_below || told.contains("hint: it is a file"), "{arguments:?}: {told}");
+    }
+    let told = refused(&project, &["runs", "list", "--state", "none"]);
+    assert!(told.contains("hint: start `taskferry dev` here"), "{told}");
+
+    fs::create_dir(project.dir().join("state")).unwrap();
+    let path = project.dir().join("state/runs.db");
+    drop(taskferry_local::db::Db::open(&path, &[""; 99]).unwrap());
+    for arguments in [&["runs", "list", "--state", "state"][..], &["dev", "--state", "state"]] {
+        let told = refused(&project, arguments);
+        assert!(told.contains("schema version 99"), "{told}");
+        assert!(told.contains("hint: a newer taskferry wrote it"), "{told}");
+    }
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "no database").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    let told = refused(&project, &["runs", "list", "--state", "state"]);
+    assert!(told.contains("cannot open") && told.contains("hint: "), "{told}");
+}
+
+#[test]
+fn a_definition_that_ecs_refuses_does_not_have_another_registered_again() {
+    let broken = "\
+name: told
+taskDefinitions:
+  good: { containerDefinitions: [ { name: app, image: none, memory: 64 } ] }
+  worse:
+    networkMode: none
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, portMappings: [ { containerPort: 80 } ] }
+rules:
+  - { name: any, on: { s3: { bucket: uploads } }, target: { taskDefinition: good } }
+";
+    let project = Project::new(broken);
+    for _ in 0..2 {
+        let told = refused(&project, &["dev", "--port", "0"]);
+        assert!(told.contains("taskDefinitions.worse: ClientException"), "{told}");
+    }
+    project.write("taskferry.yaml", &broken.replace("networkMode: none", "networkMode: bridge"));
+    let dev = project.dev();
+    let listed = taskferry_tests::post(
+        &dev.endpoint,
+        "/",
+        &[
+            ("content-type", "application/x-amz-json-1.1"),
+            ("x-amz-target", "AmazonEC2ContainerServiceV20141113.ListTaskDefinitions"),
+        ],
+        b"{}",
+    );
+    let listed: Value = serde_json::from_str(&listed.body).unwrap();
+    let arns: Vec<_> = listed["taskDefinitionArns"].as_array().unwrap().iter().collect();
+    assert_eq!(arns.len(), 2, "{arns:?}");
+    dev.stop("INT");
+}
