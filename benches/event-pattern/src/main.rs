@@ -25,8 +25,7 @@ const ROUNDS: usize = 7;
 
 /// What event-ruler 2.0.1, on the JVM, was measured to do on such events: thousand events a second
 /// on the rows that the peer here does not support, when the peer did [`PEER_EXACT_THEN`] on EXACT.
-const EVENT_RULER: [(&str, f64); 2] =
-    [(workload::PARTIAL_COMBO, 112.0), (workload::COMBO, 45.0)];
+const EVENT_RULER: [(&str, f64); 2] = [(workload::PARTIAL_COMBO, 112.0), (workload::COMBO, 45.0)];
 const PEER_EXACT_THEN: f64 = 2961.0;
 
 fn main() -> ExitCode {
@@ -132,10 +131,10 @@ fn best_build<T>(build: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<(Durat
     let mut best: Option<(Duration, T)> = None;
     for _ in 0..3 {
         let began = Instant::now();
-        let built = build()?;
+        let made = build()?;
         let took = began.elapsed();
         if best.as_ref().is_none_or(|(least, _)| took < *least) {
-            best = Some((took, built));
+            best = Some((took, made));
         }
     }
     best.context("nothing was built")

@@ -27,16 +27,16 @@ fn main() -> anyhow::Result<()> {
     let built = region.change();
     let bytes = built.bytes_allocated - built.bytes_deallocated;
     let mut scratch = Scratch::default();
-    let mut matches = 0;
+    let mut found = 0;
     for event in &workload.events {
-        matches += matcher.matches_with(&mut scratch, event)?.len();
+        found += matcher.matches_with(&mut scratch, event)?.len();
     }
     let region = Region::new(ALLOCATOR);
     for event in &workload.events {
-        matches += matcher.matches_with(&mut scratch, event)?.len();
+        found += matcher.matches_with(&mut scratch, event)?.len();
     }
     let warm = region.change();
-    std::hint::black_box(matches);
+    std::hint::black_box(found);
     let allocations = warm.allocations + warm.reallocations;
     writeln!(
         io::stdout(),

@@ -1,7 +1,7 @@
 //! The rules and events that engines are measured with: the same in every run.
 //!
 //! `dispatch` is what this project does: rules over S3's events, one match each. The others have the
-//! shape of the field's usual comparison, GeoJSON features of the lots of a city, and its rules.
+//! shape of the field's usual comparison: the features of a map, the lots of a city, and rules about them.
 
 use fastrand::Rng;
 
@@ -204,8 +204,7 @@ fn lots() -> Vec<String> {
         let letter = if rng.u8(..5) == 0 { "A" } else { "" };
         format!("{:04}{:03}{letter}", rng.u32(1..9_000), rng.u32(1..200))
     });
-    let polygons =
-        column(&mut rng, &[("MultiPolygon", 120)], |_| "Polygon".to_owned());
+    let polygons = column(&mut rng, &[("MultiPolygon", 120)], |_| "Polygon".to_owned());
     (0..LOTS).map(|lot| {
         let number = &numbers[lot];
         let points = points(&mut rng, lot);

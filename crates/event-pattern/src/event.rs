@@ -420,11 +420,7 @@ impl<F: FnMut(&[u32])> Walk<'_, F> {
         let Field { index, is_kept } = &self.fields[field as usize];
         let raw = small(from)..small(to);
         let value = Value { raw, content, next: NONE, element };
-        index.look_up(
-            scalar(&value, self.text, &self.event.unquoted),
-            self.lower,
-            &mut self.found,
-        );
+        index.look_up(scalar(&value, self.text, &self.event.unquoted), self.lower, &mut self.found);
         if *is_kept {
             self.keep(field, value);
         }

@@ -58,10 +58,10 @@ pub struct Leaf {
 ///
 /// [`EventError`] as in [`Matcher::matches`](crate::Matcher::matches).
 pub fn explain(pattern: &EventPattern, event: &str) -> Result<Explanation, EventError> {
-    let matcher = Matcher::build(std::slice::from_ref(pattern), true);
+    let compiled = Matcher::build(std::slice::from_ref(pattern), true);
     let mut scratch = Scratch::default();
-    matcher.read(&mut scratch, event)?;
-    let met = matcher.met_alternatives(&mut scratch, event)?;
+    compiled.read(&mut scratch, event)?;
+    let met = compiled.met_alternatives(&mut scratch, event)?;
     let matches = met.contains(&true);
     // Where in `leaves` each leaf of the pattern stands, if any alternative asks it.
     let mut place = vec![None; pattern.leaves().len()];
@@ -74,17 +74,17 @@ pub fn explain(pattern: &EventPattern, event: &str) -> Result<Explanation, Event
         }
     }
     let mut leaves = Vec::new();
-    for (index, compiled) in pattern.leaves().iter().enumerate() {
+    for (index, asked) in pattern.leaves().iter().enumerate() {
         let Some(place) = &mut place[index] else { continue };
         *place = leaves.len();
-        let clauses = Arc::clone(&compiled.clauses);
+        let clauses = Arc::clone(&asked.clauses);
         let absence = clauses.iter().any(|clause| matches!(clause, Clause::Absent));
-        let leaf = search::Leaf { field: matcher.field(&compiled.path), clauses, absence };
+        let leaf = search::Leaf { field: compiled.field(&asked.path), clauses, absence };
         let read = &scratch.event;
         let found = read.values(leaf.field).map(|value| read.raw(event, value).to_owned());
         leaves.push(Leaf {
-            path: compiled.label.clone(),
-            expected: pattern.as_str()[compiled.span.clone()].to_owned(),
+            path: asked.label.clone(),
+            expected: pattern.as_str()[asked.span.clone()].to_owned(),
             found: found.collect(),
             met_by: read.values(leaf.field).position(|value| leaf.accepts(read, event, value)),
             matches: is_met_together[index] || leaf.is_met(read, event),

@@ -235,10 +235,8 @@ impl Index {
                 (Part::Prefix(table) | Part::Suffix(table), Scalar::Text(text)) => {
                     table.parts(text, &mut found);
                 }
-                (Part::AnyCase(table), Scalar::Text(text)) => {
-                    if text.len() <= table.longest() {
-                        found(table.whole(lowered(text, lower)));
-                    }
+                (Part::AnyCase(table), Scalar::Text(text)) if text.len() <= table.longest() => {
+                    found(table.whole(lowered(text, lower)));
                 }
                 (Part::PrefixAnyCase(table), Scalar::Text(text)) => {
                     let text = &text[..text.len().min(table.longest())];

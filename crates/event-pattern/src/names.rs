@@ -83,7 +83,8 @@ pub(crate) struct Names {
 impl Names {
     /// The tree of these paths; the field of each is its place among them.
     pub(crate) fn new<'p>(paths: impl IntoIterator<Item = &'p [u8]>) -> Self {
-        let node = Node { field: NONE, slots: 0, mask: 0, has_names: false, lengths: 0, is_deep: false };
+        let node =
+            Node { field: NONE, slots: 0, mask: 0, has_names: false, lengths: 0, is_deep: false };
         let mut children: HashMap<(u32, &[u8]), u32> = HashMap::new();
         let mut below: Vec<Vec<(&[u8], u32)>> = vec![Vec::new()];
         let mut nodes = vec![node];
@@ -104,8 +105,8 @@ impl Names {
         for (at, below) in below.iter().enumerate() {
             names.fill(at, below);
         }
-        for at in 0..names.nodes.len() {
-            names.nodes[at].is_deep = below[at].iter().any(|(_, node)| names.has_names(*node));
+        for (at, below) in below.iter().enumerate() {
+            names.nodes[at].is_deep = below.iter().any(|(_, node)| names.has_names(*node));
         }
         names
     }
@@ -208,7 +209,8 @@ mod tests {
     #[track_caller]
     fn check(paths: &[&str], names: &[&str], expected: Option<u32>) {
         let tree = Names::new(paths.iter().map(|path| path.as_bytes()));
-        let walk = |node, name: &&str| if node == NONE { NONE } else { tree.below(node, name.as_bytes()) };
+        let walk =
+            |node, name: &&str| if node == NONE { NONE } else { tree.below(node, name.as_bytes()) };
         let node = names.iter().fold(ROOT, walk);
         let field = if node == NONE { NONE } else { tree.field(node) };
         assert_eq!(field, expected.unwrap_or(NONE));

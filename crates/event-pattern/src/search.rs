@@ -36,9 +36,10 @@ impl Leaf {
 
     /// Whether the event meets the leaf by itself.
     pub(crate) fn is_met(&self, event: &Event, text: &str) -> bool {
-        match event.has_values(self.field) {
-            true => event.values(self.field).any(|value| self.accepts(event, text, value)),
-            false => self.absence,
+        if event.has_values(self.field) {
+            event.values(self.field).any(|value| self.accepts(event, text, value))
+        } else {
+            self.absence
         }
     }
 }
@@ -61,7 +62,8 @@ pub(crate) fn meets<'l>(
             continue;
         }
         // The absence of a value may depend on the elements chosen.
-        if !leaf.is_met(event, text) && !(leaf.absence && is_in_elements) {
+        let may_be_absent = leaf.absence && is_in_elements;
+        if !may_be_absent && !leaf.is_met(event, text) {
             return Ok(false);
         }
     }
@@ -146,9 +148,11 @@ impl Choices {
             }
         }
         self.elements.truncate(to);
-        let is_repeated = self.ends.len().checked_sub(1).is_some_and(|last| {
-            self.get(last) == &self.elements[from..]
-        });
+        let is_repeated = self
+            .ends
+            .len()
+            .checked_sub(1)
+            .is_some_and(|last| self.get(last) == &self.elements[from..]);
         if is_repeated {
             self.elements.truncate(from);
         } else {
@@ -203,7 +207,14 @@ impl Room {
             let values = event.values(leaf.field);
             self.accepted.clear();
             let accepted = values.filter(|&value| leaf.accepts(event, text, value));
-            find_places(&mut self.accepted, &mut self.seen, event, &self.spans, accepted, index * 2);
+            find_places(
+                &mut self.accepted,
+                &mut self.seen,
+                event,
+                &self.spans,
+                accepted,
+                index * 2,
+            );
             self.present.clear();
             if leaf.absence {
                 let values = event.values(leaf.field);
@@ -284,7 +295,9 @@ fn find_places(
     };
     for value in values {
         let from = places.elements.len();
-        places.elements.extend(event.around(event.values[value as usize].element).filter(is_shared));
+        places
+            .elements
+            .extend(event.around(event.values[value as usize].element).filter(is_shared));
         // The innermost tells all those around it.
         let innermost = places.elements.get(from).map_or(0, |&element| element as usize + 1);
         if seen[innermost] == mark {

@@ -18,7 +18,9 @@ pub(crate) fn load(bytes: &[u8]) -> u64 {
         [a, b] => u64::from(a) | u64::from(b) << 8,
         [a, b, c] => u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16,
         // The two words overlap, and agree where they do.
-        [_, _, _, _, ..] if bytes.len() < 8 => four(0) | four(bytes.len() - 4) << ((bytes.len() - 4) * 8),
+        [_, _, _, _, ..] if bytes.len() < 8 => {
+            four(0) | four(bytes.len() - 4) << ((bytes.len() - 4) * 8)
+        }
         _ => read(bytes, 0),
     }
 }
@@ -103,7 +105,8 @@ impl Table {
         entries.dedup();
         let room = (entries.len() * 2).next_power_of_two();
         let (mut text, mut lists) = (Vec::new(), Vec::new());
-        let mut lengths: Vec<u32> = entries.iter().map(|(string, _)| number(string.len())).collect();
+        let mut lengths: Vec<u32> =
+            entries.iter().map(|(string, _)| number(string.len())).collect();
         lengths.sort_unstable();
         lengths.dedup();
         lengths.shrink_to_fit();
