@@ -1,9 +1,9 @@
 //! From the text of an event to the values of the fields that patterns mention.
 //!
 //! An event is flattened as EventBridge does it: each value under the names above it, joined by
-//! dots, with the array elements it lies in. `scan` has found the tokens and that all is JSON; the
-//! walk here goes from token to token, down where names are mentioned and past all else. It must
-//! never allocate once its room is warm, nor recurse deeper than `scan` allows.
+//! dots, with the array elements it lies in. `scan` has found the tokens and checked what is between; the
+//! walk here goes from token to token and makes sure that they follow each other as JSON's do. It must
+//! never allocate once its room is warm, nor recurse deeper than an event may be nested.
 
 use std::{cell::OnceCell, ops::Range};
 
@@ -219,7 +219,11 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn new() -> Self {
-        Self { tokens: Tokens::new(), lower: Vec::new(), name: Vec::new() }
+        Self::with_tokens(Tokens::new())
+    }
+
+    fn with_tokens(tokens: Tokens) -> Self {
+        Self { tokens, lower: Vec::new(), name: Vec::new() }
     }
 }
 
@@ -235,34 +239,51 @@ pub(crate) fn read(
     if text.len() > EVENT_BYTES_MAX {
         return Err(EventError::TooLong { bytes: text.len(), max: EVENT_BYTES_MAX });
     }
-    let bytes = text.as_bytes();
-    let start = bytes.iter().position(|byte| !is_white(*byte)).unwrap_or(bytes.len());
-    if bytes.get(start) != Some(&b'{') || !room.tokens.scan(bytes, start) {
-        return Err(refusal(text));
+    let Room { tokens, lower, name } = room;
+    if !tokens.scan(text.as_bytes()) {
+        // What is wrong may stand after the event, where it does not matter.
+        let end = end(text)?;
+        if !tokens.scan(&text.as_bytes()[..end]) {
+            return Err(refusal(text, None));
+        }
     }
     event.clear(fields.len());
-    let Room { tokens, lower, name } = room;
-    let mut walk = Walk { text, bytes, tokens, names, fields, lower, name, event, found };
-    walk.object(0, ROOT, NONE);
-    Ok(())
+    let positions = tokens.positions();
+    let has_escapes = tokens.has_escapes;
+    let bytes = text.as_bytes();
+    let mut walk =
+        Walk { text, bytes, positions, has_escapes, names, fields, lower, name, event, found };
+    walk.root().map_err(|Broken| match end(text) {
+        Err(error) => error,
+        Ok(_) => refusal(text, None),
+    })
 }
 
-/// Why the text is no event, in the words of the reader.
+/// Where the event ends, or why it does not, in the words of the reader.
 #[cold]
-fn refusal(text: &str) -> EventError {
+fn end(text: &str) -> Result<usize, EventError> {
     let mut reader = Reader::new(text);
-    let read = match reader.shape() {
+    match reader.shape() {
         Ok(Shape::Object) => json::skip(&mut reader),
-        Ok(other) => return EventError::NotAnObject { found: other.name() },
+        Ok(other) => return Err(EventError::NotAnObject { found: other.name() }),
         Err(syntax) => Err(syntax),
-    };
-    debug_assert!(read.is_err(), "what the reader passes, the scan passes");
-    let (at, reason) = match read {
-        Err(Syntax { flaw: Flaw::TooDeep, .. }) => {
+    }
+    .map(|()| reader.at())
+    .map_err(|syntax| refusal(text, Some(syntax)))
+}
+
+/// What is wrong with the text.
+///
+/// `None` is not known to happen: it says that the walk refuses what the reader passes.
+#[cold]
+fn refusal(text: &str, syntax: Option<Syntax>) -> EventError {
+    debug_assert!(syntax.is_some(), "what the reader passes, the walk passes");
+    let (at, reason) = match syntax {
+        Some(Syntax { flaw: Flaw::TooDeep, .. }) => {
             return EventError::TooDeep { max: json::DEPTH_MAX };
         }
-        Err(Syntax { at, flaw }) => (at, flaw.to_string()),
-        Ok(()) => (0, "it has no structure".to_owned()),
+        Some(Syntax { at, flaw }) => (at, flaw.to_string()),
+        None => (0, "its structure is broken".to_owned()),
     };
     let (line, column) = line_and_column(text, at);
     EventError::NotJson { reason, line, column }
@@ -272,11 +293,17 @@ fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// One walk over an event.
+/// The tokens do not follow each other as JSON's do.
+#[derive(Debug)]
+struct Broken;
+
+/// One walk over an event, which finds out as well whether its tokens are JSON's.
 struct Walk<'w, F> {
     text: &'w str,
     bytes: &'w [u8],
-    tokens: &'w Tokens,
+    /// Where the tokens stand. Between two is at most one string or other scalar.
+    positions: &'w [u32],
+    has_escapes: bool,
     names: &'w Names,
     fields: &'w [Field],
     lower: &'w mut Vec<u8>,
@@ -286,86 +313,157 @@ struct Walk<'w, F> {
 }
 
 impl<F: FnMut(&[u32])> Walk<'_, F> {
-    /// Walks the object that opens with this token.
-    fn object(&mut self, open: usize, node: u32, element: u32) {
-        let mut token = open;
-        let mut at = self.tokens.at(token);
-        loop {
-            // A member, but for the empty object: its name, a colon, its value and a token more.
-            let colon = self.tokens.at(token + 1);
-            if self.bytes[colon] == b'}' {
-                return;
-            }
-            let below = self.below(node, at + 1, colon);
-            let next = token + 2;
-            at = self.tokens.at(next);
-            token = self.value(next, at, colon + 1, below, element);
-            if token != next {
-                at = self.tokens.at(token);
-            }
-            if self.bytes[at] == b'}' {
-                return;
-            }
+    fn root(&mut self) -> Result<(), Broken> {
+        let at = self.at(0)?;
+        if self.bytes[at] == b'{' && self.item(0, at).is_none() {
+            self.object(0, ROOT, NONE, json::DEPTH_MAX).map(|_| ())
+        } else {
+            Err(Broken)
         }
     }
 
-    /// Walks a value between `from` and the token `next`, and tells the token after it.
     #[inline]
-    fn value(&mut self, next: usize, at: usize, from: usize, node: u32, element: u32) -> usize {
-        match self.bytes[at] {
-            b'{' => {
-                if node != NONE && self.names.has_names(node) {
-                    self.object(next, node, element);
+    fn at(&self, token: usize) -> Result<usize, Broken> {
+        self.positions.get(token).map(|&at| at as usize).ok_or(Broken)
+    }
+
+    /// Where the string or other scalar between two tokens begins, if there is one.
+    #[inline]
+    fn item(&self, from: usize, to: usize) -> Option<usize> {
+        let first = self.bytes[from..to].first()?;
+        if !is_white(*first) {
+            return Some(from);
+        }
+        let white = self.bytes[from..to].iter().position(|byte| !is_white(*byte));
+        white.map(|white| from + white)
+    }
+
+    /// Walks the object that opens with this token, and tells the token that closes it. Without a
+    /// node nothing in it is mentioned.
+    fn object(
+        &mut self,
+        open: usize,
+        node: u32,
+        element: u32,
+        depth: usize,
+    ) -> Result<usize, Broken> {
+        let depth = depth.checked_sub(1).ok_or(Broken)?;
+        let mut token = open;
+        let mut at = self.at(token)?;
+        loop {
+            // A member: its name, a colon, its value and a token more.
+            let colon = self.at(token + 1)?;
+            let name = self.item(at + 1, colon);
+            match (name, self.bytes[colon]) {
+                (Some(name), b':') if self.bytes[name] == b'"' => {
+                    let below = self.below(node, name, colon);
+                    token = self.value(token + 2, colon + 1, below, element, depth)?;
                 }
-                self.tokens.partner(next) + 1
+                (None, b'}') if token == open => return Ok(token + 1),
+                _ => return Err(Broken),
             }
-            b'[' => {
-                if node != NONE {
-                    self.array(next, node, element);
-                }
-                self.tokens.partner(next) + 1
-            }
-            _ => {
-                if node != NONE && self.names.field(node) != NONE {
-                    self.scalar(from, at, self.names.field(node), element);
-                }
-                next
+            at = self.at(token)?;
+            match self.bytes[at] {
+                b',' => {}
+                b'}' => return Ok(token),
+                _ => return Err(Broken),
             }
         }
     }
 
-    fn array(&mut self, open: usize, node: u32, parent: u32) {
-        let array = self.event.arrays.len();
-        self.event.arrays.push(Array { end: 0, scalars: NONE });
+    /// Walks the value between `from` and the token `next`, or the one that this token opens;
+    /// tells the token after it.
+    #[inline]
+    fn value(
+        &mut self,
+        next: usize,
+        from: usize,
+        node: u32,
+        element: u32,
+        depth: usize,
+    ) -> Result<usize, Broken> {
+        let at = self.at(next)?;
+        let item = self.item(from, at);
+        let close = match (self.bytes[at], item) {
+            (b'{', None) => self.object(next, node, element, depth)?,
+            (b'[', None) => self.array(next, node, element, depth)?,
+            (b',' | b'}' | b']', Some(item)) => {
+                if node != NONE && self.names.field(node) != NONE {
+                    self.scalar(item, at, self.names.field(node), element);
+                }
+                return Ok(next);
+            }
+            _ => return Err(Broken),
+        };
+        let next = close + 1;
+        let at = self.at(next)?;
+        match self.item(self.at(close)? + 1, at) {
+            None => Ok(next),
+            Some(_) => Err(Broken),
+        }
+    }
+
+    /// Walks the array that opens with this token, and tells the token that closes it.
+    fn array(
+        &mut self,
+        open: usize,
+        node: u32,
+        parent: u32,
+        depth: usize,
+    ) -> Result<usize, Broken> {
+        let depth = depth.checked_sub(1).ok_or(Broken)?;
+        let first = self.at(open + 1)?;
+        if self.bytes[first] == b']' && self.item(self.at(open)? + 1, first).is_none() {
+            return Ok(open + 1);
+        }
+        let array = if node == NONE { 0 } else { self.event.arrays.len() };
+        if node != NONE {
+            self.event.arrays.push(Array { end: 0, scalars: NONE });
+        }
         let mut token = open;
         loop {
-            let from = self.tokens.at(token) + 1;
-            let next = token + 1;
-            let at = self.tokens.at(next);
-            let before = self.count();
-            token = match self.bytes[at] {
-                b'{' | b'[' => {
-                    let element = small(self.event.elements.len());
-                    let values = before..before;
-                    self.event.elements.push(Element { array: small(array), parent, values });
-                    let token = self.value(next, at, from, node, element);
-                    self.event.elements[element as usize].values.end = self.count();
-                    token
-                }
-                b']' if self.bytes[from..at].iter().all(|byte| is_white(*byte)) => break,
-                _ => {
-                    self.value(next, at, from, node, parent);
-                    if self.count() > before {
-                        self.event.arrays[array].scalars = self.names.field(node);
-                    }
-                    next
-                }
+            let from = self.at(token)? + 1;
+            token = if node == NONE {
+                self.value(token + 1, from, NONE, NONE, depth)?
+            } else {
+                self.element(token + 1, from, node, parent, array, depth)?
             };
-            if self.bytes[self.tokens.at(token)] == b']' {
-                break;
+            match self.bytes[self.at(token)?] {
+                b',' => {}
+                b']' => break,
+                _ => return Err(Broken),
             }
         }
-        self.event.arrays[array].end = self.count();
+        if node != NONE {
+            self.event.arrays[array].end = self.count();
+        }
+        Ok(token)
+    }
+
+    /// Walks an element of an array where something is mentioned.
+    fn element(
+        &mut self,
+        next: usize,
+        from: usize,
+        node: u32,
+        parent: u32,
+        array: usize,
+        depth: usize,
+    ) -> Result<usize, Broken> {
+        let before = self.count();
+        if !matches!(self.bytes[self.at(next)?], b'{' | b'[') {
+            let token = self.value(next, from, node, parent, depth)?;
+            if self.count() > before {
+                self.event.arrays[array].scalars = self.names.field(node);
+            }
+            return Ok(token);
+        }
+        let element = self.event.elements.len();
+        let values = before..before;
+        self.event.elements.push(Element { array: small(array), parent, values });
+        let token = self.value(next, from, node, small(element), depth)?;
+        self.event.elements[element].values.end = self.count();
+        Ok(token)
     }
 
     /// How many values there are so far.
@@ -373,12 +471,14 @@ impl<F: FnMut(&[u32])> Walk<'_, F> {
         small(self.event.values.len())
     }
 
-    /// The node of the name between `from` and `colon`.
+    /// The node of the name that begins at `from` and ends before `colon`.
     #[inline]
     fn below(&mut self, node: u32, from: usize, colon: usize) -> u32 {
-        let (from, to) = self.trimmed(from, colon);
-        let name = &self.bytes[from + 1..to - 1];
-        if self.tokens.has_escapes && name.contains(&b'\\') {
+        if node == NONE {
+            return NONE;
+        }
+        let name = &self.bytes[from + 1..self.trimmed(colon) - 1];
+        if self.has_escapes && name.contains(&b'\\') {
             self.name.clear();
             unquote_into(name, self.name);
             return self.names.below(node, self.name);
@@ -386,25 +486,22 @@ impl<F: FnMut(&[u32])> Walk<'_, F> {
         self.names.below(node, name)
     }
 
-    /// Without the white space at both ends. There must be something else.
+    /// The end without the white space before it. There must be something else.
     #[inline]
-    fn trimmed(&self, mut from: usize, mut to: usize) -> (usize, usize) {
-        while is_white(self.bytes[from]) {
-            from += 1;
-        }
+    fn trimmed(&self, mut to: usize) -> usize {
         while is_white(self.bytes[to - 1]) {
             to -= 1;
         }
-        (from, to)
+        to
     }
 
     /// Looks up a string or other scalar, and keeps it if it will be looked at again.
     fn scalar(&mut self, from: usize, to: usize, field: u32, element: u32) {
-        let (from, to) = self.trimmed(from, to);
+        let to = self.trimmed(to);
         let content = match self.bytes[from] {
             b'"' => {
                 let inner = &self.bytes[from + 1..to - 1];
-                if self.tokens.has_escapes && inner.contains(&b'\\') {
+                if self.has_escapes && inner.contains(&b'\\') {
                     let start = small(self.event.unquoted.len());
                     unquote_into(inner, &mut self.event.unquoted);
                     Content::Unquoted(start..small(self.event.unquoted.len()))
@@ -449,82 +546,4 @@ fn small(count: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use crate::index::Builder;
-
-    /// Reads the event with one field; gives the field's values.
-    fn values<'e>(field: &str, event: &'e str) -> Result<Vec<&'e str>, EventError> {
-        let names = Names::new([field.as_bytes()]);
-        let fields = [Field { index: Builder::default().build(), is_kept: true }];
-        let mut read = Event::default();
-        super::read(event, &names, &fields, &mut Room::new(), &mut read, |_| {})?;
-        Ok(read.values(0).map(|value| read.raw(event, value)).collect())
-    }
-
-    #[track_caller]
-    fn check(field: &str, event: &str, expected: &[&str]) {
-        assert_eq!(values(field, event).unwrap(), expected);
-    }
-
-    #[test]
-    fn values_keep_their_spelling() {
-        check(
-            "a",
-            r#"{"a":[1.50,"\u0061",null,[true]],"b":1}"#,
-            &["1.50", r#""\u0061""#, "null", "true"],
-        );
-    }
-
-    #[test]
-    fn repeated_names_all_count() {
-        check("a", r#"{"a":1,"a":2,"\u0061":3}"#, &["1", "2", "3"]);
-    }
-
-    #[test]
-    fn names_join_by_dots() {
-        check("a.b", r#"{"a":{"b":1},"a.b":2,"b":3,"a":4}"#, &["1", "2"]);
-    }
-
-    #[test]
-    fn an_empty_name_is_a_name() {
-        check("a.", r#"{"a":{"":1},"a.":2,"a":3}"#, &["1", "2"]);
-        check("", r#"{"":1,"a":2}"#, &["1"]);
-    }
-
-    #[test]
-    fn longer_names_never_pass_for_a_shorter_path() {
-        check("ab", r#"{"abc":1,"ab":{"":{"c":2}},"abcdef":{"ab":3}}"#, &[]);
-    }
-
-    #[track_caller]
-    fn check_refused(event: &str, message: &str) {
-        let error = values("a", event).unwrap_err();
-        assert_eq!(error.to_string(), message);
-    }
-
-    #[test]
-    fn what_is_not_an_event_is_refused() {
-        check_refused("[1]", "an event is an object, found an array");
-        check_refused("\"a\"", "an event is an object, found a string");
-        check_refused(
-            "{\"a\":1,\n \"z\":tru}",
-            "the event is not JSON: expected `true`, `false` or `null`, found `}` at line 2, column 9",
-        );
-        check_refused(
-            "",
-            "the event is not JSON: expected a JSON value, found the end of the text \
-             at line 1, column 1",
-        );
-    }
-
-    #[test]
-    fn depth_and_length_are_bounded() {
-        check_refused(&"{\"a\":".repeat(1000), "the event is nested deeper than 128 levels");
-        check_refused(
-            &" ".repeat(EVENT_BYTES_MAX + 1),
-            "the event has 16777217 bytes, more than 16777216",
-        );
-    }
-}
+mod tests;

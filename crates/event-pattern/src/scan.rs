@@ -1,64 +1,52 @@
-//! Finds the structure of an event's text, and whether it is JSON at all, 64 bytes at a time.
+//! Finds the structure of an event's text, 64 bytes at a time.
 //!
 //! Called by `event` for each event. Every question is asked of 64 bytes at once: a set of them is a
-//! `u64`, the first byte its lowest bit. What it passes is JSON exactly as [`crate::json::Reader`]
-//! has it; what it does not pass is read again by the `Reader`, which says why. It must never pass
-//! what the `Reader` refuses, nor look at a text's meaning.
+//! `u64`, the first byte its lowest bit. What is asked is what can be told without knowing the
+//! brackets around: that strings, numbers and literals are such, and that no two stand side by side.
+//! The rest of JSON's grammar is for the walk over the tokens that are found here.
 
 #![expect(
     clippy::inline_always,
-    reason = "what is not part of the function that was made for the processor's instructions cannot use them"
+    reason = "what is not part of the function made for the processor's instructions cannot use them"
 )]
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
 
-use crate::json::DEPTH_MAX;
-
-/// The brackets, colons and commas of an event's object, in order.
+/// The brackets, colons and commas of an event outside its strings, in order.
 ///
-/// Strings and other scalars lie between them: a member is the token before it (`{` or `,`), its
-/// name, a colon, its value and the token after it.
+/// Between two of them stands white space and at most one string or other scalar.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     level: Level,
-    /// Where they stand. Beyond the last, leftovers.
+    /// Where they stand. Beyond `count`, leftovers.
     at: Vec<u32>,
-    /// For an opening bracket, the number of the token that closes it.
-    partner: Vec<u32>,
-    /// Room for the brackets that are open.
-    open: [u32; DEPTH_MAX],
-    /// Whether any string has a backslash.
+    count: usize,
+    /// Whether there is any backslash.
     pub(crate) has_escapes: bool,
 }
 
 impl Tokens {
     pub(crate) fn new() -> Self {
-        Self {
-            level: Level::new(),
-            at: Vec::new(),
-            partner: Vec::new(),
-            open: [0; DEPTH_MAX],
-            has_escapes: false,
-        }
+        Self::with_level(Level::new())
     }
 
-    /// Finds the tokens of the object that begins at `start`; `false` if it is not one in JSON
-    /// nested at most [`DEPTH_MAX`] levels deep.
-    pub(crate) fn scan(&mut self, text: &[u8], start: usize) -> bool {
+    /// For a processor with instructions of this level.
+    pub(crate) fn with_level(level: Level) -> Self {
+        Self { level, at: Vec::new(), count: 0, has_escapes: false }
+    }
+
+    /// Finds the tokens of the text; `false` if some string or other scalar is not JSON's.
+    ///
+    /// The text must be shorter than a `u32` can count.
+    pub(crate) fn scan(&mut self, text: &[u8]) -> bool {
         let level = self.level;
-        dispatch!(level, simd => scan(simd, self, text, start))
+        dispatch!(level, simd => scan(simd, self, text))
     }
 
-    /// Where the token stands.
+    /// Where they stand.
     #[inline]
-    pub(crate) fn at(&self, token: usize) -> usize {
-        self.at[token] as usize
-    }
-
-    /// The token that closes this one, which must open an object or array.
-    #[inline]
-    pub(crate) fn partner(&self, token: usize) -> usize {
-        self.partner[token] as usize
+    pub(crate) fn positions(&self) -> &[u32] {
+        &self.at[..self.count]
     }
 }
 
@@ -67,12 +55,8 @@ struct Classes {
     quote: u64,
     backslash: u64,
     control: u64,
-    comma: u64,
-    colon: u64,
-    open_object: u64,
-    close_object: u64,
-    open_array: u64,
-    close_array: u64,
+    /// Brackets, colons and commas.
+    token: u64,
     white: u64,
 }
 
@@ -96,16 +80,17 @@ fn classes<S: Simd>(simd: S, block: u8x64<S>) -> Classes {
     if control != 0 {
         white |= equal(simd, block, b'\n') | equal(simd, block, b'\r') | equal(simd, block, b'\t');
     }
+    // `[` and `]` are `{` and `}` but for one bit.
+    let braced = block | u8x64::splat(simd, 0x20);
+    let token = braced.simd_eq(u8x64::splat(simd, b'{'))
+        | braced.simd_eq(u8x64::splat(simd, b'}'))
+        | block.simd_eq(u8x64::splat(simd, b':'))
+        | block.simd_eq(u8x64::splat(simd, b','));
     Classes {
         quote: equal(simd, block, b'"'),
         backslash: equal(simd, block, b'\\'),
         control,
-        comma: equal(simd, block, b','),
-        colon: equal(simd, block, b':'),
-        open_object: equal(simd, block, b'{'),
-        close_object: equal(simd, block, b'}'),
-        open_array: equal(simd, block, b'['),
-        close_array: equal(simd, block, b']'),
+        token: token.to_bitmask(),
         white,
     }
 }
@@ -129,13 +114,8 @@ struct Next {
 }
 
 impl Next {
-    /// For each byte of `from`, the first after it that is not in `over`.
-    #[inline(always)]
-    fn after(&mut self, from: u64, over: u64) -> u64 {
-        self.after_or_at(from, 0, over)
-    }
-
-    /// The same, and for each byte of `at`, itself or the first after it that is not in `over`.
+    /// For each byte of `from`, the first after it that is not in `over`; and the same for each of
+    /// `at`, or itself.
     #[inline(always)]
     fn after_or_at(&mut self, from: u64, at: u64, over: u64) -> u64 {
         // Adding to the lowest bit of a run of ones clears the run and sets the bit after it.
@@ -147,96 +127,55 @@ impl Next {
 
     /// The bytes after those of `set`.
     #[inline(always)]
-    fn shift(&mut self, set: u64) -> u64 {
+    fn after(&mut self, set: u64) -> u64 {
         let (after, beyond) = set.carrying_add(set, self.carry);
         self.carry = beyond;
         after
     }
 }
 
-/// What the grammar of a block depends on of the blocks before it.
-#[derive(Default)]
+/// What a block depends on of the blocks before it.
+#[derive(Clone, Copy, Default)]
 struct State {
     /// All ones inside a string.
     in_string: u64,
     /// Whether the last byte escapes the next.
     escapes: u64,
-    /// After a scalar that is no string.
     after_scalar: Next,
-    is_begun: bool,
     after_item: Next,
-    after_items: Next,
-    after_open_object: Next,
-    after_open_array: Next,
-    after_close: Next,
-    after_colon: Next,
     numbers: Numbers,
 }
 
-/// The bytes of a block by their place in the grammar.
+/// The bytes of a block by their place.
 struct Sets {
-    /// Inside a string, the opening quote included, the closing one not.
-    inside: u64,
-    quote: u64,
-    white: u64,
-    comma: u64,
-    colon: u64,
-    open: u64,
-    open_object: u64,
-    open_array: u64,
-    close: u64,
-    close_object: u64,
-    close_array: u64,
-    /// Brackets, colons and commas.
     token: u64,
     /// Scalars that are no strings, and whatever else should not be there.
     scalar: u64,
     scalar_start: u64,
-    /// The bytes after them.
-    scalar_end: u64,
-    /// Of the tokens, those whose last token is a comma, but for colons: what arrays have.
-    after_comma: u64,
 }
 
 impl State {
-    /// Tells bytes in strings from those outside, and finds control characters and wrong escapes.
+    /// Tells bytes in strings from those outside; also what is wrong with them.
     #[inline(always)]
-    fn sets(&mut self, all: &Classes, text: &[u8], at: usize, wrong: &mut u64) -> Sets {
+    fn sets(&mut self, all: &Classes, text: &[u8], at: usize) -> (Sets, u64) {
         let escaped = self.escaped(all.backslash);
         let quote = all.quote & !escaped;
+        // With the opening quote, without the closing one.
         let inside = prefix_xor(quote) ^ self.in_string;
         self.in_string = 0_u64.wrapping_sub(inside >> 63);
-        *wrong |= all.control & inside;
+        let mut wrong = all.control & inside;
         if all.backslash & inside != 0 {
-            *wrong |= wrong_escapes(text, at, all.backslash & inside & !escaped);
+            wrong |= wrong_escapes(text, at, all.backslash & inside & !escaped);
         }
         let outside = !(inside | quote);
-        let [comma, colon] = [all.comma & outside, all.colon & outside];
-        let [open_object, open_array] = [all.open_object & outside, all.open_array & outside];
-        let [close_object, close_array] = [all.close_object & outside, all.close_array & outside];
-        let (open, close) = (open_object | open_array, close_object | close_array);
-        let token = comma | colon | open | close;
+        let token = all.token & outside;
         let white = all.white & outside;
         let scalar = outside & !(token | white);
-        let after_scalar = self.after_scalar.shift(scalar);
-        Sets {
-            inside,
-            quote,
-            white,
-            comma,
-            colon,
-            open,
-            open_object,
-            open_array,
-            close,
-            close_object,
-            close_array,
-            token,
-            scalar,
-            scalar_start: scalar & !after_scalar,
-            scalar_end: after_scalar & !scalar,
-            after_comma: 0,
-        }
+        let after_scalar = self.after_scalar.after(scalar);
+        // After a string or another scalar comes a token.
+        let closing = quote & !inside;
+        wrong |= self.after_item.after_or_at(closing, after_scalar & !scalar, white) & !token;
+        (Sets { token, scalar, scalar_start: scalar & !after_scalar }, wrong)
     }
 
     /// The bytes that a backslash escapes.
@@ -245,48 +184,16 @@ impl State {
         if backslash | self.escapes == 0 {
             return 0;
         }
-        // In each run of backslashes every other escapes; runs are told by where they start.
-        let escaping_at_first = self.escapes;
-        let mut escaped = escaping_at_first;
-        let mut left = backslash & !escaping_at_first;
+        let mut escaped = self.escapes;
+        let mut left = backslash & !escaped;
         self.escapes = 0;
         while left != 0 {
             let bit = left & left.wrapping_neg();
-            let (next, overflow) = (bit << 1, bit >> 63);
-            escaped |= next;
-            self.escapes |= overflow;
-            left &= !(bit | next);
+            escaped |= bit << 1;
+            self.escapes |= bit >> 63;
+            left &= !(bit | bit << 1);
         }
         escaped
-    }
-
-    /// Finds what stands where it may not, but for what depends on the bracket around it.
-    #[inline(always)]
-    fn wrong(&mut self, sets: &mut Sets) -> u64 {
-        let Sets { token, open, colon, .. } = *sets;
-        // Between two tokens stands at most one item: a string, or another scalar.
-        let closing_quote = sets.quote & !sets.inside;
-        let mut wrong =
-            self.after_item.after_or_at(closing_quote, sets.scalar_end, sets.white) & !token;
-        let item = (sets.quote & sets.inside) | sets.scalar_start;
-        let item = self.after_items.after(item, !token);
-        // What may follow each token, with an item between or without.
-        let after_object = self.after_open_object.after(sets.open_object, !token);
-        wrong |= after_object & !((colon & item) | (sets.close_object & !item));
-        let after_array = self.after_open_array.after(sets.open_array, !token);
-        wrong |= after_array & (colon | (sets.comma & !item) | (open & item));
-        let after_close = self.after_close.after(sets.close, !token);
-        wrong |= after_close & (item | open | colon);
-        let after_colon = self.after_colon.after(colon, !token);
-        wrong |= after_colon & (colon | !(item ^ open));
-        let mut after_comma = token & !(after_object | after_array | after_close | after_colon);
-        if !self.is_begun {
-            // The opening brace of the event comes after nothing.
-            after_comma &= after_comma.wrapping_sub(1);
-            self.is_begun = true;
-        }
-        sets.after_comma = after_comma & !colon;
-        wrong | (after_comma & !(item ^ open))
     }
 }
 
@@ -329,7 +236,6 @@ struct Numbers {
     after_other: Next,
     after_first_minus: Next,
     after_first_zero: Next,
-    after_scalar: Next,
     after_fraction: Next,
     /// Where the last scalar began.
     start: usize,
@@ -346,11 +252,10 @@ impl Numbers {
             | self.after_other.carry
             | self.after_first_minus.carry
             | self.after_first_zero.carry
-            | self.after_scalar.carry
             | self.after_fraction.carry
     }
 
-    /// Finds where scalars are neither numbers nor literals, or stand for names.
+    /// Finds where scalars are neither numbers nor literals.
     #[inline(always)]
     fn wrong(&mut self, text: &[u8], at: usize, sets: &Sets, digits: &Digits) -> u64 {
         let Sets { scalar, scalar_start, .. } = *sets;
@@ -360,15 +265,14 @@ impl Numbers {
         let other = scalar & !(digit | dot | minus);
         // A dot follows a digit; a digit follows a dot and a minus; a minus comes first, or after
         // the `e` that `others` knows.
-        let mut wrong = dot & !self.after_digit.shift(digit);
-        wrong |= self.after_point.shift(dot | minus) & !digit;
-        wrong |= minus & !(scalar_start | self.after_other.shift(other));
+        let mut wrong = dot & !self.after_digit.after(digit);
+        wrong |= self.after_point.after(dot | minus) & !digit;
+        wrong |= minus & !(scalar_start | self.after_other.after(other));
         // No digit follows a zero that comes first.
-        let first = scalar_start | self.after_first_minus.shift(minus & scalar_start);
-        wrong |= self.after_first_zero.shift(digits.zero & first) & digit;
+        let first = scalar_start | self.after_first_minus.after(minus & scalar_start);
+        wrong |= self.after_first_zero.after(digits.zero & first) & digit;
         // The digits after a dot do not end at another.
-        wrong |= self.after_fraction.after(dot, digit) & dot;
-        wrong |= self.after_scalar.after(scalar_start, !sets.token) & sets.colon;
+        wrong |= self.after_fraction.after_or_at(dot, 0, digit) & dot;
         if other != 0 {
             let others = others(text, at, scalar_start, other, self.start, self.read);
             wrong |= others.0;
@@ -443,106 +347,36 @@ fn scalar_end(text: &[u8]) -> Option<usize> {
     b",:{}[]\" \n\r\t".contains(after).then_some(length)
 }
 
-/// The brackets that are open.
-struct Nesting<'t> {
-    /// The token of each.
-    open: &'t mut [u32; DEPTH_MAX],
-    /// Whether each is an array's, the outermost the highest bit.
-    arrays: u128,
-    depth: usize,
-}
-
-const _: () = assert!(DEPTH_MAX == u128::BITS as usize);
-
-/// What came of a block's brackets.
-enum Walk {
-    On,
-    /// The event ends within the block, at the last of these bytes.
-    Ended(u64),
-    TooDeep,
-}
-
-impl Nesting<'_> {
-    /// Finds brackets that do not fit, and commas and colons that do not fit the brackets around
-    /// them. `count` is the number of the block's first token.
-    #[inline(always)]
-    fn walk(&mut self, sets: &Sets, count: u32, partner: &mut [u32], wrong: &mut u64) -> Walk {
-        let mut brackets = sets.open | sets.close;
-        let mut left = u64::MAX;
-        while brackets != 0 {
-            // This bit and those below it.
-            let upto = brackets ^ (brackets - 1);
-            let bit = brackets & brackets.wrapping_neg();
-            brackets &= brackets - 1;
-            *wrong |= self.misfits(sets) & upto & left;
-            left = !upto;
-            let token = count + (sets.token & (upto >> 1)).count_ones();
-            if sets.open & bit != 0 {
-                let Some(open) = self.open.get_mut(self.depth) else { return Walk::TooDeep };
-                *open = token;
-                self.depth += 1;
-                self.arrays = self.arrays << 1 | u128::from(sets.open_array & bit != 0);
-                continue;
-            }
-            if (self.arrays & 1 == 1) != (sets.close_array & bit != 0) {
-                *wrong |= bit;
-            }
-            self.arrays >>= 1;
-            self.depth -= 1;
-            partner[self.open[self.depth] as usize] = token;
-            if self.depth == 0 {
-                return Walk::Ended(upto);
-            }
-        }
-        *wrong |= self.misfits(sets) & left;
-        Walk::On
-    }
-
-    /// What may not stand directly between the innermost brackets.
-    #[inline(always)]
-    fn misfits(&self, sets: &Sets) -> u64 {
-        if self.arrays & 1 == 1 { sets.colon } else { sets.after_comma }
-    }
-}
-
 #[inline(always)]
-fn scan<S: Simd>(simd: S, tokens: &mut Tokens, text: &[u8], start: usize) -> bool {
-    let Tokens { at: positions, partner, open, has_escapes, .. } = tokens;
+fn scan<S: Simd>(simd: S, tokens: &mut Tokens, text: &[u8]) -> bool {
     let mut state = State::default();
-    let mut nesting = Nesting { open, arrays: 0, depth: 0 };
     let mut count = 0;
     let mut backslashes = 0;
-    for at in (start..text.len()).step_by(64) {
+    for at in (0..text.len()).step_by(64) {
         let rest = &text[at..];
         let block = if let Some(block) = rest.first_chunk::<64>() {
             u8x64::from_slice(simd, block)
         } else {
             u8x64::from_slice(simd, &padded(rest))
         };
-        let mut wrong = 0;
         let all = classes(simd, block);
         backslashes |= all.backslash;
-        let mut sets = state.sets(&all, text, at, &mut wrong);
-        wrong |= state.wrong(&mut sets);
+        let (sets, mut wrong) = state.sets(&all, text, at);
         if sets.scalar != 0 || state.numbers.is_pending() {
             wrong |= state.numbers.wrong(text, at, &sets, &digits(simd, block));
         }
-        if positions.len() < count + 64 {
-            make_room(positions, partner, count + 64);
+        if wrong != 0 {
+            return false;
         }
-        write_positions(&mut positions[count..count + 64], small(at), sets.token);
-        match nesting.walk(&sets, small(count), partner, &mut wrong) {
-            Walk::On if wrong == 0 => {}
-            Walk::Ended(upto) => {
-                *has_escapes = backslashes != 0;
-                return wrong & upto == 0;
-            }
-            Walk::On | Walk::TooDeep => return false,
+        if tokens.at.len() < count + 64 {
+            make_room(&mut tokens.at, count + 64);
         }
+        write_positions(&mut tokens.at[count..count + 64], small(at), sets.token);
         count += sets.token.count_ones() as usize;
     }
-    // The text ends before the event does.
-    false
+    tokens.has_escapes = backslashes != 0;
+    tokens.count = count;
+    true
 }
 
 /// The last of the text, and white space after it.
@@ -554,10 +388,9 @@ fn padded(rest: &[u8]) -> [u8; 64] {
 }
 
 #[cold]
-fn make_room(positions: &mut Vec<u32>, partner: &mut Vec<u32>, tokens: usize) {
+fn make_room(positions: &mut Vec<u32>, tokens: usize) {
     let room = (positions.len() * 2).max(tokens).max(256);
     positions.resize(room, 0);
-    partner.resize(room, 0);
 }
 
 /// Of an event, everything can be counted by a `u32`: it is far shorter.
@@ -581,6 +414,3 @@ fn write_positions(out: &mut [u32], at: u32, mut bits: u64) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
