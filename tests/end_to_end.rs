@@ -419,3 +419,63 @@ fn calls_of_the_wrong_shape_are_refused_in_the_words_of_aws() {
     assert!((400..=413).contains(&told.status), "{told:?}");
     dev.stop("INT");
 }
+
+#[test]
+fn an_event_waits_for_records_that_are_out_of_reach_and_is_not_given_up() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    let log = || fs::read_to_string(project.dir().join("dev.log")).unwrap();
+    let state = project.dir().join(".taskferry");
+    // The old processes have the records open.
+    let moved = ["runs.db", "runs.db-wal", "runs.db-shm"].map(|name| {
+        let paths = (state.join(name), state.join(format!("away-{name}")));
+        paths.0.exists().then(|| fs::rename(&paths.0, &paths.1).map(|()| paths).unwrap())
+    });
+    fs::create_dir(state.join("runs.db")).unwrap();
+    project.write("taskferry.yaml", &format!("{RULES}# changed\n"));
+    eventually("new processes", || log().contains("was read again").then_some(()));
+
+    send(&project, "Order", &json!({ "order": 1 }));
+    // Oftener than an invocation is tried that counts.
+    eventually("uncounted attempts", || (log().matches("not counted").count() > 3).then_some(()));
+    fs::remove_dir(state.join("runs.db")).unwrap();
+    for (path, away) in moved.into_iter().flatten() {
+        fs::rename(away, path).unwrap();
+    }
+    assert_eq!(project.ended_runs("order", 1)[0]["status"], "succeeded");
+    assert!(!log().contains("kept as failed"), "{}", log());
+    dev.stop("INT");
+}
+
+#[test]
+fn a_function_that_fails_is_told_in_one_line_and_wholly_in_its_log() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    let path = "/2015-03-31/functions/s3/invocations";
+    let refused = post(&dev.endpoint, path, &[], br#"{"hello":1}"#);
+    assert_eq!(refused.status, 200);
+    let log = || fs::read_to_string(project.dir().join("dev.log")).unwrap();
+    let told = eventually("the line", || {
+        log().lines().find(|line| line.contains("s3 failed")).map(str::to_owned)
+    });
+    assert!(
+        told.contains("Taskferry.Refused: the payload is not an S3 event notification"),
+        "{told}"
+    );
+    dev.stop("INT");
+    assert!(!log().contains("Diagnostic"), "{}", log());
+    let whole = fs::read_to_string(project.dir().join(".taskferry/logs/s3.log")).unwrap();
+    assert!(whole.contains("Taskferry.Refused"), "{whole}");
+}
+
+#[test]
+fn a_state_directory_that_is_deleted_ends_dev_with_the_reason() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    // In one step: what is deleted file by file is written to meanwhile.
+    fs::rename(project.dir().join(".taskferry"), project.dir().join("gone")).unwrap();
+    assert_eq!(dev.wait().code(), Some(2));
+    let log = fs::read_to_string(project.dir().join("dev.log")).unwrap();
+    assert!(log.contains(".taskferry was deleted or moved while in use"), "{log}");
+    assert_eq!(processes(project.dir().to_str().unwrap()), [""; 0]);
+}

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -150,6 +150,11 @@ impl Dev {
         self.signal(signal);
         let status = self.child.wait().expect("it is ours");
         assert!(status.success(), "taskferry dev ended with {status}");
+    }
+
+    /// Waits until it has ended by itself, and says how.
+    pub fn wait(mut self) -> ExitStatus {
+        eventually("the end of taskferry dev", || self.child.try_wait().expect("it is ours"))
     }
 
     /// Ends it without a word, as `kill -9` does.

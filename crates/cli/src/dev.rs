@@ -99,7 +99,7 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
             }
             _ = look_at_state.tick() => {
                 if !platform.is_state_in_place() {
-                    let lost = format!("{} was deleted while in use", state.path().display());
+                    let lost = format!("{} was deleted or moved while in use", state.path().display());
                     break Err(hinted(lost, "what it held is lost; start `taskferry dev` again"));
                 }
             }

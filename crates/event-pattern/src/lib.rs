@@ -28,11 +28,16 @@
 //! let explanation = explain(&patterns[1], event)?;
 //! assert_eq!(explanation.leaves[0].found, [r#""Object Created""#]);
 //!
-//! // Refusals teach.
-//! let error = EventPattern::parse(r#"{ "detail": { "key": [{ "prefx": "in/" }] } }"#).unwrap_err();
-//! assert_eq!(error.to_string(), "unknown operator `prefx` at detail.key[0]");
-//! assert_eq!(error.hint(), Some("did you mean `prefix`?"));
-//! assert_eq!((error.line(), error.column()), (1, 25));
+//! // Refusals teach, and tell every fault at once.
+//! let errors = EventPattern::check(r#"{ "detail": { "key": [{ "prefx": "in/" }], "size": 5 } }"#).unwrap_err();
+//! assert_eq!(errors[0].to_string(), "unknown operator `prefx` at detail.key[0]");
+//! assert_eq!(errors[0].hint(), Some("did you mean `prefix`?"));
+//! assert_eq!((errors[0].line(), errors[0].column()), (1, 25));
+//! assert_eq!(errors[1].hint(), Some("put the value into an array: [5]"));
+//!
+//! // So do patterns that compile and can hardly be meant.
+//! let doubtful = EventPattern::parse(r#"{ "source": ["aws.*"] }"#)?;
+//! assert_eq!(doubtful.warnings()[0].to_string(), "`*` in a plain string stands for itself at source[0]");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -77,8 +82,13 @@
 //! A pattern has at most 32 KiB of text, 256 fields in one combination and 1,000 combinations of its
 //! `$or`s; an event at most 16 MiB. Both may be nested 128 levels deep. Arrays that interlock so that
 //! one field would need more than 500,000 trials are given up. What is beyond is an error, never a
-//! panic. EventBridge's own quotas, such as the length of a rule's pattern and the number
-//! of `*` in its wildcards, are not checked here.
+//! panic. EventBridge's own limits, for the length of a pattern and for wildcards, refuse nothing
+//! here; [`EventPattern::warnings`] tells of them.
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod address;
 mod clause;

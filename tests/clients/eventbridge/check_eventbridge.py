@@ -181,7 +181,7 @@ def a_refusal_tells_every_fault_and_its_place(events, **_):
     equal(
         response["Error"]["Message"],
         "Event pattern is not valid. Reason: unknown operator `prefx` at detail.key[0] (line 2, column 22); "
-        "expected an array of values or an object of fields, found a number at detail.size (line 2, column 47)",
+        "expected an array of values or an object of fields, found a number at detail.size (line 2, column 46)",
     )
 
 

@@ -60,7 +60,7 @@ impl Platform {
         Self::serve(state, locked, server, project, containers, rules)
     }
 
-    /// Wires all, and then serves: whoever is answered is answered by what is wired.
+    /// Wires all, and then serves.
     fn serve(
         state: &StateDir,
         locked: State,
@@ -70,8 +70,7 @@ impl Platform {
         rules: &Rules,
     ) -> anyhow::Result<Self> {
         let address = server.addr();
-        let aws = Aws::open(state, locked, address, containers, rules)?;
-        deploy::deploy(&aws, project, rules)?;
+        let aws = Aws::open(state, locked, address, project, containers, rules)?;
         tokio::spawn(aws.ecs.sweep_regularly());
         let (stop_server, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(aws.services(), async {
@@ -132,10 +131,13 @@ impl Platform {
 }
 
 impl Aws {
+    /// Opens the services with the rules deployed. There are none to be served that are not wired: whoever is answered is
+    /// answered by what knows the rules.
     fn open(
         state: &StateDir,
         locked: State,
         address: SocketAddr,
+        project: &Path,
         containers: Containers,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
@@ -164,7 +166,9 @@ impl Aws {
         )?;
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-        Ok(Self { state: state.clone(), ecs, event_bridge, functions, s3, locked })
+        let aws = Self { state: state.clone(), ecs, event_bridge, functions, s3, locked };
+        deploy::deploy(&aws, project, rules)?;
+        Ok(aws)
     }
 
     fn services(&self) -> Services {

@@ -6,14 +6,17 @@ use std::{ffi::OsString, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::{sync::mpsc, time};
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant},
+};
 
 /// How long a file must be left alone before it is read: editors write in several steps.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// The changes of a file.
 pub(super) struct Reloads {
-    changes: mpsc::Receiver<()>,
+    changes: Changes,
     // Dropped, it watches no more.
     _watcher: RecommendedWatcher,
 }
@@ -39,14 +42,57 @@ impl Reloads {
         watcher
             .watch(super::folder(path), RecursiveMode::NonRecursive)
             .with_context(cannot_watch)?;
-        Ok(Self { changes, _watcher: watcher })
+        Ok(Self { changes: Changes { changes, settled: None }, _watcher: watcher })
     }
 
     /// Waits for a change that has settled.
     pub(super) async fn next(&mut self) {
-        if self.changes.recv().await.is_none() {
-            return std::future::pending().await;
+        self.changes.next().await;
+    }
+}
+
+/// Changes, as they come.
+struct Changes {
+    changes: mpsc::Receiver<()>,
+    /// When the last change will have settled. Outlives the wait for it, which ends for each line that is told meanwhile.
+    settled: Option<Instant>,
+}
+
+impl Changes {
+    async fn next(&mut self) {
+        loop {
+            let change = match self.settled {
+                None => self.changes.recv().await,
+                Some(settled) => {
+                    let Ok(change) = time::timeout_at(settled, self.changes.recv()).await else {
+                        self.settled = None;
+                        return;
+                    };
+                    change
+                }
+            };
+            if change.is_none() {
+                return std::future::pending().await;
+            }
+            self.settled = Some(Instant::now() + SETTLED);
         }
-        while time::timeout(SETTLED, self.changes.recv()).await.is_ok_and(|more| more.is_some()) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_not_forgotten_while_other_things_are_told() {
+        let (sender, changes) = mpsc::channel(1);
+        let mut changes = Changes { changes, settled: None };
+        sender.send(()).await.unwrap();
+        let mut interrupted = 0;
+        while time::timeout(SETTLED / 10, changes.next()).await.is_err() {
+            interrupted += 1;
+        }
+        assert!(interrupted > 1);
+        assert!(changes.settled.is_none());
     }
 }

@@ -208,11 +208,12 @@ fn shown(line: &LogLine) -> Option<(String, Option<Tone>, Ends)> {
 /// What became of an invocation that failed.
 fn failure(ended: &InvocationEnded) -> Option<String> {
     let error = ended.error.as_ref()?;
-    let InvocationEnded { function, attempt, is_counted, retry_after, .. } = ended;
+    let InvocationEnded { function, attempt, is_queued, is_counted, retry_after, .. } = ended;
     let then = match retry_after {
         Some(after) if *is_counted => format!("attempt {attempt}, again in {} s", seconds(*after)),
         Some(after) => format!("again in {} s, not counted", seconds(*after)),
-        None => format!("attempt {attempt}, kept as failed"),
+        None if *is_queued => format!("attempt {attempt}, kept as failed"),
+        None => "its client is told".to_owned(),
     };
     // A message may be a page, of a panic for one; the whole of it is in the function's log.
     let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");

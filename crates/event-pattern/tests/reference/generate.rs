@@ -246,7 +246,7 @@ fn clause(choices: &mut Choices<'_>, out: &mut String) {
         9 => write!(out, "{{\"wildcard\":\"{}\"}}", choices.one(&WILDCARDS))
             .expect("a string takes all"),
         10 => {
-            write!(out, "{{\"cidr\":\"{}\"}}", choices.one(&NETWORKS)).expect("a string takes all")
+            write!(out, "{{\"cidr\":\"{}\"}}", choices.one(&NETWORKS)).expect("a string takes all");
         }
         11 => numeric(choices, out),
         12 => operator("exactly", choices, out),

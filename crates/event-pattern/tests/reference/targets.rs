@@ -122,12 +122,12 @@ fn compare(matcher: &Matcher, patterns: &[EventPattern], event: &str) {
     assert!(matching.is_sorted());
     for (index, pattern) in patterns.iter().enumerate() {
         let text = pattern.as_str();
-        let matches = matching.contains(&index);
-        assert_eq!(is_explained(pattern, event), Ok(matches), "explained: {text} on {event}");
+        let is_met = matching.contains(&index);
+        assert_eq!(is_explained(pattern, event), Ok(is_met), "explained: {text} on {event}");
         let alone = Matcher::new([pattern.clone()]).matches(event);
-        assert_eq!(alone.map(|matching| matching == [0]), Ok(matches), "alone: {text} on {event}");
+        assert_eq!(alone.map(|matching| matching == [0]), Ok(is_met), "alone: {text} on {event}");
         if let Some(expected) = super::matches(text, event) {
-            assert_eq!(matches, expected, "{text} on {event}");
+            assert_eq!(is_met, expected, "{text} on {event}");
         }
     }
 }

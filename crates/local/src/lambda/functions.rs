@@ -118,6 +118,8 @@ pub struct InvocationEnded {
     pub request_id: Arc<str>,
     /// Which attempt it was, counted from 1.
     pub attempt: u32,
+    /// Whether it came from the queue, and not from a client that waits for its answer.
+    pub is_queued: bool,
     /// Whether it counts: if not, the next has the same number.
     pub is_counted: bool,
     /// Why it failed, if it did.
@@ -354,6 +356,7 @@ impl Inner {
             InvokeOutcome::Failed(error) => Some(error.clone()),
             InvokeOutcome::Succeeded(_) => None,
         };
+        let is_queued = matches!(origin, Origin::Queued { .. });
         let (attempt, next) = match origin {
             Origin::Invoked(client) => {
                 // The client may have gone.
@@ -379,6 +382,7 @@ impl Inner {
             function,
             request_id,
             attempt,
+            is_queued,
             is_counted: !matches!(next, Next::Uncounted(_)),
             error,
             retry_after: match next {
