@@ -13,6 +13,7 @@ use crate::{
     json::{self, Flaw, Reader, Shape, Syntax, line_and_column, unquote_into},
     names::{NONE, Names, ROOT},
     scan::Tokens,
+    trigger::Trigger,
 };
 
 /// Longest text of an event, in bytes. EventBridge itself takes far less.
@@ -53,11 +54,8 @@ pub enum EventError {
         max: usize,
     },
     /// Too many elements of the event's arrays would have to be tried together for one pattern.
-    #[error("the event's arrays combine in more than {max} ways for one pattern")]
-    TooManyCombinations {
-        /// The most combinations tried.
-        max: usize,
-    },
+    #[error("the event's arrays combine in too many ways for one pattern")]
+    TooManyCombinations,
 }
 
 /// A field that patterns mention.
@@ -234,7 +232,7 @@ pub(crate) fn read(
     fields: &[Field],
     room: &mut Room,
     event: &mut Event,
-    found: impl FnMut(&[u32]),
+    found: impl FnMut(Trigger),
 ) -> Result<(), EventError> {
     if text.len() > EVENT_BYTES_MAX {
         return Err(EventError::TooLong { bytes: text.len(), max: EVENT_BYTES_MAX });
@@ -312,7 +310,7 @@ struct Walk<'w, F> {
     found: F,
 }
 
-impl<F: FnMut(&[u32])> Walk<'_, F> {
+impl<F: FnMut(Trigger)> Walk<'_, F> {
     fn root(&mut self) -> Result<(), Broken> {
         let at = self.at(0)?;
         if self.bytes[at] == b'{' && self.item(0, at).is_none() {

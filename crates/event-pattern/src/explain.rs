@@ -8,6 +8,7 @@ use crate::{
     clause::Clause,
     event::EventError,
     matcher::{Matcher, Scratch},
+    names::NONE,
     parse::EventPattern,
     search,
 };
@@ -79,7 +80,8 @@ pub fn explain(pattern: &EventPattern, event: &str) -> Result<Explanation, Event
         *place = leaves.len();
         let clauses = Arc::clone(&asked.clauses);
         let absence = clauses.iter().any(|clause| matches!(clause, Clause::Absent));
-        let leaf = search::Leaf { field: compiled.field(&asked.path), clauses, absence };
+        let leaf =
+            search::Leaf { field: compiled.field(&asked.path), clauses, absence, shared: NONE };
         let read = &scratch.event;
         let found = read.values(leaf.field).map(|value| read.raw(event, value).to_owned());
         leaves.push(Leaf {

@@ -11,6 +11,7 @@ use crate::{
     clause::{Clause, Interval, Scalar},
     table::{End, Table},
     text::{AnyCase, Ends},
+    trigger::{ListsBuilder, Trigger},
 };
 
 /// One way to look up a value.
@@ -29,10 +30,10 @@ enum Part {
     /// Numbers that a double cannot stand for.
     Spelling(Table),
     Interval(Intervals),
-    True(Vec<u32>),
-    False(Vec<u32>),
-    Null(Vec<u32>),
-    Any(Vec<u32>),
+    True(Trigger),
+    False(Trigger),
+    Null(Trigger),
+    Any(Trigger),
     Others(Vec<Other>),
 }
 
@@ -42,7 +43,7 @@ struct Other {
     clauses: Arc<[Clause]>,
     /// Which of them.
     indices: Vec<usize>,
-    triggers: Vec<u32>,
+    trigger: Trigger,
 }
 
 /// All ways to look up a value of the field.
@@ -52,7 +53,7 @@ pub(crate) struct Index {
 }
 
 /// Strings and what each triggers.
-type Strings = Vec<(Vec<u8>, u32)>;
+type Strings = Vec<(Vec<u8>, Trigger)>;
 
 /// An [`Index`] in the making.
 #[derive(Default)]
@@ -66,11 +67,11 @@ pub(crate) struct Builder {
     address: Strings,
     number: Strings,
     spelling: Strings,
-    intervals: Vec<(Interval, u32)>,
-    truth: Vec<u32>,
-    falsehood: Vec<u32>,
-    null: Vec<u32>,
-    any: Vec<u32>,
+    intervals: Vec<(Interval, Trigger)>,
+    truth: Vec<Trigger>,
+    falsehood: Vec<Trigger>,
+    null: Vec<Trigger>,
+    any: Vec<Trigger>,
     others: Vec<Other>,
 }
 
@@ -122,25 +123,23 @@ fn address_key(address: Address) -> [u8; 17] {
 }
 
 impl Builder {
-    /// Has the field's values trigger these where they meet one of the clauses, or may do so.
-    pub(crate) fn add(&mut self, clauses: &Arc<[Clause]>, triggers: &[u32]) {
+    /// Has the field's values set this off where they meet one of the clauses, or may do so.
+    pub(crate) fn add(&mut self, clauses: &Arc<[Clause]>, trigger: Trigger) {
         let mut indices = Vec::new();
         for (index, clause) in clauses.iter().enumerate() {
-            if !self.add_clause(clause, triggers) {
+            if !self.add_clause(clause, trigger) {
                 indices.push(index);
             }
         }
         if !indices.is_empty() {
             let clauses = Arc::clone(clauses);
-            self.others.push(Other { clauses, indices, triggers: triggers.to_vec() });
+            self.others.push(Other { clauses, indices, trigger });
         }
     }
 
     /// `false` if the clause has to be asked itself.
-    fn add_clause(&mut self, clause: &Clause, triggers: &[u32]) -> bool {
-        let add = |strings: &mut Strings, key: &[u8]| {
-            strings.extend(triggers.iter().map(|&trigger| (key.to_vec(), trigger)));
-        };
+    fn add_clause(&mut self, clause: &Clause, trigger: Trigger) -> bool {
+        let add = |strings: &mut Strings, key: &[u8]| strings.push((key.to_vec(), trigger));
         match clause {
             Clause::Text(text) => add(&mut self.text, text),
             Clause::Prefix(text) => add(&mut self.prefix, text),
@@ -153,12 +152,12 @@ impl Builder {
             Clause::Number { raw, value: None } => add(&mut self.spelling, raw.as_bytes()),
             Clause::Numeric(interval) => match interval.only() {
                 Some(value) => add(&mut self.number, &number_key(value)),
-                None => self.intervals.extend(triggers.iter().map(|&trigger| (*interval, trigger))),
+                None => self.intervals.push((*interval, trigger)),
             },
-            Clause::True => self.truth.extend(triggers),
-            Clause::False => self.falsehood.extend(triggers),
-            Clause::Null => self.null.extend(triggers),
-            Clause::Exists => self.any.extend(triggers),
+            Clause::True => self.truth.push(trigger),
+            Clause::False => self.falsehood.push(trigger),
+            Clause::Null => self.null.push(trigger),
+            Clause::Exists => self.any.push(trigger),
             Clause::Wildcard(wildcard) => match wildcard.ends() {
                 Ends::Whole(text) => add(&mut self.text, text),
                 Ends::Both(first, last) | Ends::More(first, last) => {
@@ -183,11 +182,11 @@ impl Builder {
         true
     }
 
-    pub(crate) fn build(self) -> Index {
+    pub(crate) fn build(self, lists: &mut ListsBuilder) -> Index {
         let mut parts = Vec::new();
         let mut table = |part: fn(Table) -> Part, end: End, strings: Strings| {
             if !strings.is_empty() {
-                parts.push(part(Table::new(end, strings)));
+                parts.push(part(Table::new(end, strings, lists)));
             }
         };
         table(Part::Text, End::Front, self.text);
@@ -199,9 +198,9 @@ impl Builder {
         table(Part::Address, End::Front, self.address);
         table(Part::Number, End::Front, self.number);
         table(Part::Spelling, End::Front, self.spelling);
-        let mut list = |part: fn(Vec<u32>) -> Part, triggers: Vec<u32>| {
+        let mut list = |part: fn(Trigger) -> Part, triggers: Vec<Trigger>| {
             if !triggers.is_empty() {
-                parts.push(part(triggers));
+                parts.push(part(lists.one(triggers)));
             }
         };
         list(Part::True, self.truth);
@@ -220,23 +219,25 @@ impl Builder {
 }
 
 impl Index {
-    /// Finds the triggers of this value; some more than once. `lower` is room for the string in
+    /// Finds what this value sets off; some of it more than once. `lower` is room for the string in
     /// lower case.
     #[inline]
     pub(crate) fn look_up(
         &self,
         scalar: Scalar<'_>,
         lower: &mut Vec<u8>,
-        mut found: impl FnMut(&[u32]),
+        mut found: impl FnMut(Trigger),
     ) {
         for part in &self.parts {
             match (part, scalar) {
-                (Part::Text(table), Scalar::Text(text)) => found(table.whole(text)),
+                (Part::Text(table), Scalar::Text(text)) => {
+                    table.whole(text).into_iter().for_each(&mut found);
+                }
                 (Part::Prefix(table) | Part::Suffix(table), Scalar::Text(text)) => {
                     table.parts(text, &mut found);
                 }
                 (Part::AnyCase(table), Scalar::Text(text)) if text.len() <= table.longest() => {
-                    found(table.whole(lowered(text, lower)));
+                    table.whole(lowered(text, lower)).into_iter().for_each(&mut found);
                 }
                 (Part::PrefixAnyCase(table), Scalar::Text(text)) => {
                     let text = &text[..text.len().min(table.longest())];
@@ -248,30 +249,30 @@ impl Index {
                 }
                 (Part::Address(table), Scalar::Text(text)) => {
                     if let Some(address) = Address::read(text) {
-                        found(table.whole(&address_key(address)));
+                        table.whole(&address_key(address)).into_iter().for_each(&mut found);
                     }
                 }
                 (Part::Number(table), Scalar::Number(number)) => {
                     if let Some(value) = number.value() {
-                        found(table.whole(&number_key(value)));
+                        table.whole(&number_key(value)).into_iter().for_each(&mut found);
                     }
                 }
                 (Part::Spelling(table), Scalar::Number(number)) => {
-                    found(table.whole(number.raw.as_bytes()));
+                    table.whole(number.raw.as_bytes()).into_iter().for_each(&mut found);
                 }
                 (Part::Interval(intervals), Scalar::Number(number)) => {
                     if let Some(value) = number.value() {
                         intervals.around(value, &mut found);
                     }
                 }
-                (Part::True(triggers), Scalar::True)
-                | (Part::False(triggers), Scalar::False)
-                | (Part::Null(triggers), Scalar::Null)
-                | (Part::Any(triggers), _) => found(triggers),
+                (Part::True(trigger), Scalar::True)
+                | (Part::False(trigger), Scalar::False)
+                | (Part::Null(trigger), Scalar::Null)
+                | (Part::Any(trigger), _) => found(*trigger),
                 (Part::Others(others), _) => {
-                    for Other { clauses, indices, triggers } in others {
+                    for Other { clauses, indices, trigger } in others {
                         if indices.iter().any(|&index| clauses[index].accepts(scalar)) {
-                            found(triggers);
+                            found(*trigger);
                         }
                     }
                 }
@@ -293,17 +294,17 @@ fn lowered<'l>(text: &[u8], lower: &'l mut Vec<u8>) -> &'l [u8] {
 #[derive(Debug)]
 struct Intervals {
     /// Those without an upper bound, by rising lower bound.
-    above: Vec<(Interval, u32)>,
+    above: Vec<(Interval, Trigger)>,
     /// Those without a lower bound, by falling upper bound.
-    below: Vec<(Interval, u32)>,
+    below: Vec<(Interval, Trigger)>,
     /// The others by rising lower bound: a balanced tree, the root of each part in its middle.
-    within: Vec<(Interval, u32)>,
+    within: Vec<(Interval, Trigger)>,
     /// For each root, the highest upper bound of its part.
     highest: Vec<f64>,
 }
 
 impl Intervals {
-    fn new(intervals: Vec<(Interval, u32)>) -> Self {
+    fn new(intervals: Vec<(Interval, Trigger)>) -> Self {
         let low = |interval: &Interval| interval.low.map_or(f64::NEG_INFINITY, |low| low.value);
         let high = |interval: &Interval| interval.high.map_or(f64::INFINITY, |high| high.value);
         let (mut above, bounded): (Vec<_>, Vec<_>) =
@@ -319,13 +320,13 @@ impl Intervals {
         Self { above, below, within, highest }
     }
 
-    fn around(&self, value: f64, found: &mut impl FnMut(&[u32])) {
+    fn around(&self, value: f64, found: &mut impl FnMut(Trigger)) {
         for (interval, trigger) in &self.above {
             if interval.low.is_some_and(|low| low.value > value) {
                 break;
             }
             if interval.contains(value) {
-                found(std::slice::from_ref(trigger));
+                found(*trigger);
             }
         }
         for (interval, trigger) in &self.below {
@@ -333,13 +334,13 @@ impl Intervals {
                 break;
             }
             if interval.contains(value) {
-                found(std::slice::from_ref(trigger));
+                found(*trigger);
             }
         }
         self.around_within(0, self.within.len(), value, found);
     }
 
-    fn around_within(&self, from: usize, to: usize, value: f64, found: &mut impl FnMut(&[u32])) {
+    fn around_within(&self, from: usize, to: usize, value: f64, found: &mut impl FnMut(Trigger)) {
         let middle = from + (to - from) / 2;
         if from == to || self.highest[middle] < value {
             return;
@@ -347,7 +348,7 @@ impl Intervals {
         self.around_within(from, middle, value, found);
         let (interval, trigger) = &self.within[middle];
         if interval.contains(value) {
-            found(std::slice::from_ref(trigger));
+            found(*trigger);
         }
         if interval.low.is_some_and(|low| low.value <= value) {
             self.around_within(middle + 1, to, value, found);

@@ -12,12 +12,15 @@ use crate::{
     clause::Clause,
     event::{Event, EventError},
     names::NONE,
+    trigger::Marks,
 };
 
-/// Most pairs of a choice and a value that are tried for one field.
-const TRIALS_MAX: usize = 500_000;
-/// Most elements that the choices of one field may hold together.
-const CHOSEN_MAX: usize = 4_000_000;
+/// Most steps that are taken for one pattern: values asked and elements compared.
+///
+/// Two fields of an array take some ten for each of its elements, so that no event is too long for that.
+const STEPS_MAX: usize = 50_000_000;
+/// Most elements that the choices for one field, or the places of its values, may hold together.
+const ELEMENTS_MAX: usize = 4_000_000;
 
 /// What a pattern asks of one field, as patterns share it.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(crate) struct Leaf {
     pub(crate) clauses: Arc<[Clause]>,
     /// Whether it is met where there is no value.
     pub(crate) absence: bool,
+    /// Its number among those that several alternatives ask, or [`NONE`].
+    pub(crate) shared: u32,
 }
 
 impl Leaf {
@@ -44,36 +49,17 @@ impl Leaf {
     }
 }
 
-/// Whether the event of this text meets all these leaves, which are in the order of their paths.
-///
-/// `known` is one that is known to be met by itself.
-pub(crate) fn meets<'l>(
-    event: &Event,
-    text: &str,
-    leaves: impl Iterator<Item = &'l Leaf> + Clone,
-    known: Option<usize>,
-    room: &mut Room,
-) -> Result<bool, EventError> {
-    let mut in_elements = 0;
-    for (index, leaf) in leaves.clone().enumerate() {
-        let is_in_elements = event.is_in_elements(leaf.field);
-        in_elements += usize::from(is_in_elements);
-        if known == Some(index) {
-            continue;
-        }
-        // The absence of a value may depend on the elements chosen.
-        let may_be_absent = leaf.absence && is_in_elements;
-        if !may_be_absent && !leaf.is_met(event, text) {
-            return Ok(false);
-        }
+/// The steps that are left for a pattern.
+#[derive(Debug, Default)]
+struct Budget {
+    steps: usize,
+}
+
+impl Budget {
+    fn spend(&mut self, steps: usize) -> Result<(), EventError> {
+        self.steps = self.steps.checked_sub(steps).ok_or(EventError::TooManyCombinations)?;
+        Ok(())
     }
-    if in_elements > 1 {
-        return room.search(event, text, leaves);
-    }
-    Ok(leaves.enumerate().all(|(index, leaf)| {
-        // Only one leaf lies in elements: if it hoped for absence, nothing was chosen for it.
-        known == Some(index) || !event.is_in_elements(leaf.field) || leaf.is_met(event, text)
-    }))
 }
 
 /// The first and the last leaf with a value in an array.
@@ -111,6 +97,43 @@ impl Places {
     fn elements(&self, place: Place) -> &[u32] {
         &self.elements[place.from as usize..place.to as usize]
     }
+
+    /// Adds the place of a value, unless `seen` has this mark for it already.
+    fn add(
+        &mut self,
+        event: &Event,
+        spans: &[Span],
+        seen: &mut [u32],
+        value: u32,
+        mark: u32,
+        budget: &mut Budget,
+    ) -> Result<(), EventError> {
+        let mut steps = 1;
+        let is_shared = |&element: &u32| {
+            steps += 1;
+            let Span { first, last } = spans[event.elements[element as usize].array as usize];
+            first < last
+        };
+        let from = self.elements.len();
+        let around = event.around(event.values[value as usize].element);
+        self.elements.extend(around.filter(is_shared));
+        budget.spend(steps)?;
+        // The innermost tells all those around it.
+        let innermost = self.elements.get(from).map_or(0, |&element| element as usize + 1);
+        if seen[innermost] == mark {
+            self.elements.truncate(from);
+            return Ok(());
+        }
+        seen[innermost] = mark;
+        let [from, to] = [from, self.elements.len()]
+            .map(|at| u32::try_from(at).expect("no more than `ELEMENTS_MAX` are kept"));
+        self.all.push(Place { value, from, to });
+        bounded(self.elements.len())
+    }
+}
+
+fn bounded(elements: usize) -> Result<(), EventError> {
+    if elements > ELEMENTS_MAX { Err(EventError::TooManyCombinations) } else { Ok(()) }
 }
 
 /// Ways to choose one element from each of some arrays; each way is sorted.
@@ -136,7 +159,11 @@ impl Choices {
     }
 
     /// Adds a way: what it has of `kept` and `more`.
-    fn push(&mut self, kept: impl Iterator<Item = u32>, more: impl Iterator<Item = u32>) {
+    fn push(
+        &mut self,
+        kept: impl Iterator<Item = u32>,
+        more: impl Iterator<Item = u32>,
+    ) -> Result<(), EventError> {
         let from = self.elements.len();
         self.elements.extend(kept.chain(more));
         self.elements[from..].sort_unstable();
@@ -158,6 +185,7 @@ impl Choices {
         } else {
             self.ends.push(to);
         }
+        bounded(self.elements.len())
     }
 
     /// Drops ways that are there twice.
@@ -176,9 +204,15 @@ impl Choices {
     }
 }
 
-/// Room for a search, used again for the next.
+/// Room to find out whether leaves are met, used again for the next event.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
+    /// Which of the shared leaves are known to be met by themselves, and which not to be.
+    met: Marks,
+    unmet: Marks,
+    /// Which pattern the budget is for.
+    pattern: Option<u32>,
+    budget: Budget,
     /// By the number of the array.
     spans: Vec<Span>,
     present: Places,
@@ -192,35 +226,85 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// Forgets the last event, and makes room for so many shared leaves.
+    pub(crate) fn clear(&mut self, shared: usize) {
+        self.met.clear(shared);
+        self.unmet.clear(shared);
+        self.pattern = None;
+    }
+
+    /// Whether the event of this text meets all these leaves of an alternative of this pattern,
+    /// which are in the order of their paths.
+    ///
+    /// `known` is one that is known to be met by itself. Patterns must not be asked in turns.
+    pub(crate) fn meets<'l>(
+        &mut self,
+        event: &Event,
+        text: &str,
+        pattern: u32,
+        leaves: impl Iterator<Item = &'l Leaf> + Clone,
+        known: Option<usize>,
+    ) -> Result<bool, EventError> {
+        let mut in_elements = 0;
+        for (index, leaf) in leaves.clone().enumerate() {
+            let is_in_elements = event.is_in_elements(leaf.field);
+            in_elements += usize::from(is_in_elements);
+            // The absence of a value may depend on the elements chosen.
+            let may_be_absent = leaf.absence && is_in_elements;
+            if known != Some(index) && !may_be_absent && !self.is_met(event, text, leaf) {
+                return Ok(false);
+            }
+        }
+        if in_elements > 1 {
+            if self.pattern != Some(pattern) {
+                self.pattern = Some(pattern);
+                self.budget.steps = STEPS_MAX;
+            }
+            return self.search(event, text, leaves);
+        }
+        // Only one leaf lies in elements: if it hoped for absence, nothing was chosen for it.
+        Ok(leaves.enumerate().all(|(index, leaf)| {
+            known == Some(index)
+                || !event.is_in_elements(leaf.field)
+                || self.is_met(event, text, leaf)
+        }))
+    }
+
+    /// Whether the event meets the leaf by itself; found out once for all that share it.
+    fn is_met(&mut self, event: &Event, text: &str, leaf: &Leaf) -> bool {
+        let Leaf { shared, .. } = *leaf;
+        if shared == NONE {
+            return leaf.is_met(event, text);
+        }
+        if self.met.has(shared) {
+            return true;
+        }
+        if self.unmet.has(shared) {
+            return false;
+        }
+        let is_met = leaf.is_met(event, text);
+        if is_met {
+            self.met.add(shared)
+        } else {
+            self.unmet.add(shared)
+        };
+        is_met
+    }
+
     fn search<'l>(
         &mut self,
         event: &Event,
         text: &str,
         leaves: impl Iterator<Item = &'l Leaf> + Clone,
     ) -> Result<bool, EventError> {
-        self.find_spans(event, leaves.clone().map(|leaf| leaf.field));
+        self.find_spans(event, leaves.clone().map(|leaf| leaf.field))?;
         self.seen.clear();
         self.seen.resize(event.elements.len() + 1, NONE);
         self.choices.clear();
         self.choices.ends.push(0);
         for (index, leaf) in (0..).zip(leaves) {
-            let values = event.values(leaf.field);
-            self.accepted.clear();
-            let accepted = values.filter(|&value| leaf.accepts(event, text, value));
-            find_places(
-                &mut self.accepted,
-                &mut self.seen,
-                event,
-                &self.spans,
-                accepted,
-                index * 2,
-            );
-            self.present.clear();
-            if leaf.absence {
-                let values = event.values(leaf.field);
-                let mark = index * 2 + 1;
-                find_places(&mut self.present, &mut self.seen, event, &self.spans, values, mark);
-            }
+            self.find_accepted(event, text, leaf, index * 2)?;
+            self.find_present(event, leaf, index * 2 + 1)?;
             self.choose(event, leaf, index)?;
             if self.next.ends.is_empty() {
                 return Ok(false);
@@ -231,42 +315,20 @@ impl Room {
         Ok(true)
     }
 
-    /// Makes `next` of the ways that go on from `choices` with the leaf's places.
-    fn choose(&mut self, event: &Event, leaf: &Leaf, index: u32) -> Result<(), EventError> {
-        let Self { spans, present, accepted, choices, next, spare, order, .. } = self;
-        // Arrays that no later leaf lies in are forgotten, lest their elements multiply.
-        let array = |element: &u32| event.elements[*element as usize].array as usize;
-        let is_kept = |element: &u32| spans[array(element)].last > index;
-        next.clear();
-        let mut trials = 0;
-        for choice in 0..choices.ends.len() {
-            let choice = choices.get(choice);
-            let kept = || choice.iter().copied().filter(&is_kept);
-            let mut from = 0;
-            while let Some(at) = consistent(event, leaf, accepted, from, choice, &mut trials) {
-                let more = accepted.elements(accepted.all[at]).iter().copied().filter(&is_kept);
-                next.push(kept(), more);
-                from = at + 1;
-            }
-            if leaf.absence && consistent(event, leaf, present, 0, choice, &mut trials).is_none() {
-                next.push(kept(), std::iter::empty());
-            }
-            if next.ends.len() > 2 * next.distinct + 1024 {
-                next.make_distinct(order, spare);
-            }
-            if trials > TRIALS_MAX || next.elements.len() > CHOSEN_MAX {
-                return Err(EventError::TooManyCombinations { max: TRIALS_MAX });
-            }
-        }
-        Ok(())
-    }
-
-    fn find_spans(&mut self, event: &Event, fields: impl Iterator<Item = u32>) {
+    /// Finds which arrays the leaves have in common.
+    fn find_spans(
+        &mut self,
+        event: &Event,
+        fields: impl Iterator<Item = u32>,
+    ) -> Result<(), EventError> {
+        self.budget.spend(event.elements.len())?;
         self.spans.clear();
         self.spans.resize(event.arrays.len(), UNSEEN);
         for (index, field) in (0..).zip(fields) {
             for value in event.values(field) {
+                let mut steps = 1;
                 for element in event.around(event.values[value as usize].element) {
+                    steps += 1;
                     let span = &mut self.spans[event.elements[element as usize].array as usize];
                     if span.last == index {
                         continue;
@@ -276,38 +338,67 @@ impl Room {
                     }
                     span.last = index;
                 }
+                self.budget.spend(steps)?;
             }
         }
+        Ok(())
     }
-}
 
-fn find_places(
-    places: &mut Places,
-    seen: &mut [u32],
-    event: &Event,
-    spans: &[Span],
-    values: impl Iterator<Item = u32>,
-    mark: u32,
-) {
-    let is_shared = |&element: &u32| {
-        let Span { first, last } = spans[event.elements[element as usize].array as usize];
-        first < last
-    };
-    for value in values {
-        let from = places.elements.len();
-        places
-            .elements
-            .extend(event.around(event.values[value as usize].element).filter(is_shared));
-        // The innermost tells all those around it.
-        let innermost = places.elements.get(from).map_or(0, |&element| element as usize + 1);
-        if seen[innermost] == mark {
-            places.elements.truncate(from);
-            continue;
+    /// Finds the places of the values that meet the leaf.
+    fn find_accepted(
+        &mut self,
+        event: &Event,
+        text: &str,
+        leaf: &Leaf,
+        mark: u32,
+    ) -> Result<(), EventError> {
+        let Self { spans, accepted, seen, budget, .. } = self;
+        accepted.clear();
+        for value in event.values(leaf.field) {
+            budget.spend(leaf.clauses.len())?;
+            if leaf.accepts(event, text, value) {
+                accepted.add(event, spans, seen, value, mark, budget)?;
+            }
         }
-        seen[innermost] = mark;
-        let [from, to] = [from, places.elements.len()]
-            .map(|at| u32::try_from(at).expect("an event is too short for more"));
-        places.all.push(Place { value, from, to });
+        Ok(())
+    }
+
+    /// Finds the places of all values, if the leaf is met where there is none.
+    fn find_present(&mut self, event: &Event, leaf: &Leaf, mark: u32) -> Result<(), EventError> {
+        let Self { spans, present, seen, budget, .. } = self;
+        present.clear();
+        if leaf.absence {
+            for value in event.values(leaf.field) {
+                present.add(event, spans, seen, value, mark, budget)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `next` of the ways that go on from `choices` with the leaf's places.
+    fn choose(&mut self, event: &Event, leaf: &Leaf, index: u32) -> Result<(), EventError> {
+        let Self { spans, present, accepted, choices, next, spare, order, budget, .. } = self;
+        // Arrays that no later leaf lies in are forgotten, lest their elements multiply.
+        let array = |element: &u32| event.elements[*element as usize].array as usize;
+        let is_kept = |element: &u32| spans[array(element)].last > index;
+        next.clear();
+        for choice in 0..choices.ends.len() {
+            let choice = choices.get(choice);
+            let kept = || choice.iter().copied().filter(&is_kept);
+            let mut from = 0;
+            while let Some(at) = consistent(event, leaf, accepted, from, choice, budget)? {
+                let more = accepted.elements(accepted.all[at]).iter().copied().filter(&is_kept);
+                next.push(kept(), more)?;
+                from = at + 1;
+            }
+            if leaf.absence && consistent(event, leaf, present, 0, choice, budget)?.is_none() {
+                next.push(kept(), std::iter::empty())?;
+            }
+            if next.ends.len() > 2 * next.distinct + 1024 {
+                next.make_distinct(order, spare);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -319,16 +410,13 @@ fn consistent(
     places: &Places,
     mut from: usize,
     choice: &[u32],
-    trials: &mut usize,
-) -> Option<usize> {
-    loop {
-        let place = *places.all.get(from)?;
-        *trials += 1;
-        if *trials > TRIALS_MAX {
-            return None;
-        }
-        let Some(chosen) = clash(event, places.elements(place), choice) else {
-            return Some(from);
+    budget: &mut Budget,
+) -> Result<Option<usize>, EventError> {
+    while let Some(&place) = places.all.get(from) {
+        let around = places.elements(place);
+        budget.spend(1 + around.len() * choice.len())?;
+        let Some(chosen) = clash(event, around, choice) else {
+            return Ok(Some(from));
         };
         let element = &event.elements[chosen as usize];
         let array = &event.arrays[element.array as usize];
@@ -342,6 +430,7 @@ fn consistent(
         };
         from += places.all[from..].partition_point(|place| place.value < past);
     }
+    Ok(None)
 }
 
 /// The chosen element of an array that has this place in another element.

@@ -3,7 +3,10 @@
 //! Used by `index` for each field. Beginnings of many lengths are looked up in one pass: the work
 //! follows the length of the value and the number of different lengths, not the number of strings.
 
-use crate::names::number;
+use crate::{
+    names::{NONE, number},
+    trigger::{ListsBuilder, Trigger},
+};
 
 /// Up to eight bytes as a number, the rest of it zero.
 #[inline]
@@ -75,65 +78,56 @@ impl Hash {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
     hash: u32,
-    /// Where the string stands in `text`.
+    /// Where the string stands in `text`; [`NONE`] if no string is here.
     text: u32,
     length: u32,
-    /// Where its list stands in `lists`, or, if it has one trigger, the trigger.
-    list: u32,
-    /// No string is here if it is 0.
-    count: u32,
+    trigger: Trigger,
 }
 
-/// A set of strings, each with a list of triggers.
+/// A set of strings, each with a trigger.
 #[derive(Debug)]
 pub(crate) struct Table {
     end: End,
     slots: Vec<Slot>,
     text: Vec<u8>,
-    lists: Vec<u32>,
     /// The lengths of the strings, rising.
     lengths: Vec<u32>,
 }
 
 impl Table {
     /// A table of strings and a trigger for each; strings may repeat.
-    pub(crate) fn new(end: End, mut entries: Vec<(Vec<u8>, u32)>) -> Self {
+    pub(crate) fn new(
+        end: End,
+        mut entries: Vec<(Vec<u8>, Trigger)>,
+        lists: &mut ListsBuilder,
+    ) -> Self {
         entries.sort_unstable();
-        entries.dedup();
-        let room = (entries.len() * 2).next_power_of_two();
-        let (mut text, mut lists) = (Vec::new(), Vec::new());
         let mut lengths: Vec<u32> =
             entries.iter().map(|(string, _)| number(string.len())).collect();
         lengths.sort_unstable();
         lengths.dedup();
         lengths.shrink_to_fit();
-        let mut slots = vec![Slot::default(); room];
-        for group in entries.chunk_by(|(one, _), (other, _)| one == other) {
-            let (string, trigger) = &group[0];
-            let hash = Hash::new().of(string, string.len(), end);
-            let mut at = hash as usize & (room - 1);
-            while slots[at].count != 0 {
-                at = (at + 1) & (room - 1);
-            }
-            let list = if group.len() == 1 { *trigger } else { number(lists.len()) };
-            slots[at] = Slot {
-                hash,
-                text: number(text.len()),
-                length: number(string.len()),
-                list,
-                count: number(group.len()),
-            };
-            text.extend_from_slice(string);
-            if group.len() > 1 {
-                lists.extend(group.iter().map(|(_, trigger)| trigger));
-            }
+        let room = (entries.len() * 2).next_power_of_two();
+        let empty = Slot { hash: 0, text: NONE, length: 0, trigger: Trigger::matching(0) };
+        let mut table = Self { end, slots: vec![empty; room], text: Vec::new(), lengths };
+        lists.one_each(&entries, Vec::eq, |string, trigger| table.add(string, trigger));
+        table.text.shrink_to_fit();
+        table
+    }
+
+    fn add(&mut self, string: &[u8], trigger: Trigger) {
+        let hash = Hash::new().of(string, string.len(), self.end);
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.slots[at].text != NONE {
+            at = (at + 1) & mask;
         }
-        text.shrink_to_fit();
-        lists.shrink_to_fit();
-        Self { end, slots, text, lists, lengths }
+        let (text, length) = (number(self.text.len()), number(string.len()));
+        self.slots[at] = Slot { hash, text, length, trigger };
+        self.text.extend_from_slice(string);
     }
 
     /// Length of the longest string.
@@ -141,18 +135,18 @@ impl Table {
         self.lengths.last().map_or(0, |&length| length as usize)
     }
 
-    /// The triggers of this string.
+    /// The trigger of this string.
     #[inline]
-    pub(crate) fn whole(&self, text: &[u8]) -> &[u32] {
+    pub(crate) fn whole(&self, text: &[u8]) -> Option<Trigger> {
         if text.len() > self.longest() {
-            return &[];
+            return None;
         }
         self.find(Hash::new().of(text, text.len(), self.end), text)
     }
 
-    /// The triggers of each string that this one begins with, or ends with.
+    /// The trigger of each string that this one begins with, or ends with.
     #[inline]
-    pub(crate) fn parts(&self, text: &[u8], mut found: impl FnMut(&[u32])) {
+    pub(crate) fn parts(&self, text: &[u8], mut found: impl FnMut(Trigger)) {
         let mut hash = Hash::new();
         for &length in &self.lengths {
             let length = length as usize;
@@ -163,27 +157,26 @@ impl Table {
                 End::Front => &text[..length],
                 End::Back => &text[text.len() - length..],
             };
-            found(self.find(hash.of(text, length, self.end), part));
+            if let Some(trigger) = self.find(hash.of(text, length, self.end), part) {
+                found(trigger);
+            }
         }
     }
 
     #[inline]
-    fn find(&self, hash: u32, text: &[u8]) -> &[u32] {
+    fn find(&self, hash: u32, text: &[u8]) -> Option<Trigger> {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
             let slot = &self.slots[at];
-            if slot.count == 0 {
-                return &[];
+            if slot.text == NONE {
+                return None;
             }
             if slot.hash == hash
                 && slot.length as usize == text.len()
                 && &self.text[slot.text as usize..][..text.len()] == text
             {
-                return match slot.count {
-                    1 => std::slice::from_ref(&slot.list),
-                    count => &self.lists[slot.list as usize..][..count as usize],
-                };
+                return Some(slot.trigger);
             }
             at = (at + 1) & mask;
         }
@@ -194,16 +187,18 @@ impl Table {
 mod tests {
     use super::*;
 
+    /// Looks the text up by its ends, and whole; each string triggers the pattern of its place.
     #[track_caller]
     fn check(end: End, strings: &[&str], text: &str, expected: &[u32]) {
-        let entries = strings.iter().zip(0..).map(|(string, at)| (string.as_bytes().to_vec(), at));
-        let table = Table::new(end, entries.collect());
+        let trigger = |at: u32| Trigger::matching(at);
+        let entries =
+            strings.iter().zip(0..).map(|(string, at)| (string.as_bytes().to_vec(), trigger(at)));
+        let table = Table::new(end, entries.collect(), &mut ListsBuilder::default());
         let mut found = Vec::new();
-        table.parts(text.as_bytes(), |list| found.extend_from_slice(list));
-        assert_eq!(found, expected);
-        let whole: Vec<u32> =
-            (0..).zip(strings).filter(|(_, string)| **string == text).map(|(at, _)| at).collect();
-        assert_eq!(table.whole(text.as_bytes()), whole);
+        table.parts(text.as_bytes(), |trigger| found.push(trigger));
+        assert_eq!(found, expected.iter().map(|&at| trigger(at)).collect::<Vec<_>>());
+        let whole = (0..).zip(strings).find(|(_, string)| **string == text).map(|(at, _)| at);
+        assert_eq!(table.whole(text.as_bytes()), whole.map(trigger));
     }
 
     #[test]
@@ -222,8 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn a_string_may_have_several_triggers() {
-        check(End::Front, &["a", "b", "a"], "a", &[0, 2]);
+    fn a_string_that_repeats_has_one_trigger() {
+        let mut lists = ListsBuilder::default();
+        let all = [Trigger::matching(0), Trigger::matching(1)];
+        let entries = all.map(|trigger| (b"a".to_vec(), trigger));
+        let table = Table::new(End::Front, entries.to_vec(), &mut lists);
+        assert_eq!(table.whole(b"a"), Some(lists.one(all.to_vec())));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Strings are the bytes that `json::unquote` returns. Used by `clause` alone.
 
+use memchr::memmem;
+
 /// A string compiled to be found in any case.
 ///
 /// Case is folded one character at a time, as EventBridge does: `ß` meets `SS`, `ss` does not meet
@@ -152,7 +154,7 @@ impl Wildcard {
         let Some(text) = text.strip_suffix(last.as_slice()) else { return false };
         // Taking each part at its leftmost place leaves the most for those that follow.
         let found = middle.iter().try_fold(text, |text, part| {
-            let at = text.windows(part.len().max(1)).position(|window| window == part)?;
+            let at = memmem::find(text, part)?;
             Some(&text[at + part.len()..])
         });
         found.is_some()

@@ -3,12 +3,13 @@
 use super::*;
 use fearless_simd::Level;
 
-use crate::index::Builder;
+use crate::{index::Builder, trigger::ListsBuilder};
 
 /// Reads the event with one field; gives the field's values.
 fn values<'e>(field: &str, event: &'e str) -> Result<Vec<&'e str>, EventError> {
     let names = Names::new([field.as_bytes()]);
-    let fields = [Field { index: Builder::default().build(), is_kept: true }];
+    let fields =
+        [Field { index: Builder::default().build(&mut ListsBuilder::default()), is_kept: true }];
     let mut read = Event::default();
     super::read(event, &names, &fields, &mut Room::new(), &mut read, |_| {})?;
     Ok(read.values(0).map(|value| read.raw(event, value)).collect())
@@ -91,7 +92,10 @@ fn check_accepted_as_by_the_reader(text: &str) {
     for level in [Level::new(), Level::baseline()] {
         for paths in [&[][..], &["a", "a.b", "k"]] {
             let names = Names::new(paths.iter().map(|path| path.as_bytes()));
-            let field = |_| Field { index: Builder::default().build(), is_kept: true };
+            let field = |_| Field {
+                index: Builder::default().build(&mut ListsBuilder::default()),
+                is_kept: true,
+            };
             let fields: Vec<Field> = paths.iter().map(field).collect();
             let mut room = Room::with_tokens(Tokens::with_level(level));
             let mut event = Event::default();
