@@ -128,7 +128,7 @@ fn explain(rules: &Rules, rule: &Rule, event: &Event) -> anyhow::Result<Value> {
 }
 
 fn failed(explanation: &Explanation) -> Value {
-    let failed = explanation.leaves.iter().filter(|leaf| !leaf.matches);
+    let failed = explanation.failures.iter().map(|&leaf| &explanation.leaves[leaf]);
     failed
         .map(|leaf| json!({ "path": leaf.path, "expected": leaf.expected, "found": leaf.found }))
         .collect()
