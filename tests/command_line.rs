@@ -274,3 +274,27 @@ rules:
     assert_eq!(arns.len(), 2, "{arns:?}");
     dev.stop("INT");
 }
+
+#[test]
+fn the_demo_leaves_a_project_that_is_there_as_it_is() {
+    let project = Project::new(RULES);
+    let told = refused(&project, &["demo", "--dir", "."]);
+    assert!(told.contains("./taskferry.yaml is there already"), "{told}");
+    assert!(told.contains("hint: name a new or empty directory"), "{told}");
+    assert_eq!(fs::read_to_string(project.dir().join("taskferry.yaml")).unwrap(), RULES);
+    assert!(!project.dir().join("october.csv").exists());
+}
+
+#[test]
+fn the_demo_says_what_to_type_where_the_program_is_not_installed() {
+    let project = Project::new("");
+    let output = project.command(&["demo", "--dir", "demo"]).env("PATH", "/usr/bin:/bin").output();
+    let told = String::from_utf8(output.unwrap().stdout).unwrap();
+    let program = fs::canonicalize(taskferry_tests::taskferry()).unwrap();
+    for command in ["runs list", "dev", "runs watch"] {
+        assert!(told.contains(&format!("{} {command}", program.display())), "{told}");
+    }
+    // A second time in the same directory is no other project.
+    let told = project.stdout(&["demo", "--dir", "demo"]);
+    assert!(told.contains("\n    taskferry runs list "), "{told}");
+}
