@@ -298,3 +298,64 @@ fn the_demo_says_what_to_type_where_the_program_is_not_installed() {
     let told = project.stdout(&["demo", "--dir", "demo"]);
     assert!(told.contains("\n    taskferry runs list "), "{told}");
 }
+
+#[test]
+fn an_event_for_another_bus_is_explained_as_no_match() {
+    let rule = |bus: &str| {
+        format!(
+            "{{ name: {bus}, on: {{ eventPattern: {{ source: [shop] }}, bus: {bus} }}, target: {{ taskDefinition: a }} }}"
+        )
+    };
+    let arn = "arn:aws:events:us-east-1:000000000000:event-bus/orders";
+    let project =
+        Project::new(&format!("name: buses\nrules: [ {}, {} ]\n", rule("default"), rule("orders")));
+    let entry =
+        json!({ "Source": "shop", "DetailType": "Order", "Detail": "{}", "EventBusName": arn });
+    project.write("event.json", &entry.to_string());
+    let told = project.stdout(&["explain", "--event", "event.json"]);
+    assert!(told.contains("orders: matches Order from shop"), "{told}");
+    let clause = "default: does not match Order from shop\n  EventBusName: wants [\"default\"], found \"orders\"\n";
+    assert!(told.contains(clause), "{told}");
+    let output = project.taskferry(&["explain", "--rule", "default", "--event", "event.json"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn where_an_event_could_not_be_sent_is_named() {
+    let project = Project::new(RULES);
+    project.write("event.json", &event("Order", &json!({ "order": 1 })).to_string());
+    // Taken and left, so that nothing listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let silent = format!("http://127.0.0.1:{port}");
+    for (endpoint, expected) in [
+        (&*silent, format!("error: {silent} does not answer: ")),
+        (
+            "127.0.0.1:4566",
+            "error: AWS_ENDPOINT_URL is `127.0.0.1:4566`, which is no URL\n".to_owned(),
+        ),
+        ("", "error: no `taskferry dev` runs on the state in .taskferry\n".to_owned()),
+    ] {
+        let mut command = project.command(&["send", "--event", "event.json"]);
+        let output = command.env("AWS_ENDPOINT_URL", endpoint).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.starts_with(&expected) && told.contains("hint: "), "{told}");
+    }
+}
+
+#[test]
+fn a_program_gets_the_requests_of_a_run_where_it_asks_for_them() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Order", &json!({ "order": 1 })));
+    let run = project.ended_runs("order", 1).remove(0);
+    let show = |more: &[&str]| {
+        let arguments = [&["runs", "show", run["id"].as_str().unwrap(), "--json"], more].concat();
+        serde_json::from_str::<Value>(&project.stdout(&arguments)).unwrap()
+    };
+    assert_eq!(show(&[]), run);
+    let shown = show(&["--request"]);
+    let request = &shown["attempts"][0]["request"];
+    assert_eq!(request["taskDefinition"].as_str().unwrap().rsplit('/').next(), Some("print:1"));
+    dev.stop("INT");
+}
