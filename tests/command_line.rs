@@ -17,7 +17,20 @@ taskDefinitions:
   killed:
     containerDefinitions:
       - { name: app, image: none, memory: 64, entryPoint: [sh, -c], command: ["kill -9 $$"] }
+  both:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, entryPoint: [printf, "%s"], command: [from app], dependsOn: [ { containerName: side, condition: SUCCESS } ] }
+      - { name: side, essential: false, image: none, memory: 64, entryPoint: [printf, "%s"], command: [from side] }
+  ask:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, entryPoint: [sh, -c], command: [printf %s $ECS_CONTAINER_METADATA_URI_V4] }
 rules:
+  - name: both
+    on: { eventPattern: { source: [shop], detail-type: [Both] } }
+    target: { taskDefinition: both }
+  - name: ask
+    on: { eventPattern: { source: [shop], detail-type: [Ask] } }
+    target: { taskDefinition: ask }
   - name: put
     on: { s3: { bucket: uploads, prefix: in/ } }
     target: { taskDefinition: print }
@@ -357,5 +370,38 @@ fn a_program_gets_the_requests_of_a_run_where_it_asks_for_them() {
     let shown = show(&["--request"]);
     let request = &shown["attempts"][0]["request"];
     assert_eq!(request["taskDefinition"].as_str().unwrap().rsplit('/').next(), Some("print:1"));
+    dev.stop("INT");
+}
+
+#[test]
+fn what_several_containers_wrote_is_under_the_name_of_each() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Both", &json!({})));
+    let run = project.ended_runs("both", 1).remove(0);
+    let logs = |more: &[&str]| {
+        project.stdout(&[&["runs", "logs", run["id"].as_str().unwrap()], more].concat())
+    };
+    assert_eq!(logs(&["--container", "side"]), "from side");
+    assert_eq!(logs(&[]), "==> app <==\nfrom app\n==> side <==\nfrom side");
+    dev.stop("INT");
+}
+
+#[test]
+fn a_task_finds_its_metadata_where_its_environment_says() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Ask", &json!({})));
+    let run = project.ended_runs("ask", 1).remove(0);
+    let uri = project.stdout(&["runs", "logs", run["id"].as_str().unwrap()]);
+    let path = uri.strip_prefix(dev.endpoint.as_str()).unwrap();
+    let get = |path: &str| {
+        let answer = taskferry_tests::post(&dev.endpoint, path, &[], b"");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        serde_json::from_str::<Value>(&answer.body).unwrap()
+    };
+    assert_eq!(get(path)["Name"], "app");
+    assert_eq!(get(&format!("{path}/task"))["TaskARN"], run["attempts"][0]["taskArn"]);
+    assert_eq!(taskferry_tests::post(&dev.endpoint, "/_ecs/v4/none", &[], b"").status, 404);
     dev.stop("INT");
 }
