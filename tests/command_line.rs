@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
+};
 
 use serde_json::{Value, json};
 use taskferry_aws::Clients;
@@ -24,7 +29,13 @@ taskDefinitions:
   ask:
     containerDefinitions:
       - { name: app, image: none, memory: 64, entryPoint: [sh, -c], command: [printf %s $ECS_CONTAINER_METADATA_URI_V4] }
+  wait:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, entryPoint: [sleep], command: ["60"] }
 rules:
+  - name: wait
+    on: { eventPattern: { source: [shop], detail-type: [Wait] } }
+    target: { taskDefinition: wait }
   - name: both
     on: { eventPattern: { source: [shop], detail-type: [Both] } }
     target: { taskDefinition: both }
@@ -404,4 +415,28 @@ fn a_task_finds_its_metadata_where_its_environment_says() {
     assert_eq!(get(&format!("{path}/task"))["TaskARN"], run["attempts"][0]["taskArn"]);
     assert_eq!(taskferry_tests::post(&dev.endpoint, "/_ecs/v4/none", &[], b"").status, 404);
     dev.stop("INT");
+}
+
+#[test]
+fn who_waits_for_a_run_is_told_where_no_dev_is_there_to_end_it() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Wait", &json!({})));
+    let id = eventually("a task", || {
+        let run = project.runs().pop()?;
+        (run["status"] == "running").then(|| run["id"].as_str().unwrap().to_owned())
+    });
+    dev.kill();
+    for arguments in
+        [&["runs", "watch", &id][..], &["runs", "watch"], &["runs", "logs", &id, "--follow"]]
+    {
+        let mut command = project.command(arguments);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut waiting = command.spawn().unwrap();
+        let mut told = String::new();
+        BufReader::new(waiting.stderr.take().unwrap()).read_line(&mut told).unwrap();
+        waiting.kill().unwrap();
+        waiting.wait().unwrap();
+        assert!(told.starts_with("note: no `taskferry dev` runs on the state"), "{told}");
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     env::VarError,
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -185,6 +186,20 @@ pub(crate) struct Records {
 }
 
 impl Records {
+    /// Says, to who waits for a change, that nothing is there to make one.
+    pub(crate) fn tell_if_idle(&self, err: &mut dyn Write) -> io::Result<()> {
+        let dir = self.state.path();
+        // What cannot be told is no reason not to wait.
+        if let Ok(None) = state::endpoint(dir) {
+            let dir = dir.display();
+            writeln!(
+                err,
+                "note: no `taskferry dev` runs on the state in {dir}: nothing changes until one does"
+            )?;
+        }
+        Ok(())
+    }
+
     /// The one run whose id is this or begins so.
     pub(crate) async fn run(&self, id: &str) -> anyhow::Result<Run> {
         // Nothing is not the beginning of an id, but a variable that a script has not set.

@@ -44,6 +44,9 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let mut run = records.run(&arguments.id).await?;
+    if arguments.follow && !run.status.is_terminal() {
+        records.tell_if_idle(&mut io::stderr())?;
+    }
     let mut files: Vec<LogFile> = Vec::new();
     let mut bytes = 0;
     // The container of which something was printed last.
