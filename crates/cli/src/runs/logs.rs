@@ -1,6 +1,7 @@
 //! `taskferry runs logs`.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Write},
     path::{Path, PathBuf},
@@ -59,7 +60,7 @@ pub(crate) async fn run(
                 files.push(LogFile::open(path)?);
             }
         }
-        let named = has_several(&files);
+        let named = has_several(&files)?;
         for file in &mut files {
             let reason = || file.path.display().to_string();
             let mut more = BufReader::new(&mut file.file);
@@ -129,10 +130,15 @@ impl LogFile {
     }
 }
 
-/// Whether these are the logs of more than one container, so that a reader has to be told which.
-fn has_several(files: &[LogFile]) -> bool {
-    let first = files.first().map(|file| container_of(&file.path));
-    files.iter().any(|file| Some(container_of(&file.path)) != first)
+/// Whether more than one container has written something, so that a reader has to be told which wrote what.
+fn has_several(files: &[LogFile]) -> io::Result<bool> {
+    let mut writers = HashSet::new();
+    for file in files {
+        if file.file.metadata()?.len() > 0 {
+            writers.insert(container_of(&file.path));
+        }
+    }
+    Ok(writers.len() > 1)
 }
 
 /// The logs that there are, in the order of their names.
