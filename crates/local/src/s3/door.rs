@@ -78,6 +78,10 @@ impl Service {
         complete(&mut response, &id, &resource, without_body);
         if !expects_continue {
             unread.drain().await;
+        } else if unread.is_left() {
+            // The client was never told to send its body, so the connection cannot go on; it is to know that before it
+            // sends its next request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(Body::new)
     }
