@@ -61,7 +61,7 @@ impl Service {
         let without_body = request.method() == Method::HEAD;
         let expects_continue = request.headers().contains_key(header::EXPECT);
         request.extensions_mut().insert(id.clone());
-        let (request, unread) = unread::keep(request);
+        let (request, mut unread) = unread::keep(request);
         let mut response = match prepare(request) {
             Ok(request) => {
                 let request = request.map(s3s::Body::http_body_unsync);

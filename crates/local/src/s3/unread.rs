@@ -44,7 +44,7 @@ pub(super) fn keep(request: Request<Body>) -> (Request<Body>, Unread) {
 
 impl Unread {
     /// Whether something of the body, or all of it, was not read.
-    pub(super) fn is_left(mut self) -> bool {
+    pub(super) fn is_left(&mut self) -> bool {
         self.0.try_recv().is_ok()
     }
 
