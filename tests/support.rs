@@ -68,10 +68,17 @@ impl Project {
 
     /// A `taskferry` command in this directory.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(taskferry());
+        let program = taskferry();
+        // As on a machine where it is installed: what the program says to type next is its name, not its path.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path =
+            program.parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
+        let path = std::env::join_paths(path).expect("PATH and the path of the target directory");
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.dir())
+            .env("PATH", path)
             .env_remove("AWS_ENDPOINT_URL")
             .env("NO_COLOR", "1");
         command

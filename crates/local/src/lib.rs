@@ -5,6 +5,7 @@
 
 pub mod db;
 pub mod ecs;
+mod elsewhere;
 pub mod eventbridge;
 pub mod identity;
 pub mod lambda;

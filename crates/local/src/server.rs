@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    elsewhere,
     eventbridge::EventBridgeApi,
     lambda::Functions,
     protocol::{Answer, BodyError, Exception, read_body, respond},
@@ -229,6 +230,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         return response;
+    }
+    if let Some(service) = elsewhere::service(request.headers()) {
+        return elsewhere::refuse(&service, request).await;
     }
     services.s3.call(request).await
 }

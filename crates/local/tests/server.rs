@@ -74,6 +74,36 @@ async fn a_json_request_that_makes_no_sense_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_signed_for_a_service_that_is_not_here_is_refused_by_its_name() {
+    let local = Local::start().await;
+    let signed = |service: &str| {
+        format!(
+            "AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        )
+    };
+    let form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+    let sts = signed("sts");
+    let body = b"Action=GetCallerIdentity&Version=2011-06-15";
+    let answer = local.http("POST", "/", &[form, ("authorization", &sts)], body).await;
+    let told = "<Message>sts on this machine has no operation GetCallerIdentity</Message>";
+    let body = String::from_utf8(answer.body).unwrap();
+    assert!(answer.status == 400 && body.contains(told), "{body}");
+    let lambda = signed("lambda");
+    let path = "/2015-03-31/functions/s3";
+    let answer = local.http("GET", path, &[("authorization", &lambda)], b"").await;
+    assert_eq!(
+        (answer.status, &answer.json()["__type"]),
+        (400, &json!("UnknownOperationException"))
+    );
+    let told = format!("lambda on this machine has no operation GET {path}");
+    assert_eq!(answer.json()["message"], told);
+    let s3 = signed("s3");
+    let answer = local.http("GET", "/schedules", &[("authorization", &s3)], b"").await;
+    assert_eq!((answer.status, &answer.json()["service"]), (200, &json!("s3")));
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn a_large_object_streams_through() {
     let local = Local::start().await;
     let body = vec![b'x'; 32 * 1024 * 1024];

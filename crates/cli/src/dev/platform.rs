@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use taskferry_core::{rules::Rules, wiring::Function};
 use taskferry_local::{
-    ecs::{Containers, Ecs, EcsConfig},
+    ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
     eventbridge::{EventBridge, EventBridgeApi},
     lambda::{Functions, FunctionsConfig, Invocations},
     protocol::{Answer, respond},
@@ -205,7 +205,8 @@ struct Metadata(Arc<Ecs>);
 impl HttpService for Metadata {
     fn call(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
         Box::pin(async move {
-            if let Some(metadata) = self.0.metadata(request.uri().path()) {
+            let path = request.uri().path().strip_prefix(METADATA_PREFIX);
+            if let Some(metadata) = path.and_then(|path| self.0.metadata(path)) {
                 respond(Ok(metadata), "application/json")
             } else {
                 let mut response = Response::new(Body::from("no such container\n"));

@@ -61,7 +61,7 @@ impl Service {
         let without_body = request.method() == Method::HEAD;
         let expects_continue = request.headers().contains_key(header::EXPECT);
         request.extensions_mut().insert(id.clone());
-        let (request, unread) = unread::keep(request);
+        let (request, mut unread) = unread::keep(request);
         let mut response = match prepare(request) {
             Ok(request) => {
                 let request = request.map(s3s::Body::http_body_unsync);
@@ -78,6 +78,10 @@ impl Service {
         complete(&mut response, &id, &resource, without_body);
         if !expects_continue {
             unread.drain().await;
+        } else if unread.is_left() {
+            // The client was never told to send its body, so the connection cannot go on; it is to know that before it
+            // sends its next request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(Body::new)
     }

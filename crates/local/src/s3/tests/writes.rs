@@ -127,6 +127,20 @@ async fn a_refused_body_is_taken_in_so_that_the_answer_arrives() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_never_told_to_send_its_body_is_told_that_the_connection_ends() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    let expect = ("expect", "100-continue");
+    // Refused by its head alone, so that the body is not asked for.
+    let headers = [expect, ("if-none-match", "\"etag\"")];
+    let answer = machine.send("PUT", "/key", &headers, b"body").await;
+    answer.refused(StatusCode::NOT_IMPLEMENTED, "NotImplemented");
+    assert_eq!(answer.headers.get(header::CONNECTION).unwrap(), "close");
+    let answer = machine.send("PUT", "/key", &[expect], b"body").await.expect(StatusCode::OK);
+    assert_eq!(answer.headers.get(header::CONNECTION), None);
+}
+
+#[tokio::test]
 async fn a_replaced_object_leaves_no_bytes_behind() {
     let folder = Folder::new();
     let machine = Machine::start(&folder);
