@@ -16,12 +16,19 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Duration, Instant, sleep_until},
+};
 
 use super::containers;
 
 /// How often it is looked again after something was killed, since that may just have started something else.
 const ROUNDS_MAX: u32 = 8;
+
+/// How long after it was looked last it is looked again: to look takes about a millisecond, and many containers may end
+/// in that time.
+const APART: Duration = Duration::from_millis(25);
 
 /// What the processes of a container, or of all, have of it.
 #[derive(Debug)]
@@ -41,7 +48,8 @@ pub(super) fn kill_all(tasks_dir: &Path) {
 #[derive(Debug, Default)]
 pub(super) struct Strays {
     waiting: Mutex<Vec<(Of, oneshot::Sender<()>)>>,
-    looking: tokio::sync::Mutex<()>,
+    /// From when on it may be looked again.
+    looking: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Strays {
@@ -50,11 +58,15 @@ impl Strays {
         let (done, mut is_done) = oneshot::channel();
         let container = Of::Container(containers::home(task_directory, container));
         self.waiting().push((container, done));
-        let _looking = self.looking.lock().await;
+        let mut looking = self.looking.lock().await;
         // Whoever looked meanwhile has looked for all that were waiting when he began.
         if is_done.try_recv().is_ok() {
             return;
         }
+        if let Some(again) = *looking {
+            sleep_until(again).await;
+        }
+        *looking = Some(Instant::now() + APART);
         let (containers, waiting): (Vec<_>, Vec<_>) = self.waiting().drain(..).unzip();
         let looked = tokio::task::spawn_blocking(move || kill_those(&containers)).await;
         if let Err(error) = looked {
@@ -96,12 +108,14 @@ fn kill_those(of: &[Of]) {
 /// Whether a process is of any of them. What cannot be read is somebody else's, or gone.
 fn has_any(process: &Path, of: &[Of]) -> bool {
     let environment = fs::read(process.join("environ")).unwrap_or_default();
-    let directories = environment
+    let mut directories = environment
         .split(|byte| *byte == 0)
-        .filter_map(|pair| pair.strip_prefix(b"TMPDIR=").or_else(|| pair.strip_prefix(b"HOME=")));
+        .filter_map(|pair| pair.strip_prefix(b"TMPDIR=").or_else(|| pair.strip_prefix(b"HOME=")))
+        .peekable();
     let is_any = |path: &[u8]| of.iter().any(|of| of.has(path));
-    if directories.into_iter().any(is_any) {
-        return true;
+    // Nearly every process has a home, and need not be looked at any closer.
+    if directories.peek().is_some() {
+        return directories.any(is_any);
     }
     let outputs = ["fd/1", "fd/2"].into_iter();
     let mut outputs = outputs.filter_map(|output| fs::read_link(process.join(output)).ok());
