@@ -6,6 +6,7 @@
 pub mod db;
 pub mod ecs;
 pub mod eventbridge;
+mod foreign;
 pub mod identity;
 pub mod lambda;
 pub mod protocol;

@@ -2,7 +2,7 @@
 //!
 //! Each connection is served by itself: a slow or broken client holds up nobody else. Bodies of the JSON services are
 //! read whole, up to a limit; all others are streamed. Only loopback addresses are served, since nobody is asked for
-//! credentials.
+//! credentials, and no other site's web page.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     eventbridge::EventBridgeApi,
+    foreign,
     lambda::Functions,
     protocol::{Answer, BodyError, Exception, read_body, respond},
 };
@@ -206,6 +207,10 @@ async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: wat
 
 /// Sends a request to its service.
 async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body> {
+    if foreign::is_foreign(request.headers()) {
+        drop(read(request).await);
+        return foreign::refusal();
+    }
     if let Some(target) = request.headers().get("x-amz-target") {
         let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
         return respond(json_operation(services, &target, request).await, AMZ_JSON);

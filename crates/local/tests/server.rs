@@ -74,6 +74,25 @@ async fn a_json_request_that_makes_no_sense_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_web_page_of_another_site_reaches_no_service() {
+    let local = Local::start().await;
+    let form = ("content-type", "multipart/form-data; boundary=b");
+    for (method, path) in [("POST", "/bucket"), ("POST", "/2015-03-31/functions/f/invocations")] {
+        let foreign = [("origin", "https://example.com"), form];
+        let answer = local.http(method, path, &foreign, b"--b--").await;
+        assert_eq!(answer.status, 403);
+        assert_eq!(answer.header("x-amzn-errortype"), Some("accessdeniedexception"));
+    }
+    let answer = local.http("POST", "/bucket", &[("origin", "http://localhost:3000")], b"x").await;
+    assert_eq!(answer.json()["service"], "s3");
+    // Whose name was made to lead here.
+    let mut stream = TcpStream::connect(local.addr).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: example.com:4566\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut stream, b"</Error>").await.starts_with(b"HTTP/1.1 403 Forbidden"));
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn a_large_object_streams_through() {
     let local = Local::start().await;
     let body = vec![b'x'; 32 * 1024 * 1024];

@@ -255,9 +255,12 @@ impl S3 {
 
     /// Tells of deleted objects that led nowhere, and deletes their bytes.
     async fn clear(&self, bucket: &str, deleted: Vec<Deleted>) {
-        deleted.iter().for_each(|deleted| self.tell(&deleted.nowhere));
-        let blobs = deleted.into_iter().map(|deleted| deleted.blob);
-        self.blobs.discard(bucket, blobs.collect()).await;
+        let mut blobs = Vec::with_capacity(deleted.len());
+        for Deleted { blob, nowhere } in deleted {
+            self.tell(&nowhere);
+            blobs.push(blob);
+        }
+        self.blobs.discard(bucket, blobs).await;
     }
 
     async fn delete_many(
