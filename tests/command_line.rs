@@ -237,7 +237,21 @@ fn a_state_that_cannot_be_used_is_told_with_what_to_do() {
     fs::write(&path, "no database").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     let told = refused(&project, &["runs", "list", "--state", "state"]);
-    assert!(told.contains("cannot open") && told.contains("hint: "), "{told}");
+    assert!(told.contains("cannot open") && told.contains("hint: the file is damaged"), "{told}");
+}
+
+#[test]
+fn task_definitions_are_registered_again_where_the_database_that_had_them_is_gone() {
+    let project = Project::new(RULES);
+    project.dev().stop("INT");
+    for file in ["aws.db", "aws.db-wal", "aws.db-shm"] {
+        // The last two are not there after a clean end.
+        let _removed = fs::remove_file(project.dir().join(".taskferry").join(file));
+    }
+    let dev = project.dev();
+    send(&project, &event("Order", &json!({ "order": 1 })));
+    assert_eq!(project.ended_runs("order", 1)[0]["status"], "succeeded");
+    dev.stop("INT");
 }
 
 #[test]
