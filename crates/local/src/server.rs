@@ -4,7 +4,7 @@
 //! read whole, up to a limit; all others are streamed. Only loopback addresses are served, since nobody is asked for
 //! credentials, and no other site's web page.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -15,6 +15,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::watch,
     time::{sleep, timeout},
@@ -35,6 +36,11 @@ const JSON_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a client may take to send a request's head, also from the end of the last request: longer than HTTP clients
 /// keep idle connections, so that the client is the one who closes, and no request meets a closing connection.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How long, and for how many bytes, a client is listened to that still sends when it has been answered.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+const LINGER_BUFFER: usize = 16 * 1024;
 
 /// How long connections that are being answered are waited for at the end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -186,22 +192,54 @@ async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: wat
     }
     let service = service_fn(move |request: Request<Incoming>| {
         let services = Arc::clone(&services);
-        async move { Ok::<_, Infallible>(dispatch(&services, request.map(Body::new)).await) }
+        let answer =
+            async move { Ok::<_, Infallible>(dispatch(&services, request.map(Body::new)).await) };
+        Box::pin(answer)
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
-        ended = &mut connection => ended,
+        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
         _ = closing.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Pin::new(&mut connection).graceful_shutdown();
+            log_break(connection.await);
+            return;
         }
     };
+    log_break(ended);
+    tokio::select! {
+        () = linger(connection.into_parts().io.into_inner()) => {}
+        _ = closing.changed() => {}
+    }
+}
+
+fn log_break(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Closes a connection so that its last answer arrives.
+///
+/// A client may still be sending a body that was refused unread, one also that asked beforehand, and waited no longer.
+/// Were the connection closed under it, the system would answer with a reset, and the client lose what it has not read.
+async fn linger(mut stream: TcpStream) {
+    let lingered = async {
+        stream.shutdown().await?;
+        let mut taken = 0;
+        let mut buffer = vec![0; LINGER_BUFFER];
+        while taken < LINGER_BYTES_MAX {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                bytes => taken += bytes,
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    if let Ok(Err(error)) = timeout(LINGER_TIME_MAX, lingered).await {
+        tracing::debug!(%error, "a client was gone before its connection was closed");
     }
 }
 

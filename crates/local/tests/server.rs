@@ -124,6 +124,24 @@ async fn a_client_that_expects_to_be_told_to_continue_is_told() {
     local.stop().await;
 }
 
+/// As boto3 does: it asks first, waits a second for the answer, and then sends all the same.
+#[tokio::test]
+async fn a_client_that_sends_what_was_refused_unread_is_not_cut_off() {
+    let local = Local::start().await;
+    let mut stream = TcpStream::connect(local.addr).await.unwrap();
+    let head = "GET /_taskferry/health HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n";
+    stream.write_all(format!("{head}content-length: 1000000\r\n\r\n").as_bytes()).await.unwrap();
+    // The answer, and that there will be no other.
+    let mut answer = Vec::new();
+    soon(stream.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    for _ in 0..100 {
+        soon(stream.write_all(&[b'x'; 10_000])).await.unwrap();
+    }
+    drop(stream);
+    local.stop().await;
+}
+
 #[tokio::test]
 async fn slow_and_broken_clients_disturb_nobody() {
     let local = Local::start().await;

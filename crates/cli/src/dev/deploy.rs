@@ -146,12 +146,11 @@ fn call(aws: &Aws, operation: &str, request: &Value) -> anyhow::Result<Value> {
 fn functions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
     let path = aws.state.rules();
     replace(&path, rules.to_json().as_bytes())?;
-    let program = std::env::current_exe().context("cannot tell where this program is")?;
     let runs = format!("sqlite:{}", absolute(&aws.state.runs())?);
     let environment = vec![(RULES.to_owned(), absolute(&path)?), (RUNS.to_owned(), runs)];
     for function in Function::ALL {
         let name = function.as_str();
-        let command: [OsString; 3] = [program.clone().into(), "function".into(), name.into()];
+        let command: [OsString; 3] = [aws.program.clone().into(), "function".into(), name.into()];
         let function = lambda::Function {
             command: command.to_vec(),
             environment: environment.clone(),
