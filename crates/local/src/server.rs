@@ -4,14 +4,30 @@
 //! read whole, up to a limit; all others are streamed. Only loopback addresses are served, since nobody is asked for
 //! credentials, and no other site's web page.
 
-use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, Method, Request, Response, StatusCode, header},
 };
-use futures_util::future::BoxFuture;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use futures_util::{future::BoxFuture, stream};
+use http_body_util::StreamBody;
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::{
@@ -161,6 +177,7 @@ impl Server {
         let (closing, closed) = watch::channel(());
         let services = Arc::new(services);
         let mut shutdown = std::pin::pin!(shutdown);
+        let mut is_full = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -168,10 +185,14 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
+                    is_full = false;
                     tokio::spawn(connection(stream, Arc::clone(&services), closed.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot take a connection");
+                    // Once until it has passed: it is tried ten times a second.
+                    if !std::mem::replace(&mut is_full, true) {
+                        tracing::warn!(%error, "cannot take connections for now");
+                    }
                     sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -192,8 +213,16 @@ async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: wat
     }
     let service = service_fn(move |request: Request<Incoming>| {
         let services = Arc::clone(&services);
-        let answer =
-            async move { Ok::<_, Infallible>(dispatch(&services, request.map(Body::new)).await) };
+        let answer = async move {
+            let (request, is_wanted) = watch_body(request);
+            let mut response = dispatch(&services, request).await;
+            if !is_wanted.load(Ordering::Relaxed) {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        };
         Box::pin(answer)
     });
     let mut connection = http1::Builder::new()
@@ -213,6 +242,26 @@ async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: wat
         () = linger(connection.into_parts().io.into_inner()) => {}
         _ = closing.changed() => {}
     }
+}
+
+/// Tells whether a body that a client asked about beforehand was read; every other is as if it was.
+///
+/// A client that was not told to continue sends no body, so the connection is at its end with the answer. It has to be
+/// told so, or it sends the next request on it.
+fn watch_body(request: Request<Incoming>) -> (Request<Body>, Arc<AtomicBool>) {
+    let is_asked = request.headers().contains_key(header::EXPECT);
+    let is_wanted = Arc::new(AtomicBool::new(!is_asked));
+    let read = Arc::clone(&is_wanted);
+    let request = request.map(|mut body| {
+        if !is_asked {
+            return Body::new(body);
+        }
+        Body::new(StreamBody::new(stream::poll_fn(move |context| {
+            read.store(true, Ordering::Relaxed);
+            Pin::new(&mut body).poll_frame(context)
+        })))
+    });
+    (request, is_wanted)
 }
 
 fn log_break(ended: hyper::Result<()>) {
