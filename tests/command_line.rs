@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 use taskferry_aws::Clients;
-use taskferry_tests::{Project, eventually};
+use taskferry_tests::{Project, eventually, taskferry};
 
 const RULES: &str = r#"
 name: told
@@ -261,7 +261,40 @@ fn a_state_that_cannot_be_used_is_told_with_what_to_do() {
     fs::write(&path, "no database").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     let told = refused(&project, &["runs", "list", "--state", "state"]);
-    assert!(told.contains("cannot open") && told.contains("hint: "), "{told}");
+    assert!(told.contains("cannot open") && told.contains("hint: the file is damaged"), "{told}");
+}
+
+/// As when somebody builds while it runs.
+#[test]
+fn a_program_that_was_replaced_deploys_changed_rules_all_the_same() {
+    let project = Project::new(RULES);
+    let program = project.dir().join("program");
+    let put = || {
+        fs::hard_link(taskferry(), &program).or_else(|_| fs::copy(taskferry(), &program).map(drop))
+    };
+    put().unwrap();
+    let dev = project.dev_of(&program);
+    fs::remove_file(&program).unwrap();
+    put().unwrap();
+    project.write("taskferry.yaml", &RULES.replace("[Order]", "[Changed]"));
+    line(&project, "reload");
+    send(&project, &event("Changed", &json!({ "order": 1 })));
+    assert_eq!(project.ended_runs("order", 1)[0]["status"], "succeeded");
+    dev.stop("INT");
+}
+
+#[test]
+fn task_definitions_are_registered_again_where_the_database_that_had_them_is_gone() {
+    let project = Project::new(RULES);
+    project.dev().stop("INT");
+    for file in ["aws.db", "aws.db-wal", "aws.db-shm"] {
+        // The last two are not there after a clean end.
+        let _removed = fs::remove_file(project.dir().join(".taskferry").join(file));
+    }
+    let dev = project.dev();
+    send(&project, &event("Order", &json!({ "order": 1 })));
+    assert_eq!(project.ended_runs("order", 1)[0]["status"], "succeeded");
+    dev.stop("INT");
 }
 
 #[test]

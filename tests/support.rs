@@ -68,7 +68,10 @@ impl Project {
 
     /// A `taskferry` command in this directory.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let program = taskferry();
+        self.command_of(&taskferry(), arguments)
+    }
+
+    fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
         // As on a machine where it is installed: what the program says to type next is its name, not its path.
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path =
@@ -118,10 +121,16 @@ impl Project {
     /// Starts `taskferry dev` here, on a free port.
     #[track_caller]
     pub fn dev(&self) -> Dev {
+        self.dev_of(&taskferry())
+    }
+
+    /// The same of a copy of the program.
+    #[track_caller]
+    pub fn dev_of(&self, program: &Path) -> Dev {
         let log =
             fs::File::create(self.dir().join("dev.log")).expect("the directory can be written");
         let mut child = self
-            .command(&["dev", "--port", "0"])
+            .command_of(program, &["dev", "--port", "0"])
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

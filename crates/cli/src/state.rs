@@ -98,6 +98,10 @@ impl StateDir {
             state::Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "it belongs to another user; name another directory with --state".to_owned()
             }
+            state::Error::Db(error) if error.is_damaged() => {
+                "the file is damaged: put a copy of the whole directory in its place, or delete the directory and lose what is in it"
+                    .to_owned()
+            }
             state::Error::Io { .. } | state::Error::Db(db::Error::Sqlite { .. }) => {
                 let dir = self.0.display();
                 format!(

@@ -2,7 +2,12 @@
 //!
 //! Used by `dev` and by `demo`. What the rules ask for is made by `deploy`.
 
-use std::{ffi::OsString, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use axum::{
@@ -29,6 +34,8 @@ use crate::{output::hinted, state::StateDir};
 
 /// The services, opened and wired to each other.
 pub(super) struct Aws {
+    /// Where this program was when it started: once it has been replaced there, as a build does, the system cannot tell.
+    pub(super) program: PathBuf,
     pub(super) state: StateDir,
     pub(super) ecs: Arc<Ecs>,
     pub(super) event_bridge: Arc<EventBridge>,
@@ -154,7 +161,7 @@ impl Aws {
             EcsConfig {
                 tasks_dir: state.tasks(),
                 endpoint_url: format!("http://{address}"),
-                reaper: vec![program.into(), OsString::from("reaper")],
+                reaper: vec![program.clone().into(), OsString::from("reaper")],
                 containers,
             },
         )?;
@@ -166,7 +173,7 @@ impl Aws {
         )?;
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-        let aws = Self { state: state.clone(), ecs, event_bridge, functions, s3, locked };
+        let aws = Self { program, state: state.clone(), ecs, event_bridge, functions, s3, locked };
         deploy::deploy(&aws, project, rules)?;
         Ok(aws)
     }

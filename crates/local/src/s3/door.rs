@@ -61,7 +61,7 @@ impl Service {
         let without_body = request.method() == Method::HEAD;
         let expects_continue = request.headers().contains_key(header::EXPECT);
         request.extensions_mut().insert(id.clone());
-        let (request, mut unread) = unread::keep(request);
+        let (request, unread) = unread::keep(request);
         let mut response = match prepare(request) {
             Ok(request) => {
                 let request = request.map(s3s::Body::http_body_unsync);
@@ -78,10 +78,6 @@ impl Service {
         complete(&mut response, &id, &resource, without_body);
         if !expects_continue {
             unread.drain().await;
-        } else if unread.is_left() {
-            // The client was never told to send its body, so the connection cannot go on; it is to know that before it
-            // sends its next request.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(Body::new)
     }
@@ -145,10 +141,17 @@ fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
         let (decoded, trailer) = chunked::decode(body);
         body = decoded;
         parts.extensions.insert(trailer);
-        match headers.remove("x-amz-decoded-content-length") {
-            Some(length) => headers.insert(header::CONTENT_LENGTH, length),
-            None => return Err(S3ErrorCode::MissingContentLength.into()),
-        };
+        let length = headers
+            .remove("x-amz-decoded-content-length")
+            .ok_or(Fault::from(S3ErrorCode::MissingContentLength))?;
+        // Nobody behind this door would miss a length that is none.
+        if length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit) {
+            return Err(refuse(
+                S3ErrorCode::InvalidArgument,
+                "x-amz-decoded-content-length is not a length.",
+            ));
+        }
+        headers.insert(header::CONTENT_LENGTH, length);
         headers.remove(header::TRANSFER_ENCODING);
         strip_chunked_encoding(headers);
     }

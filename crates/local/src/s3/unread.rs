@@ -43,11 +43,6 @@ pub(super) fn keep(request: Request<Body>) -> (Request<Body>, Unread) {
 }
 
 impl Unread {
-    /// Whether something of the body, or all of it, was not read.
-    pub(super) fn is_left(&mut self) -> bool {
-        self.0.try_recv().is_ok()
-    }
-
     /// Takes in what is left of the body.
     pub(super) async fn drain(mut self) {
         let Ok(mut body) = self.0.try_recv() else { return };
