@@ -94,7 +94,7 @@ pub(crate) fn told(was: Option<&Run>, run: &Run) -> Vec<LifecycleEvent> {
         Status::Succeeded => told.push(LifecycleEvent::RunSucceeded),
         Status::Failed => told.extend([LifecycleEvent::RunFailed, LifecycleEvent::RunDeadLettered]),
         Status::TimedOut => {
-            told.extend([LifecycleEvent::RunTimedOut, LifecycleEvent::RunDeadLettered])
+            told.extend([LifecycleEvent::RunTimedOut, LifecycleEvent::RunDeadLettered]);
         }
         Status::Cancelled => told.push(LifecycleEvent::RunCancelled),
         Status::Skipped => told.push(LifecycleEvent::RunSkipped),
