@@ -112,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         match &arguments.command {
             Command::List(arguments) => list(&records, arguments, out).await,
             Command::Show(arguments) => show_one(&records, arguments, out).await,
-            Command::Redrive(arguments) => redrive(&records, arguments, out).await,
+            Command::Redrive(arguments) => Box::pin(redrive(&records, arguments, out)).await,
         }
     })?
 }

@@ -1,6 +1,9 @@
 //! `taskferry runs list`.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::anyhow;
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
@@ -73,7 +76,7 @@ pub(crate) async fn run(
     } else {
         writeln!(out, "{}", on_terminal(&runs))?;
         if let Some(next) = next {
-            eprintln!("hint: there are more: --after {next}, or a larger --limit");
+            writeln!(io::stderr(), "hint: there are more: --after {next}, or a larger --limit")?;
         }
     }
     Ok(ExitCode::SUCCESS)
