@@ -126,7 +126,8 @@ fn meaning(ruling: Ruling) -> Option<&'static str> {
             "Stop it if a limit of time is past; else ask ECS about its task, or send the request again."
         }
         Ruling::Vanished => {
-            "By what is known: the next attempt, the end, ask again in a minute, or, after 65 minutes, call the task lost."
+            "By what is known: the next attempt, the end, ask again in a minute, or, once ECS has forgotten its token or its task, \
+             call it lost."
         }
         Ruling::Stop => {
             "Tell the task to stop; look for it first if it is not known; end the run if there can be none."
