@@ -217,7 +217,11 @@ async fn dead_letters(
         ..RunQuery::default()
     };
     let limit = limit.map_or(usize::MAX, |limit| limit as usize);
-    let class_of = |run: &Run| run.attempt().and_then(|attempt| attempt.failure_class);
+    // What was refused before its first attempt has none.
+    let class_of = |run: &Run| {
+        let class = run.attempt().map(|attempt| attempt.failure_class);
+        class.unwrap_or(Some(FailureClass::Refused))
+    };
     let mut found = Vec::new();
     loop {
         let Page { runs, next } = records.runs.list(&query).await?;

@@ -41,6 +41,8 @@ pub(crate) struct Logged {
     detail_type: Option<String>,
     event_id: Option<String>,
     rules: Option<u64>,
+    runs: Option<u64>,
+    failed: Option<u64>,
     attempt: Option<u64>,
     task_arn: Option<String>,
     pub(crate) status: Option<String>,
@@ -255,6 +257,7 @@ impl Logged {
             "launching" | "launched" => "launch",
             "tracked" => "track",
             "waiting" => "wait",
+            "swept" => "sweep",
             other => other,
         }
     }
@@ -271,6 +274,14 @@ impl fmt::Display for Logged {
             Some(1) => write!(f, ", 1 rule matches")?,
             Some(rules) => write!(f, ", {rules} rules match")?,
             None => {}
+        }
+        match self.runs {
+            Some(1) => write!(f, " 1 run")?,
+            Some(runs) => write!(f, " {runs} runs")?,
+            None => {}
+        }
+        if let Some(failed) = self.failed.filter(|&failed| failed > 0) {
+            write!(f, ", {failed} not seen to yet")?;
         }
         if let Some(rule) = &self.rule {
             write!(f, " {rule}")?;

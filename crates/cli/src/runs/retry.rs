@@ -1,6 +1,11 @@
 //! `taskferry runs retry`.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use taskferry_engine::Error;
 
 use crate::state::Records;
 
@@ -11,14 +16,22 @@ pub(crate) struct Arguments {
     id: String,
 }
 
-/// Does the run again as a new one, under the rules of now.
+/// Does the run again as a new one, under the rules of now; exit 1 if it is not one to be done again.
 pub(crate) async fn run(
     records: &Records,
     arguments: &Arguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let run = records.run(&arguments.id).await?;
-    let redriven = records.state.engine().await?.redrive(&run.id, None).await?;
-    writeln!(out, "run {}: done again as run {}", run.id, redriven.run_id)?;
-    Ok(ExitCode::SUCCESS)
+    match records.state.engine().await?.redrive(&run.id, None).await {
+        Ok(again) => {
+            writeln!(out, "run {}: done again as run {}", run.id, again.run_id)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error @ Error::NotRedriven(_)) => {
+            crate::output::error(&mut io::stderr(), &error.into());
+            Ok(ExitCode::from(1))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
