@@ -12,14 +12,17 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::steps::{cargo, root, say, step, target};
+use crate::{
+    steps::{cargo, root, say, step, target},
+    venv::venv,
+};
 
 /// What the clients need, each in a fixed version.
 const REQUIREMENTS: &str = "tests/clients/requirements.txt";
 
 pub(crate) fn run() -> anyhow::Result<()> {
     step(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
-    let venv = venv()?;
+    let venv = venv("clients-venv", REQUIREMENTS)?;
     let dev = Dev::start()?;
     for script in scripts()? {
         step(
@@ -35,27 +38,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn taskferry() -> PathBuf {
     target().join("debug/taskferry")
-}
-
-/// The virtual environment with what [`REQUIREMENTS`] names, made when that changes.
-fn venv() -> anyhow::Result<PathBuf> {
-    let venv = target().join("clients-venv");
-    let requirements = fs::read_to_string(root().join(REQUIREMENTS))?;
-    let installed = venv.join("installed.txt");
-    if fs::read_to_string(&installed).is_ok_and(|installed| installed == requirements) {
-        return Ok(venv);
-    }
-    step(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-    step(Command::new(venv.join("bin/python")).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--requirement",
-        REQUIREMENTS,
-    ]))?;
-    fs::write(installed, requirements)?;
-    Ok(venv)
 }
 
 /// Every `tests/clients/*/check_*.py`, in the order of their names.

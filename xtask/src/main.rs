@@ -4,9 +4,11 @@
 
 mod bench;
 mod clients;
+mod emulators;
 mod fuzz;
 mod steps;
 mod test;
+mod venv;
 
 use std::process::ExitCode;
 
@@ -15,10 +17,11 @@ use anyhow::bail;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test            everything: format, lints, docs, tests, independent clients
+  test            everything: format, lints, docs, tests, independent servers and clients
   fuzz [TARGET] [--minutes M]
                   libFuzzer on pattern, event or pair, or each in turn, for 5 minutes unless said
   clients         only the independent clients: boto3 and the AWS CLI against `taskferry dev`
+  emulators       only the contracts of DynamoDB, against moto and ministack
   bench [NAME]    measure, in release; without a name, all: dispatch, function, decision, event-pattern";
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ["test"] => test::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["clients"] => clients::run(),
+        ["emulators"] => emulators::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => bail!("{USAGE}"),
     }

@@ -44,6 +44,11 @@ const ROWS: &[Row] = &[
     ("TooManyRequestsException", "", Kind::Throttled),
     ("RequestLimitExceeded", "", Kind::Throttled),
     ("LimitExceededException", "", Kind::Throttled),
+    // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+    ("ProvisionedThroughputExceededException", "", Kind::Throttled),
+    ("TransactionConflictException", "", Kind::Throttled),
+    ("TransactionInProgressException", "", Kind::Throttled),
+    ("ReplicatedWriteConflictException", "", Kind::Throttled),
     // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
     ("ConflictException", "", Kind::Conflict),
     ("ServerException", "", Kind::Unknown),

@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::{
 };
 
 use crate::{
-    EcsTasks, Events, Objects,
+    DynamoRuns, EcsTasks, Events, Objects,
     environment::{self, is_on_this_machine},
 };
 
@@ -66,6 +66,11 @@ impl Clients {
             .region(Region::from_static("us-east-1"))
             .test_credentials();
         Self { config: loader.load().await }
+    }
+
+    /// The records of the runs in this table of DynamoDB.
+    pub fn runs(&self, table: &str) -> DynamoRuns {
+        DynamoRuns::new(aws_sdk_dynamodb::Client::new(&self.config), table)
     }
 
     /// The tasks of ECS.

@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod objects;
 mod ports;
+pub mod runs;
 mod tasks;
 
 pub use self::{
@@ -20,5 +21,6 @@ pub use self::{
     events::{Events, NewEvent},
     objects::Objects,
     ports::AwsPorts,
+    runs::DynamoRuns,
     tasks::EcsTasks,
 };
