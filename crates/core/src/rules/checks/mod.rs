@@ -114,11 +114,11 @@ impl<'a> Checker<'a, '_> {
         }
         if let Some(concurrency) = rule.entry("concurrency") {
             if matches!(concurrency.value.kind, Kind::Map(_))
-                && concurrency.value.get("limit").is_none()
+                && ["limit", "group"].iter().all(|name| concurrency.value.get(name).is_none())
             {
                 self.faults
                     .error(concurrency.key_span, "`limit` is missing")
-                    .hint("say how many runs may be under way at once");
+                    .hint("say how many runs may be under way at once, or the `group` that says so");
             }
             if let Some(key) = concurrency.value.get("key") {
                 self.template(key, source);
