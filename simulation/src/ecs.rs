@@ -163,7 +163,8 @@ impl World {
             match self.dice.below(5) {
                 0 => {
                     self.coverage.met(Twist::NoRoom);
-                    let message = "ClientException: provisioning capacity limit exceeded".to_owned();
+                    let message =
+                        "ClientException: provisioning capacity limit exceeded".to_owned();
                     return Answer::NotNow { class: FailureClass::Capacity, message };
                 }
                 1 if self.dice.chance(300) => {
@@ -234,7 +235,8 @@ impl World {
     /// after the last of its tasks has stopped, whichever is less.
     fn is_remembered(&self, token: &Token) -> bool {
         let ended = token.tasks.iter().map(|task| self.ecs.tasks[*task].stopped_at);
-        let last_ended = ended.collect::<Option<Vec<_>>>().and_then(|ended| ended.into_iter().max());
+        let last_ended =
+            ended.collect::<Option<Vec<_>>>().and_then(|ended| ended.into_iter().max());
         self.now < token.created_at + 24 * HOUR
             && last_ended.is_none_or(|ended_at| self.now < ended_at + HOUR)
     }
@@ -311,21 +313,25 @@ impl World {
                     Twist::SpotInterruption,
                     End::Stopped("SpotInterruption", "Your Spot Task was interrupted."),
                 ),
-                1 => (Twist::TerminationNotice, End::Stopped("TerminationNotice", "instance draining")),
+                1 => (
+                    Twist::TerminationNotice,
+                    End::Stopped("TerminationNotice", "instance draining"),
+                ),
                 2 => (
                     Twist::InfrastructureHealth,
                     End::Stopped("InfrastructureHealth", "the host has failed"),
                 ),
                 3 => (Twist::NoContainers, End::NoContainers),
-                4 => (
-                    Twist::ImagePull,
-                    End::FailedToStart("CannotPullContainerError: i/o timeout"),
-                ),
+                4 => {
+                    (Twist::ImagePull, End::FailedToStart("CannotPullContainerError: i/o timeout"))
+                }
                 5 => (
                     Twist::Initialization,
                     End::FailedToStart("ResourceInitializationError: unable to pull secrets"),
                 ),
-                _ => (Twist::AgentVanished, End::Stopped("", "Host EC2 (instance i-1) terminated.")),
+                _ => {
+                    (Twist::AgentVanished, End::Stopped("", "Host EC2 (instance i-1) terminated."))
+                }
             };
             self.coverage.met(twist);
             return end;
@@ -384,7 +390,10 @@ impl World {
                     End::Stopped("", _) => runs_for + self.dice.between(HOUR, 3 * HOUR),
                     _ => runs_for,
                 };
-                self.act_at(self.now + ends_in, Action::TaskStep { task: number, step: Step::Exit });
+                self.act_at(
+                    self.now + ends_in,
+                    Action::TaskStep { task: number, step: Step::Exit },
+                );
             }
             Step::Exit => self.end_task(number, end),
             Step::Killed => {
@@ -400,7 +409,8 @@ impl World {
             exit_code,
             reason: reason.map(str::to_owned),
         };
-        let exited = |code| vec![container("app", Some(code), None), container("log", Some(0), None)];
+        let exited =
+            |code| vec![container("app", Some(code), None), container("log", Some(0), None)];
         let memory = Some("OutOfMemoryError: Container killed due to memory usage");
         let (code, reason, containers) = match end {
             End::Exit(code) => {
@@ -428,9 +438,8 @@ impl World {
             End::Stopped(code, reason) => (code, reason, exited(143)),
             End::Hangs => ("EssentialContainerExited", "", exited(137)),
         };
-        let races = self.ecs.tasks[number].is_stopping
-            && end != End::Hangs
-            && self.dice.chance(500);
+        let races =
+            self.ecs.tasks[number].is_stopping && end != End::Hangs && self.dice.chance(500);
         let task = &mut self.ecs.tasks[number];
         let was_told = task.is_stopping && task.stop_code == Some("UserInitiated");
         if was_told && races {

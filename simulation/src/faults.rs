@@ -244,10 +244,7 @@ pub struct Coverage {
 
 impl Default for Coverage {
     fn default() -> Self {
-        Self {
-            calls: [[0; Mishap::ALL.len()]; Call::ALL.len()],
-            twists: [0; Twist::ALL.len()],
-        }
+        Self { calls: [[0; Mishap::ALL.len()]; Call::ALL.len()], twists: [0; Twist::ALL.len()] }
     }
 }
 
@@ -275,7 +272,8 @@ impl Coverage {
     /// The faults that were never met.
     pub fn gaps(&self) -> Vec<String> {
         let calls = Call::ALL.iter().flat_map(|call| {
-            let never = Mishap::ALL.iter().filter(|it| self.calls[*call as usize][**it as usize] == 0);
+            let never =
+                Mishap::ALL.iter().filter(|it| self.calls[*call as usize][**it as usize] == 0);
             never.map(move |mishap| format!("{call:?} {mishap:?}"))
         });
         let twists = Twist::ALL.iter().filter(|twist| self.twists[**twist as usize] == 0);

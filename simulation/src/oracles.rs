@@ -92,16 +92,22 @@ impl Oracle {
             Self::TokensAreFresh => "no request is sent again past its token's life",
             Self::PacingHolds => "no launch without room in the quota",
             Self::AThrottleIsNoFailure => "a throttle spends no attempt",
-            Self::BudgetsAreTheirOwn => "each class of failure spends its own budget, and all of it",
+            Self::BudgetsAreTheirOwn => {
+                "each class of failure spends its own budget, and all of it"
+            }
             Self::SuccessIsProven => "success is proven",
             Self::WaitsAreRepeatable => "a wait is a function of run and attempt",
             Self::EndsAreTold => "each beginning and each end is told on the bus",
-            Self::PayloadsAreThere => "what is put aside is there before its task and goes after the end",
+            Self::PayloadsAreThere => {
+                "what is put aside is there before its task and goes after the end"
+            }
             Self::AStopIsFinal => "what was stopped is not begun again",
             Self::EndsSayWhy => "each bad end says why",
             Self::OthersGoOn => "one bad rule stops no other",
             Self::WaitersAreAdmitted => "a free slot goes to who waits for it, soon",
-            Self::OverlapIsKept => "a run is skipped only where its limit is full and its rule says so",
+            Self::OverlapIsKept => {
+                "a run is skipped only where its limit is full and its rule says so"
+            }
         }
     }
 }
@@ -130,6 +136,8 @@ pub(crate) struct Judge {
     made: BTreeMap<(String, String), RunId>,
     /// The rules that processes have now.
     pub(crate) rules: Vec<Arc<Rules>>,
+    /// How many slots a limit had when a run was admitted to it.
+    admitted: BTreeMap<(RunId, LimitId), usize>,
     /// Since when a limit has had both a free slot and somebody who waits.
     stalled: BTreeMap<LimitId, Micros>,
     /// When nothing failed any more.
@@ -182,6 +190,9 @@ impl World {
         self.judge_standing(run);
         if stood.attempts.len() < run.attempts.len() {
             self.judge_next_attempt(stood, run);
+        }
+        if stood.queue.is_some() && run.queue.is_none() && !run.status.is_terminal() {
+            self.judge_admission(run);
         }
         let was_open = stood.attempt().is_some_and(Attempt::is_open);
         if was_open && run.attempt().is_some_and(|attempt| !attempt.is_open()) {
@@ -261,9 +272,15 @@ impl World {
     fn judge_next_attempt(&mut self, stood: &Run, run: &Run) {
         let Some(last) = stood.attempts.last() else { return };
         self.held(!last.is_open(), Oracle::NothingMovesBackwards, || {
-            format!("run {}: attempt {} begins while {} is open", run.id, last.attempt + 1, last.attempt)
+            format!(
+                "run {}: attempt {} begins while {} is open",
+                run.id,
+                last.attempt + 1,
+                last.attempt
+            )
         });
-        let was_stopped = stood.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::AttemptTimedOut);
+        let was_stopped =
+            stood.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::AttemptTimedOut);
         self.held(!was_stopped, Oracle::AStopIsFinal, || {
             format!("run {} was stopped ({:?}) and has another attempt", run.id, stood.stop)
         });
@@ -286,15 +303,17 @@ impl World {
     fn judge_attempt_end(&mut self, run: &Run) {
         let Some(attempt) = run.attempt() else { return };
         let Some(class) = attempt.failure_class else { return };
-        let Some(task) = self.ecs.tasks.iter().find(|task| Some(&task.arn) == attempt.task_arn.as_ref())
+        let Some(task) =
+            self.ecs.tasks.iter().find(|task| Some(&task.arn) == attempt.task_arn.as_ref())
         else {
             return;
         };
         let is_own = matches!(class, FailureClass::ExitCode | FailureClass::OutOfMemory);
-        let by_itself = task.has_failed_by_itself() || task.is_wanted() || task.state().stop_code.as_deref() == Some("EssentialContainerExited");
-        let seen = (!by_itself && is_own).then(|| {
-            format!("run {}: {class}, and ECS says {:?}", run.id, task.state().stop_code)
-        });
+        let by_itself = task.has_failed_by_itself()
+            || task.is_wanted()
+            || task.state().stop_code.as_deref() == Some("EssentialContainerExited");
+        let seen = (!by_itself && is_own)
+            .then(|| format!("run {}: {class}, and ECS says {:?}", run.id, task.state().stop_code));
         if let Some(seen) = seen {
             self.broken(Oracle::BudgetsAreTheirOwn, || seen);
         }
@@ -321,19 +340,24 @@ impl World {
         }
         let class = run.attempt().and_then(|attempt| attempt.failure_class);
         if let (Status::Failed, Some(class)) = (run.status, class) {
-            let ended_so =
-                run.attempts.iter().filter(|it| it.failure_class == Some(class)).count();
+            let ended_so = run.attempts.iter().filter(|it| it.failure_class == Some(class)).count();
             let budget = scenario::budget(&run.rule, class);
-            let no_time = run.total_deadline().is_some_and(|deadline| deadline <= at(self.now + 20 * MINUTE));
+            let no_time =
+                run.total_deadline().is_some_and(|deadline| deadline <= at(self.now + 20 * MINUTE));
             self.held(ended_so == budget || no_time, Oracle::BudgetsAreTheirOwn, || {
-                format!("run {} failed after {ended_so} of {budget} attempts that ended as {class}", run.id)
+                format!(
+                    "run {} failed after {ended_so} of {budget} attempts that ended as {class}",
+                    run.id
+                )
             });
         }
     }
 
     fn judge_wait(&mut self, run: &Run) {
         let mut moved = run.clone();
-        let later = |time: jiff::Timestamp| time.saturating_add(SignedDuration::from_secs(7)).unwrap_or(time);
+        let later = |time: jiff::Timestamp| {
+            time.saturating_add(SignedDuration::from_secs(7)).unwrap_or(time)
+        };
         moved.created_at = later(moved.created_at);
         moved.due_at = moved.due_at.map(later);
         for attempt in &mut moved.attempts {
@@ -381,6 +405,21 @@ impl World {
         });
     }
 
+    /// A run has left its queue for its slots.
+    fn judge_admission(&mut self, run: &Run) {
+        for slot in &run.slots {
+            let Some(slots) = self.slots_of(&slot.limit) else { continue };
+            let held = self.store.limit(&slot.limit, 0).holders.len();
+            self.held(held <= slots, Oracle::LimitsHold, || {
+                format!(
+                    "run {} is admitted as holder {held} of {slots} of {:?}",
+                    run.id, slot.limit
+                )
+            });
+            self.judge.admitted.insert((run.id.clone(), slot.limit.clone()), slots);
+        }
+    }
+
     /// How many slots a limit has, by the most generous rules that some process has.
     fn slots_of(&self, limit: &LimitId) -> Option<usize> {
         let known = self.judge.rules.iter().filter_map(|rules| rules.slots_of(limit)).max();
@@ -394,8 +433,12 @@ impl World {
         let parsed: Value = serde_json::from_str(request).unwrap_or_default();
         let started_by = parsed["startedBy"].as_str().unwrap_or_default().to_owned();
         let now = self.now;
-        let (first, sent_at) =
-            self.judge.requests.entry(started_by.clone()).or_insert_with(|| (request.to_owned(), now)).clone();
+        let (first, sent_at) = self
+            .judge
+            .requests
+            .entry(started_by.clone())
+            .or_insert_with(|| (request.to_owned(), now))
+            .clone();
         self.held(first == request, Oracle::SameRequest, || {
             format!("{started_by} was sent as {first} and as {request}")
         });
@@ -410,7 +453,7 @@ impl World {
             !is_prompt || state.sent_at.is_none_or(|at| now - at >= 2 * SECOND - SECOND / 2);
         state.sent_at = Some(now);
         let has_token = !state.tokens.is_empty();
-        if has_token {
+        if !is_calm && has_token {
             state.tokens.remove(0);
         }
         self.held(is_calm || has_token, Oracle::PacingHolds, || {
@@ -459,8 +502,10 @@ impl World {
         let live: Vec<&Run> =
             runs.filter(|run| run.slots.iter().any(|slot| slot.limit == *limit)).collect();
         // Admitted before the limit was lowered: each remembers how many there were.
-        let most = live.iter().flat_map(|run| &run.slots).filter(|slot| slot.limit == *limit);
-        let most = most.map(|slot| slot.of as usize).max().unwrap_or(slots).max(slots);
+        let admitted = live
+            .iter()
+            .filter_map(|run| self.judge.admitted.get(&(run.id.clone(), limit.clone())).copied());
+        let most = admitted.max().unwrap_or(slots).max(slots);
         let live = live.len();
         self.held(live <= most, Oracle::LimitsHold, || {
             format!("{live} tasks live under {limit:?}, which has {most} slots")
@@ -479,7 +524,8 @@ impl World {
 
     /// A payload was discarded.
     pub(crate) fn judge_discard(&mut self, url: &str) {
-        let run = self.store.rows().map(|row| &row.run).find(|run| run.payload.as_deref() == Some(url));
+        let run =
+            self.store.rows().map(|row| &row.run).find(|run| run.payload.as_deref() == Some(url));
         let Some(run) = run else { return };
         let (id, ended_at) = (run.id.clone(), run.ended_at);
         let over = ended_at.is_some_and(|ended_at| self.now - since(ended_at) >= 20 * HOUR);
@@ -515,7 +561,9 @@ impl World {
                 let left = self.store.rows().find(|row| !row.run.status.is_terminal());
                 let left = left.map(|row| (row.run.id.clone(), row.run.status));
                 if let Some((id, status)) = left {
-                    self.broken(Oracle::NothingWaitsForEver, || format!("run {id} is {status} still"));
+                    self.broken(Oracle::NothingWaitsForEver, || {
+                        format!("run {id} is {status} still")
+                    });
                 }
             }
         }
@@ -559,13 +607,17 @@ impl World {
             });
         }
         let left = self.payloads.first().cloned();
-        self.held(left.is_none(), Oracle::PayloadsAreThere, || format!("{left:?} was never discarded"));
+        self.held(left.is_none(), Oracle::PayloadsAreThere, || {
+            format!("{left:?} was never discarded")
+        });
         let limits: Vec<LimitId> = self.store.limits().map(|(id, _)| id.clone()).collect();
         for limit in limits {
             self.judge_limit(&limit);
             let state = self.store.limit(&limit, u32::MAX);
             let is_empty = state.holders.is_empty() && state.queue.is_empty();
-            self.held(is_empty, Oracle::NoSlotIsLeaked, || format!("{limit:?} is held by {state:?}"));
+            self.held(is_empty, Oracle::NoSlotIsLeaked, || {
+                format!("{limit:?} is held by {state:?}")
+            });
         }
     }
 
@@ -581,16 +633,19 @@ impl World {
         let started = run.attempts.iter().any(|attempt| attempt.started_at.is_some());
         let begun: &[&str] = if started { &["Run Started"] } else { &[] };
         for expected in end.iter().chain(begun) {
-            let told = self.bus.iter().any(|told| {
-                told.run_id == run.id.as_str() && told.detail_type == *expected
-            });
+            let told = self
+                .bus
+                .iter()
+                .any(|told| told.run_id == run.id.as_str() && told.detail_type == *expected);
             self.held(told, Oracle::EndsAreTold, || {
                 format!("run {} is {}, and `{expected}` was never told", run.id, run.status)
             });
         }
         let said = self.bus.iter().find(|told| {
-            told.run_id == run.id.as_str() && told.detail_type.starts_with("Run S")
-                && told.detail_type != "Run Started" && !end.contains(&told.detail_type)
+            told.run_id == run.id.as_str()
+                && told.detail_type.starts_with("Run S")
+                && told.detail_type != "Run Started"
+                && !end.contains(&told.detail_type)
         });
         if let Some(said) = said.map(|said| said.detail_type) {
             self.broken(Oracle::EndsAreTold, || {

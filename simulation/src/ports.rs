@@ -282,14 +282,18 @@ impl Runs for Port {
     }
 
     async fn limit(&self, limit: &LimitId, queue_length: u32) -> Result<LimitState, Error> {
-        self.call(Call::Limit, || format!("{limit:?}"), |world| {
-            let stale = !world.is_calm && world.dice.chance(world.knobs.stale);
-            if let Some(before) = world.store.stale_limit(limit).filter(|_| stale) {
-                world.coverage.met(Twist::StaleLimit);
-                return Ok(before);
-            }
-            Ok(world.store.limit(limit, queue_length))
-        })
+        self.call(
+            Call::Limit,
+            || format!("{limit:?}"),
+            |world| {
+                let stale = !world.is_calm && world.dice.chance(world.knobs.stale);
+                if let Some(before) = world.store.stale_limit(limit).filter(|_| stale) {
+                    world.coverage.met(Twist::StaleLimit);
+                    return Ok(before);
+                }
+                Ok(world.store.limit(limit, queue_length))
+            },
+        )
         .await
     }
 
@@ -299,32 +303,44 @@ impl Runs for Port {
         revision: u64,
         check_at: Option<Timestamp>,
     ) -> Result<(), Error> {
-        self.call(Call::SettleLimit, || format!("{limit:?} {check_at:?}"), |world| {
-            world.store.settle_limit(limit, revision, check_at);
-            world.judge_limit(limit);
-            Ok(())
-        })
+        self.call(
+            Call::SettleLimit,
+            || format!("{limit:?} {check_at:?}"),
+            |world| {
+                world.store.settle_limit(limit, revision, check_at);
+                world.judge_limit(limit);
+                Ok(())
+            },
+        )
         .await
     }
 
     async fn take_token(&self, window: &Window) -> Result<bool, Error> {
         let process = self.process;
-        self.call(Call::TakeToken, || format!("{}", window.begin), |world| {
-            let has_one = world.store.take_token(window);
-            if has_one {
-                let now = world.now;
-                world.processes[process].tokens.push(now);
-            }
-            Ok(has_one)
-        })
+        self.call(
+            Call::TakeToken,
+            || format!("{}", window.begin),
+            |world| {
+                let has_one = world.store.take_token(window);
+                if has_one {
+                    let now = world.now;
+                    world.processes[process].tokens.push(now);
+                }
+                Ok(has_one)
+            },
+        )
         .await
     }
 
     async fn close_window(&self, window: &Window) -> Result<(), Error> {
-        self.call(Call::CloseWindow, || format!("{}", window.begin), |world| {
-            world.store.close_window(window);
-            Ok(())
-        })
+        self.call(
+            Call::CloseWindow,
+            || format!("{}", window.begin),
+            |world| {
+                world.store.close_window(window);
+                Ok(())
+            },
+        )
         .await
     }
 }
@@ -364,17 +380,21 @@ impl Tasks for Port {
         &self,
         task_definition: &str,
     ) -> Result<TaskDefinition, Error> {
-        self.call(Call::DescribeTaskDefinition, || task_definition.to_owned(), |world| {
-            if world.now < world.ecs.gone_until {
-                world.coverage.met(Twist::TaskDefinitionGone);
-                return Err(refused("the task definition is inactive"));
-            }
-            Ok(TaskDefinition {
-                arn: format!("arn:aws:ecs:us-east-1:1:task-definition/{task_definition}:7"),
-                essential: vec!["app".to_owned()],
-                size: Some(TaskSize { cpu: "256".to_owned(), memory: "512".to_owned() }),
-            })
-        })
+        self.call(
+            Call::DescribeTaskDefinition,
+            || task_definition.to_owned(),
+            |world| {
+                if world.now < world.ecs.gone_until {
+                    world.coverage.met(Twist::TaskDefinitionGone);
+                    return Err(refused("the task definition is inactive"));
+                }
+                Ok(TaskDefinition {
+                    arn: format!("arn:aws:ecs:us-east-1:1:task-definition/{task_definition}:7"),
+                    essential: vec!["app".to_owned()],
+                    size: Some(TaskSize { cpu: "256".to_owned(), memory: "512".to_owned() }),
+                })
+            },
+        )
         .await
     }
 
@@ -402,10 +422,14 @@ impl Tasks for Port {
         task_arn: &str,
         reason: &str,
     ) -> Result<(), Error> {
-        self.call(Call::StopTask, || format!("{task_arn}: {reason}"), |world| {
-            let known = world.stop_task(task_arn, reason);
-            if known { Ok(()) } else { Err(refused("the referenced task was not found")) }
-        })
+        self.call(
+            Call::StopTask,
+            || format!("{task_arn}: {reason}"),
+            |world| {
+                let known = world.stop_task(task_arn, reason);
+                if known { Ok(()) } else { Err(refused("the referenced task was not found")) }
+            },
+        )
         .await
     }
 }
@@ -417,41 +441,54 @@ impl Events for Port {
         detail: &str,
         time: Timestamp,
     ) -> Result<(), Error> {
-        self.call(Call::Publish, || format!("{events:?}"), |world| {
-            for (index, event) in events.iter().enumerate() {
-                if index > 0 && !world.is_calm && world.dice.chance(world.knobs.lost) {
-                    world.coverage.met(Twist::PublishedPartly);
-                    return Err(unavailable("some entries failed"));
+        self.call(
+            Call::Publish,
+            || format!("{events:?}"),
+            |world| {
+                for (index, event) in events.iter().enumerate() {
+                    if index > 0 && !world.is_calm && world.dice.chance(world.knobs.lost) {
+                        world.coverage.met(Twist::PublishedPartly);
+                        return Err(unavailable("some entries failed"));
+                    }
+                    let parsed: serde_json::Value =
+                        serde_json::from_str(detail).unwrap_or_default();
+                    world.bus.push(Told {
+                        run_id: parsed["runId"].as_str().unwrap_or_default().to_owned(),
+                        detail_type: event.detail_type(),
+                        detail: detail.to_owned(),
+                        time,
+                    });
                 }
-                let parsed: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
-                world.bus.push(Told {
-                    run_id: parsed["runId"].as_str().unwrap_or_default().to_owned(),
-                    detail_type: event.detail_type(),
-                    detail: detail.to_owned(),
-                    time,
-                });
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+        )
         .await
     }
 }
 
 impl Payloads for Port {
     async fn put(&self, url: &str, _event: &str) -> Result<(), Error> {
-        self.call(Call::PutPayload, || url.to_owned(), |world| {
-            world.payloads.insert(url.to_owned());
-            Ok(())
-        })
+        self.call(
+            Call::PutPayload,
+            || url.to_owned(),
+            |world| {
+                world.payloads.insert(url.to_owned());
+                Ok(())
+            },
+        )
         .await
     }
 
     async fn discard(&self, url: &str) -> Result<(), Error> {
-        self.call(Call::DiscardPayload, || url.to_owned(), |world| {
-            world.payloads.remove(url);
-            world.judge_discard(url);
-            Ok(())
-        })
+        self.call(
+            Call::DiscardPayload,
+            || url.to_owned(),
+            |world| {
+                world.payloads.remove(url);
+                world.judge_discard(url);
+                Ok(())
+            },
+        )
         .await
     }
 }

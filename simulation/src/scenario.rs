@@ -27,9 +27,8 @@ const VARIANTS: [(u32, u32, Option<u32>, (u32, u32)); 6] = [
 ];
 
 /// The sets of rules, compiled once.
-static RULES: LazyLock<Vec<Arc<Rules>>> = LazyLock::new(|| {
-    VARIANTS.iter().map(|variant| Arc::new(compile(&text(*variant)))).collect()
-});
+static RULES: LazyLock<Vec<Arc<Rules>>> =
+    LazyLock::new(|| VARIANTS.iter().map(|variant| Arc::new(compile(&text(*variant)))).collect());
 
 /// How many sets of rules there are.
 pub(crate) const VARIANT_COUNT: usize = VARIANTS.len();
@@ -48,12 +47,16 @@ pub(crate) fn quota(variant: usize) -> (i64, i64) {
 /// The rules of a text.
 pub(crate) fn compile(text: &str) -> Rules {
     let checked = rules::check(text);
-    checked.rules.unwrap_or_else(|| panic!("the simulation's rules are wrong: {:?}", checked.faults))
+    checked
+        .rules
+        .unwrap_or_else(|| panic!("the simulation's rules are wrong: {:?}", checked.faults))
 }
 
 fn text((slots, group, all, (rate, burst)): (u32, u32, Option<u32>, (u32, u32))) -> String {
     let all = all.map_or(String::new(), |limit| format!("concurrency: {{ limit: {limit} }}"));
-    let on = |rule: &str| format!("on: {{ eventPattern: {{ source: [shop], detail: {{ rules: [{rule}] }} }} }}");
+    let on = |rule: &str| {
+        format!("on: {{ eventPattern: {{ source: [shop], detail: {{ rules: [{rule}] }} }} }}")
+    };
     let rule = |name: &str, more: &str| {
         let on = on(name);
         format!(
@@ -113,9 +116,8 @@ fn text((slots, group, all, (rate, burst)): (u32, u32, Option<u32>, (u32, u32)))
 }
 
 /// The rules that events can name.
-pub(crate) const NAMES: [&str; 11] = [
-    "plain", "one", "skip", "replace", "latest", "mine", "yours", "timed", "big", "bad", "spot",
-];
+pub(crate) const NAMES: [&str; 11] =
+    ["plain", "one", "skip", "replace", "latest", "mine", "yours", "timed", "big", "bad", "spot"];
 
 /// How often a run of the rule may end in the application's own faults, as its rule says above.
 pub(crate) fn attempts(rule: &str) -> usize {

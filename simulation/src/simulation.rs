@@ -12,12 +12,7 @@ use std::{
 };
 
 use serde_json::json;
-use taskferry_core::{
-    event::Event,
-    route::Origin,
-    run::RunId,
-    track::TaskState,
-};
+use taskferry_core::{event::Event, route::Origin, run::RunId, track::TaskState};
 use taskferry_engine::{Disposition, Engine};
 
 use crate::{
@@ -188,7 +183,8 @@ impl Simulation {
         let times = Times { faults, events };
         let count = 1 + world.dice.index(12);
         // Few rules a seed, so that their runs meet.
-        let names: Vec<&str> = (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect();
+        let names: Vec<&str> =
+            (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect();
         for number in 0..count {
             self.plan_order(&mut world, number, &names, times);
         }
@@ -422,8 +418,7 @@ impl Simulation {
         while let Some(told) = world.bus.get(world.bus_read).cloned() {
             let number = world.bus_read;
             world.bus_read += 1;
-            let planned =
-                scenario::lifecycle(number, &told.run_id, told.detail_type, &told.detail);
+            let planned = scenario::lifecycle(number, &told.run_id, told.detail_type, &told.detail);
             if let Some(planned) = planned {
                 self.planned.push(planned);
                 let time = world.now + world.dice.between(SECOND / 10, 2 * SECOND);
@@ -469,7 +464,11 @@ impl Simulation {
             Action::Restart { process, with_other_rules } => {
                 {
                     let mut world = shared.world();
-                    world.coverage.met(if with_other_rules { Twist::RulesChanged } else { Twist::Killed });
+                    world.coverage.met(if with_other_rules {
+                        Twist::RulesChanged
+                    } else {
+                        Twist::Killed
+                    });
                     if with_other_rules {
                         self.has_other_rules[process] = true;
                         world.judge.rules[process] = scenario::rules(self.variants[1]);

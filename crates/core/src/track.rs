@@ -191,7 +191,8 @@ fn exits(task: &TaskState) -> Vec<ContainerExit> {
 
 /// What happened, in one sentence.
 pub(crate) fn sentence(class: FailureClass, attempt: &Attempt) -> String {
-    let because = attempt.stopped_reason.as_deref().unwrap_or("ECS gave no reason");
+    let because = attempt.stopped_reason.as_deref().filter(|reason| !reason.is_empty());
+    let because = because.unwrap_or("ECS gave no reason");
     let exited = attempt
         .containers
         .iter()

@@ -57,6 +57,10 @@ impl<P: Ports> Engine<P> {
         then: Then,
         patience: Patience,
     ) -> Result<Run, Error> {
+        let recorded_at = run.attempt().map_or(run.created_at, |attempt| attempt.created_at);
+        if then == Then::RunTask && self.is_late(recorded_at) {
+            return Ok(run);
+        }
         match self.perform_once(&run, then, patience).await? {
             Some(happening) => self.advance(run, happening, patience).await,
             None if run.queue.is_some() => self.run(&run.id).await,
@@ -89,9 +93,7 @@ impl<P: Ports> Engine<P> {
                     }
                 }
             }
-            // A process that was frozen in between must not send what others have long seen to.
-            let late = self.ports.clock().now().duration_since(now) > SEND_WITHIN;
-            if then == Then::RunTask && late {
+            if then == Then::RunTask && self.is_late(now) {
                 break;
             }
             match self.perform_once(&run, then, patience).await? {
@@ -112,6 +114,12 @@ impl<P: Ports> Engine<P> {
             self.admit_next(&run).await?;
         }
         Ok(run)
+    }
+
+    /// Whether so much time has gone by since a request was decided upon that others may have seen to it: a process that was
+    /// frozen in between must not send it any more.
+    fn is_late(&self, decided_at: Timestamp) -> bool {
+        self.ports.clock().now().duration_since(decided_at) > SEND_WITHIN
     }
 
     /// Does what was decided; what came of it, if anything came.
