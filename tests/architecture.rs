@@ -87,7 +87,7 @@ fn dependencies_point_one_way() {
     assert_eq!(ours(local), [core, engine, pattern]);
     let runtime = "taskferry-function-runtime";
     assert_eq!(ours(runtime), [aws, core, engine, local]);
-    for function in ["s3", "eventbridge", "task-state-change"] {
+    for function in ["s3", "eventbridge", "sweep", "task-state-change"] {
         assert_eq!(ours(&format!("taskferry-function-{function}")), [core, runtime]);
     }
 }

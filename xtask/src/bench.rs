@@ -27,6 +27,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
             "--package",
             "taskferry-function-eventbridge",
             "--package",
+            "taskferry-function-sweep",
             "taskferry-function-task-state-change",
         ]))?;
     }

@@ -2,6 +2,8 @@
 
 use aws_sdk_eventbridge::{Client, primitives::DateTime, types::PutEventsRequestEntry};
 use jiff::Timestamp;
+use taskferry_core::chain::{self, LifecycleEvent};
+use taskferry_engine::ports;
 
 use crate::Error;
 
@@ -39,32 +41,61 @@ impl Events {
     ///
     /// [`Error`] if EventBridge did not take it.
     pub async fn put(&self, event: NewEvent) -> Result<String, Error> {
-        let entry = PutEventsRequestEntry::builder()
-            .set_event_bus_name(event.event_bus)
-            .source(event.source)
-            .detail_type(event.detail_type)
-            .set_resources(Some(event.resources))
-            .set_time(event.time.map(|time| DateTime::from_secs(time.as_second())))
-            .detail(event.detail)
-            .build();
-        let put = self
-            .client
-            .put_events()
-            .entries(entry)
-            .send()
-            .await
-            .map_err(|error| Error::new(&error))?;
-        let entry = put
-            .entries()
-            .first()
-            .ok_or_else(|| Error::NoAnswer("PutEvents answered for no entry".to_owned()))?;
-        match (entry.event_id(), entry.error_code()) {
-            (Some(id), None) => Ok(id.to_owned()),
-            (_, code) => Err(Error::Exception {
-                code: code.unwrap_or("no code").to_owned(),
-                message: entry.error_message().unwrap_or("without a message").to_owned(),
-                status: 200,
-            }),
-        }
+        let mut ids = self.put_all([event]).await?;
+        ids.pop().ok_or_else(|| Error::NoAnswer("PutEvents answered for no entry".to_owned()))
+    }
+
+    /// Puts at most ten events, in this order; the ids that EventBridge gave them.
+    ///
+    /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
+    async fn put_all(
+        &self,
+        events: impl IntoIterator<Item = NewEvent>,
+    ) -> Result<Vec<String>, Error> {
+        let entries = events.into_iter().map(entry).collect();
+        let put = self.client.put_events().set_entries(Some(entries)).send().await;
+        let put = put.map_err(|error| Error::new(&error))?;
+        put.entries()
+            .iter()
+            .map(|entry| match (entry.event_id(), entry.error_code()) {
+                (Some(id), None) => Ok(id.to_owned()),
+                (_, code) => Err(Error::Exception {
+                    code: code.unwrap_or("no code").to_owned(),
+                    message: entry.error_message().unwrap_or("without a message").to_owned(),
+                    status: 200,
+                }),
+            })
+            .collect()
+    }
+}
+
+fn entry(event: NewEvent) -> PutEventsRequestEntry {
+    PutEventsRequestEntry::builder()
+        .set_event_bus_name(event.event_bus)
+        .source(event.source)
+        .detail_type(event.detail_type)
+        .set_resources(Some(event.resources))
+        .set_time(event.time.map(|time| DateTime::from_secs(time.as_second())))
+        .detail(event.detail)
+        .build()
+}
+
+impl ports::Events for Events {
+    async fn publish(
+        &self,
+        events: &[LifecycleEvent],
+        detail: &str,
+        time: Timestamp,
+    ) -> Result<(), ports::Error> {
+        let events = events.iter().map(|event| NewEvent {
+            event_bus: None,
+            source: chain::SOURCE.to_owned(),
+            detail_type: event.detail_type().to_owned(),
+            resources: Vec::new(),
+            time: Some(time),
+            detail: detail.to_owned(),
+        });
+        let put = self.put_all(events).await;
+        put.map(|_ids| ()).map_err(|error| error.of_port("PutEvents"))
     }
 }

@@ -5,16 +5,20 @@
 
 mod classify;
 mod clients;
+mod clock;
 mod environment;
 mod error;
 mod events;
 mod objects;
+mod ports;
 mod tasks;
 
 pub use self::{
     clients::Clients,
+    clock::SystemClock,
     error::Error,
     events::{Events, NewEvent},
     objects::Objects,
+    ports::AwsPorts,
     tasks::EcsTasks,
 };

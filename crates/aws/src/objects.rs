@@ -2,6 +2,8 @@
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
 
+use taskferry_engine::ports;
+
 use crate::Error;
 
 /// The objects of S3.
@@ -55,4 +57,25 @@ impl Objects {
             Err(error) => Err(Error::new(&error)),
         }
     }
+}
+
+impl ports::Payloads for Objects {
+    async fn put(&self, url: &str, event: &str) -> Result<(), ports::Error> {
+        let (bucket, key) = place(url, "PutObject")?;
+        let put = Self::put(self, bucket, key, event.as_bytes().to_vec()).await;
+        put.map_err(|error| error.of_port("PutObject"))
+    }
+
+    async fn discard(&self, url: &str) -> Result<(), ports::Error> {
+        let (bucket, key) = place(url, "DeleteObject")?;
+        let deleted = self.client.delete_object().bucket(bucket).key(key).send().await;
+        deleted.map(|_| ()).map_err(|error| Error::new(&error).of_port("DeleteObject"))
+    }
+}
+
+/// The bucket and the key of `s3://BUCKET/KEY`.
+fn place<'a>(url: &'a str, what: &'static str) -> Result<(&'a str, &'a str), ports::Error> {
+    url.strip_prefix("s3://").and_then(|place| place.split_once('/')).ok_or_else(|| {
+        ports::Error::Refused { what, source: format!("`{url}` is not s3://BUCKET/KEY").into() }
+    })
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use taskferry_core::{
     failure::FailureClass,
     launch::{Answer, Failure, TaskDefinition},
+    run::TaskSize,
     track::{Container, TaskState},
 };
 use taskferry_engine::ports::{self, Tasks};
@@ -73,7 +74,13 @@ impl Tasks for EcsTasks {
             .filter(|container| container.essential().unwrap_or(true))
             .filter_map(|container| container.name().map(str::to_owned))
             .collect();
-        Ok(TaskDefinition { arn, essential })
+        let size = match (definition.cpu(), definition.memory()) {
+            (Some(cpu), Some(memory)) => {
+                Some(TaskSize { cpu: cpu.to_owned(), memory: memory.to_owned() })
+            }
+            _ => None,
+        };
+        Ok(TaskDefinition { arn, essential, size })
     }
 
     async fn describe(

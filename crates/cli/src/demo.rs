@@ -112,7 +112,7 @@ async fn tell_all(story: &mut Story<'_>, platform: &Platform) -> anyhow::Result<
             break;
         }
     }
-    let runs = platform.state().open_runs()?.list(&RunQuery::default()).await?;
+    let runs = platform.state().open_runs()?.list(&RunQuery::default()).await?.runs;
     let run = runs.first().context("no run was recorded")?;
     if run.status != Status::Succeeded {
         bail!("the run ended as {}: {}", run.status, run.reason.as_deref().unwrap_or_default());

@@ -4,6 +4,7 @@
 //! could not.
 
 mod check;
+mod dead_letters;
 mod demo;
 mod dev;
 mod diagnostics;
@@ -56,6 +57,8 @@ enum Command {
     Send(send::Arguments),
     /// List, show and stop runs, and read what their tasks print
     Runs(runs::Arguments),
+    /// List, show and redrive the runs that came to nothing
+    DeadLetters(dead_letters::Arguments),
     /// Print the JSON Schema of the rules file, for editors
     Schema,
     /// Print completions for a shell
@@ -110,6 +113,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(arguments, out),
         Command::Send(arguments) => send::run(&arguments, out),
         Command::Runs(arguments) => runs::run(&arguments, out),
+        Command::DeadLetters(arguments) => dead_letters::run(&arguments, out),
         Command::Schema => schema::run(out),
         Command::Completions { shell } => {
             let mut command = <Arguments as clap::CommandFactory>::command();

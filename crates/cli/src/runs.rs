@@ -1,10 +1,11 @@
-//! `taskferry runs`: list, show, logs, watch, stop.
+//! `taskferry runs`: list, show, logs, watch, retry, stop.
 
-mod list;
+pub(crate) mod list;
 mod logs;
-mod show;
+mod retry;
+pub(crate) mod show;
 mod stop;
-mod view;
+pub(crate) mod view;
 mod watch;
 
 use std::{io::Write, process::ExitCode};
@@ -32,6 +33,8 @@ enum Command {
     Logs(logs::Arguments),
     /// Follow a run to its end, or all runs until interrupted
     Watch(watch::Arguments),
+    /// Do a run again that has ended, as a new run
+    Retry(retry::Arguments),
     /// Stop a run's task
     Stop(stop::Arguments),
 }
@@ -45,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             Command::Show(arguments) => show::run(&records, arguments, out).await,
             Command::Logs(arguments) => logs::run(&records, arguments, out).await,
             Command::Watch(arguments) => watch::run(&records, arguments, out).await,
+            Command::Retry(arguments) => retry::run(&records, arguments, out).await,
             Command::Stop(arguments) => stop::run(&records, arguments, out).await,
         }
     })?

@@ -7,12 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use taskferry_aws::{Clients, EcsTasks};
+use taskferry_aws::{AwsPorts, Clients};
 use taskferry_core::{rules::Rules, run::Run};
-use taskferry_engine::{
-    Engine,
-    ports::{Runs as _, SystemClock},
-};
+use taskferry_engine::{Engine, ports::Runs as _};
 use taskferry_local::{db, runs::SqliteRuns, state};
 
 use crate::output::hinted;
@@ -119,13 +116,14 @@ impl StateDir {
     }
 
     /// The engine on this state, as the functions have it.
-    pub(crate) async fn engine(&self) -> anyhow::Result<Engine<SqliteRuns, EcsTasks, SystemClock>> {
+    pub(crate) async fn engine(&self) -> anyhow::Result<Engine<AwsPorts<SqliteRuns>>> {
         let path = self.rules();
         let rules =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
-        let tasks = self.clients().await?.tasks();
-        Ok(Engine::new(Arc::new(rules), self.open_runs()?, tasks, SystemClock))
+        let ports = AwsPorts::new(&self.clients().await?, self.open_runs()?);
+        let quota = rules.run_task_quota;
+        Ok(Engine::new(Arc::new(rules), ports).with_quota(quota))
     }
 }
 

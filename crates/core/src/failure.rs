@@ -39,6 +39,63 @@ pub enum FailureClass {
     Refused,
 }
 
+impl FailureClass {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Throttled,
+        Self::Capacity,
+        Self::Agent,
+        Self::ImagePull,
+        Self::Initialization,
+        Self::SpotInterruption,
+        Self::Infrastructure,
+        Self::OutOfMemory,
+        Self::ExitCode,
+        Self::TimedOut,
+        Self::StoppedByUser,
+        Self::Refused,
+    ];
+
+    /// The class that is displayed so.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.to_string() == text)
+    }
+
+    /// What a person can do about a run that ended so, in one sentence.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Throttled => {
+                "say the account's real quota under `quotas`, or have it raised, then redrive"
+            }
+            Self::Capacity => {
+                "give the rule more subnets or another capacity provider, or wait, then redrive"
+            }
+            Self::Agent => {
+                "see to the container instances: their ECS agents do not answer; then redrive"
+            }
+            Self::ImagePull => {
+                "see that the image is there and that the execution role and the network reach its registry, then redrive"
+            }
+            Self::Initialization => {
+                "see that secrets, log groups, volumes and subnets are there and the execution role may use them, then redrive"
+            }
+            Self::SpotInterruption => {
+                "let the rule fall back to on-demand capacity, or redrive when Spot has room"
+            }
+            Self::Infrastructure => "redrive: nothing in the rule or the task has caused it",
+            Self::OutOfMemory => "give the task more memory, then redrive",
+            Self::ExitCode => "read what the task printed, mend it, then redrive",
+            Self::TimedOut => {
+                "give the rule's `timeout` more time, or make the task faster, then redrive"
+            }
+            Self::StoppedByUser => "`taskferry runs retry` does it again",
+            Self::Refused => {
+                "mend what the reason names, in the rule or the task definition, then redrive"
+            }
+        }
+    }
+}
+
 impl fmt::Display for FailureClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

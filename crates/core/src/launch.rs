@@ -150,6 +150,7 @@ pub fn refused(plan: &Plan<'_>, now: Timestamp) -> Run {
 /// The record of a run that ends before it is launched, since its task definition cannot be used.
 pub fn unusable(plan: &Plan<'_>, reason: String, now: Timestamp) -> Run {
     let mut run = blank(plan, now);
+    run.payload = None;
     run.end(Status::Failed, Some(reason), now);
     run
 }
@@ -171,7 +172,7 @@ fn blank(plan: &Plan<'_>, now: Timestamp) -> Run {
         slots: Vec::new(),
         queue: None,
         stop: None,
-        redrive_of: None,
+        redrive_of: plan.redrive_of.clone(),
         redriven_by: None,
         depth: plan.depth,
         payload: plan.payload_url().map(str::to_owned),

@@ -13,7 +13,7 @@ use crate::{
         Concurrency, Overlap, Rule, Rules,
         target::{self, Passed, Payload, write_json},
     },
-    run::{RunId, StartedBy},
+    run::{Run, RunId, StartedBy},
     template::{self, Context},
 };
 
@@ -39,6 +39,8 @@ pub struct Plan<'a> {
     pub slots: Vec<Slot>,
     /// How many runs the event follows upon.
     pub depth: u32,
+    /// The run that this one is to do again, if it is.
+    pub redrive_of: Option<RunId>,
     /// The request, or why there is none.
     pub request: Result<Request, Refusal>,
 }
@@ -95,20 +97,41 @@ pub struct Request(target::Rendered);
 /// What `rule` makes of `event`.
 pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
     let context = Context::new(event);
-    let (dedupe_key, request) = match dedupe_key(rule, event, &context) {
+    let dedupe_key = dedupe_key(rule, event, &context);
+    with_key(rules, rule, event, &context, dedupe_key)
+}
+
+/// What `rule` makes of `event`, to do `run` again.
+///
+/// The key says whose place the new run takes, so that it is made once, however often that is asked for.
+pub fn again<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event, run: &Run) -> Plan<'a> {
+    let context = Context::new(event);
+    let dedupe_key = format!("{}/redrive", run.dedupe_key);
+    let plan = with_key(rules, rule, event, &context, Ok(dedupe_key));
+    Plan { redrive_of: Some(run.id.clone()), ..plan }
+}
+
+fn with_key<'a>(
+    rules: &Rules,
+    rule: &'a Rule,
+    event: &'a Event,
+    context: &Context<'_>,
+    dedupe_key: Result<String, Refusal>,
+) -> Plan<'a> {
+    let (dedupe_key, request) = match dedupe_key {
         Ok(dedupe_key) => (dedupe_key, Ok(())),
         Err(refusal) => (event.id().to_owned(), Err(refusal)),
     };
     let run_id = RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key);
-    let request = request.and_then(|()| self::request(rule, event, &run_id, &context));
+    let request = request.and_then(|()| self::request(rule, event, &run_id, context));
     let depth = chain::depth(event);
     let request =
         if depth > chain::DEPTH_MAX { Err(Refusal::ChainTooLong { depth }) } else { request };
-    let (slots, request) = match slots(rules, rule, &context) {
+    let (slots, request) = match slots(rules, rule, context) {
         Ok(slots) => (slots, request),
         Err(refusal) => (Vec::new(), request.and(Err(refusal))),
     };
-    Plan { rule, event, run_id, dedupe_key, slots, depth, request }
+    Plan { rule, event, run_id, dedupe_key, slots, depth, redrive_of: None, request }
 }
 
 /// A slot of each limit that holds for the run: the rule's own, its group's, and that for everything.

@@ -17,19 +17,22 @@ pub enum Function {
     S3,
     /// Any event of a bus.
     EventBridge,
+    /// What is due, each minute.
+    Sweep,
     /// ECS Task State Change.
     TaskStateChange,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::S3, Self::EventBridge, Self::TaskStateChange];
+    pub const ALL: [Self; 4] = [Self::S3, Self::EventBridge, Self::Sweep, Self::TaskStateChange];
 
     /// The function's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::S3 => "s3",
             Self::EventBridge => "eventbridge",
+            Self::Sweep => "sweep",
             Self::TaskStateChange => "task-state-change",
         }
     }
@@ -71,6 +74,11 @@ pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
         On::EventPattern { .. } | On::Schedule { .. } | On::Sqs { .. } => None,
     };
     rules.rules.iter().filter_map(notification).collect()
+}
+
+/// The buckets into which events are put that are too long for a request.
+pub fn payload_buckets(rules: &Rules) -> impl Iterator<Item = &str> {
+    rules.rules.iter().filter_map(|rule| rule.target.payload()?.bucket.as_deref())
 }
 
 /// The subscriptions that the rules ask for: their own, and that to what becomes of the tasks of the stack of this name, or of

@@ -136,6 +136,12 @@ impl<P: Ports> Engine<P> {
             (Then::RunTask, Some(attempt)) => {
                 let Some(request) = &attempt.request else { return Ok(None) };
                 let answer = self.ports.tasks().run(request).await;
+                if let Some(task) = answer.task() {
+                    info!(
+                        event_id = run.event.id, rule = run.rule, run_id = %run.id,
+                        attempt = attempt.attempt, task_arn = task.task_arn, "launched"
+                    );
+                }
                 if matches!(answer, Answer::NotNow { class: FailureClass::Throttled, .. }) {
                     self.throttled().await?;
                 }
@@ -221,23 +227,30 @@ impl<P: Ports> Engine<P> {
         }
     }
 
-    /// One line for each change of status.
+    /// One line for each change that a person would want to see.
     fn tell(&self, was: &Run, run: &Run) {
         let attempt = run.attempt();
-        if was.status == run.status && was.attempts.len() == run.attempts.len() {
-            return;
+        let (task_arn, failure_class) = attempt.map_or((None, None), |attempt| {
+            (attempt.task_arn.as_deref(), attempt.failure_class.map(tracing::field::display))
+        });
+        let attempt = attempt.map(|attempt| attempt.attempt);
+        let reason = run.reason.as_deref();
+        let has_moved = was.status != run.status || was.attempts.len() != run.attempts.len();
+        match run.status {
+            Status::Launching if reason.is_some() && was.reason != run.reason => warn!(
+                event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, reason, "launching"
+            ),
+            Status::Launching => {}
+            Status::Waiting if has_moved => info!(
+                event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, failure_class, reason,
+                due_at = run.due_at.map(tracing::field::display), "waiting"
+            ),
+            _ if has_moved => info!(
+                event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, task_arn,
+                status = %run.status, failure_class, reason, "tracked"
+            ),
+            _ => {}
         }
-        if run.status == Status::Launching {
-            return;
-        }
-        info!(
-            rule = run.rule, run_id = %run.id,
-            attempt = attempt.map(|attempt| attempt.attempt),
-            task_arn = attempt.and_then(|attempt| attempt.task_arn.as_deref()),
-            status = %run.status,
-            failure_class = attempt.and_then(|attempt| attempt.failure_class).map(tracing::field::display),
-            reason = run.reason.as_deref(), "tracked"
-        );
     }
 }
 

@@ -82,16 +82,14 @@ impl<P: Ports> Engine<P> {
     }
 
     /// Records the run and launches it, if nothing holds it.
-    async fn launch(&self, plan: &Plan<'_>) -> Result<How, Error> {
+    pub(crate) async fn launch(&self, plan: &Plan<'_>) -> Result<How, Error> {
         let run = match &plan.request {
             Err(_) => launch::refused(plan, self.ports.clock().now()),
             Ok(request) => self.pinned(plan, request).await?,
         };
+        let run = self.put_aside(plan, run).await?;
         let run = lifecycle::begin(self.stack(), run, self.ports.clock().now());
         info!(event_id = plan.event.id(), rule = run.rule, run_id = %run.id, "planned");
-        if let Some(url) = &run.payload {
-            self.ports.payloads().put(url, plan.event.text()).await?;
-        }
         match self.ports.runs().create(&run, plan.event).await? {
             Created::New => {}
             Created::Exists(run) => {
@@ -123,39 +121,21 @@ impl<P: Ports> Engine<P> {
                 event_id, rule = recorded.rule, run_id = %recorded.id,
                 error = reason(&error), "not launched yet"
             );
-            recorded
+            recorded.clone()
         });
-        let attempt = run.attempt();
-        let task_arn = attempt.and_then(|attempt| attempt.task_arn.as_deref());
+        if run.revision == recorded.revision {
+            tell(&run);
+        }
         match run.status {
             Status::Launching | Status::Starting | Status::Running | Status::Stopping => {
-                info!(
-                    event_id, rule = run.rule, run_id = %run.id,
-                    attempt = attempt.map(|attempt| attempt.attempt), task_arn, "launched"
-                );
                 How::Launched
             }
-            Status::Waiting => {
-                info!(
-                    event_id, rule = run.rule, run_id = %run.id, reason = run.reason.as_deref(),
-                    "waiting"
-                );
-                How::Recorded
-            }
-            Status::Skipped | Status::Succeeded => {
-                info!(
-                    event_id, rule = run.rule, run_id = %run.id, reason = run.reason.as_deref(),
-                    status = %run.status, "ended"
-                );
-                How::Ended
-            }
-            Status::Failed | Status::TimedOut | Status::Cancelled => {
-                error!(
-                    event_id, rule = run.rule, run_id = %run.id, reason = run.reason.as_deref(),
-                    "failed"
-                );
-                How::Ended
-            }
+            Status::Waiting => How::Recorded,
+            Status::Succeeded
+            | Status::Failed
+            | Status::TimedOut
+            | Status::Cancelled
+            | Status::Skipped => How::Ended,
         }
     }
 
@@ -180,6 +160,20 @@ impl<P: Ports> Engine<P> {
         }
     }
 
+    /// Puts the event where its task will find it, if it is too long for the request; the run's record follows, and the launch
+    /// after that.
+    async fn put_aside(&self, plan: &Plan<'_>, run: Run) -> Result<Run, Error> {
+        let Some(url) = &run.payload else { return Ok(run) };
+        match self.ports.payloads().put(url, plan.event.text()).await {
+            Ok(()) => Ok(run),
+            Err(ports::Error::Refused { source, .. }) => {
+                let reason = format!("the event cannot be put at {url}: {}", reason(&*source));
+                Ok(launch::unusable(plan, reason, self.ports.clock().now()))
+            }
+            Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
+        }
+    }
+
     async fn task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
         let now = self.ports.clock().now();
         if let Some(pinned) = self.pins.get(named, now) {
@@ -188,5 +182,20 @@ impl<P: Ports> Engine<P> {
         let pinned = self.ports.tasks().describe_task_definition(named).await?;
         self.pins.put(named, pinned.clone(), now);
         Ok(pinned)
+    }
+}
+
+/// What is to be said of a run that stands as it was recorded.
+fn tell(run: &Run) {
+    let reason = run.reason.as_deref();
+    match run.status {
+        Status::Waiting => info!(
+            event_id = run.event.id, rule = run.rule, run_id = %run.id, reason,
+            due_at = run.due_at.map(tracing::field::display), "waiting"
+        ),
+        status if status.is_terminal() => {
+            error!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "failed");
+        }
+        _ => {}
     }
 }

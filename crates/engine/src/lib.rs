@@ -11,6 +11,7 @@ mod dispatch;
 mod pacer;
 mod pin;
 pub mod ports;
+mod redrive;
 mod sweep;
 mod track;
 
@@ -26,6 +27,7 @@ use taskferry_core::{
 
 pub use self::{
     dispatch::{Dispatched, How},
+    redrive::NotRedriven,
     sweep::Swept,
     track::{Stopped, Tracked},
 };
@@ -47,6 +49,9 @@ pub enum Error {
     /// A port failed.
     #[error(transparent)]
     Port(#[from] ports::Error),
+    /// A run cannot be done again.
+    #[error(transparent)]
+    NotRedriven(#[from] NotRedriven),
     /// There is no such run.
     #[error("there is no run {0}")]
     NoRun(RunId),
@@ -69,6 +74,7 @@ impl Error {
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)
+            | Self::NotRedriven(_)
             | Self::Port(ports::Error::Refused { .. }) => Disposition::Refuse,
         }
     }

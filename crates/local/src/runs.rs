@@ -1,23 +1,33 @@
 //! The records of the runs in SQLite: the engine's `Runs` port on one machine.
 //!
 //! One file, opened by each function process and by the program at the same time; WAL lets readers read while one writes. The
-//! record is one JSON document; columns beside it are what lists ask for, written from it in the same statement.
+//! record is one JSON document; columns beside it are what lists and sweeps ask for, written from it in the same statement.
+//! The limits' queues and holders are rows of their own (`limits`), moved in the transaction that writes the run.
+
+mod limits;
 
 use std::path::Path;
 
-use rusqlite::{OptionalExtension as _, Row, ToSql, params, types::Type};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, Row, ToSql, Transaction, params, types::Type};
 use taskferry_core::{
     event::Event,
+    limits::{LimitId, LimitState, moves},
+    pace::Window,
     run::{Run, RunId},
 };
-use taskferry_engine::ports::{Created, Error, RunQuery, Runs, Updated};
+use taskferry_engine::ports::{Created, Due, Error, Page, RunQuery, Runs, Updated};
 
 use crate::db::{self, Db};
 
 /// How many runs a list shows when nobody says.
 const LIMIT_DEFAULT: u32 = 100;
 
-const MIGRATIONS: &[&str] = &["
+/// How much of the file a process keeps in memory, in KiB: a function's few statements read the same few pages.
+const CACHE_KIB: i64 = 256;
+
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE runs (
     id TEXT PRIMARY KEY,
     revision INTEGER NOT NULL,
@@ -32,12 +42,57 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_time ON runs (created_at);
 CREATE INDEX runs_by_rule ON runs (rule, created_at);
 CREATE INDEX runs_by_event ON runs (event_id);
-"];
+",
+    "
+ALTER TABLE runs ADD COLUMN due_at INTEGER;
+ALTER TABLE runs ADD COLUMN is_dead_letter INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX runs_dead ON runs (created_at) WHERE is_dead_letter;
+CREATE TABLE limits (
+    name TEXT NOT NULL,
+    key TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    check_at INTEGER,
+    PRIMARY KEY (name, key)
+) WITHOUT ROWID;
+CREATE INDEX limits_due ON limits (check_at) WHERE check_at IS NOT NULL;
+CREATE TABLE limit_queue (
+    name TEXT NOT NULL,
+    key TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    PRIMARY KEY (name, key, created_at, run_id)
+) WITHOUT ROWID;
+CREATE TABLE limit_holders (
+    name TEXT NOT NULL,
+    key TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (name, key, run_id)
+) WITHOUT ROWID;
+CREATE TABLE revisions (last INTEGER NOT NULL);
+INSERT INTO revisions VALUES (0);
+CREATE TABLE windows (begin INTEGER PRIMARY KEY, taken INTEGER NOT NULL);
+",
+];
 
 /// The records of the runs.
 #[derive(Debug)]
 pub struct SqliteRuns {
     db: Db,
+}
+
+/// Why a transaction wrote nothing.
+enum Undone {
+    Sqlite(rusqlite::Error),
+    Conflict,
+    Full(LimitId),
+}
+
+impl From<rusqlite::Error> for Undone {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
 }
 
 impl SqliteRuns {
@@ -47,22 +102,10 @@ impl SqliteRuns {
     ///
     /// The state file's, if it is of a newer version or cannot be opened.
     pub fn open(path: &Path) -> Result<Self, db::Error> {
-        Ok(Self { db: Db::open(path, MIGRATIONS)? })
-    }
-
-    /// The event that a run answers, JSON.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] if SQLite cannot read.
-    pub fn event(&self, id: &RunId) -> Result<Option<String>, Error> {
-        let event = self.db.read(|connection| {
-            connection
-                .prepare_cached("SELECT event FROM runs WHERE id = ?1")?
-                .query_row([id.as_str()], |row| row.get(0))
-                .optional()
-        });
-        event.map_err(unavailable("reading a run's event"))
+        let db = Db::open(path, MIGRATIONS)?;
+        db.read(|connection| connection.pragma_update(None, "cache_size", -CACHE_KIB))
+            .map_err(|source| db::Error::Sqlite { path: path.to_owned(), source })?;
+        Ok(Self { db })
     }
 
     fn select(&self, clause: &str, params: &[&dyn ToSql]) -> Result<Vec<Run>, Error> {
@@ -77,49 +120,61 @@ impl SqliteRuns {
 impl Runs for SqliteRuns {
     async fn create(&self, run: &Run, event: &Event) -> Result<Created, Error> {
         let created = self.db.write(|tx| {
-            let inserted = tx
-                .prepare_cached(
-                    "INSERT INTO runs (id, revision, rule, status, event_id, dedupe_key, created_at, run, event)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
-                )?
-                .execute(params![
-                    run.id.as_str(),
-                    run.revision,
-                    run.rule,
-                    run.status.as_str(),
-                    run.event.id,
-                    run.dedupe_key,
-                    run.created_at.as_microsecond(),
-                    document(run),
-                    event.text(),
-                ])?;
-            if inserted == 1 {
-                return Ok(Created::New);
+            if insert(tx, run, event)? == 0 {
+                let existing = tx
+                    .prepare_cached("SELECT run FROM runs WHERE id = ?1")?
+                    .query_row([run.id.as_str()], self::run)?;
+                return Ok(Created::Exists(Box::new(existing)));
             }
-            let existing = tx
-                .prepare_cached("SELECT run FROM runs WHERE id = ?1")?
-                .query_row([run.id.as_str()], self::run)?;
-            Ok(Created::Exists(Box::new(existing)))
+            if let Some(limit) = moves(None, run).join {
+                limits::join(tx, limit, run)?;
+            }
+            Ok(Created::New)
         });
         created.map_err(unavailable("recording a run"))
     }
 
-    async fn update(&self, run: &Run) -> Result<Updated, Error> {
+    async fn update(&self, was: &Run, run: &Run) -> Result<Updated, Error> {
         let updated = self.db.write(|tx| {
-            tx.prepare_cached(
-                "UPDATE runs SET revision = ?2, status = ?3, run = ?4
-                 WHERE id = ?1 AND revision = ?2 - 1",
-            )?
-            .execute(params![
-                run.id.as_str(),
-                run.revision,
-                run.status.as_str(),
-                document(run)
-            ])
+            let written = tx
+                .prepare_cached(
+                    "UPDATE runs SET revision = ?3, status = ?4, due_at = ?5, is_dead_letter = ?6, run = ?7
+                     WHERE id = ?1 AND revision = ?2",
+                )?
+                .execute(params![
+                    run.id.as_str(),
+                    was.revision,
+                    run.revision,
+                    run.status.as_str(),
+                    run.due_at.map(Timestamp::as_microsecond),
+                    run.is_dead_letter(),
+                    document(run)
+                ])?;
+            if written == 0 {
+                return Err(Undone::Conflict);
+            }
+            let moves = moves(Some(was), run);
+            for slot in moves.take {
+                if !limits::take(tx, slot, run)? {
+                    return Err(Undone::Full(slot.limit.clone()));
+                }
+            }
+            if let Some(limit) = moves.leave {
+                limits::leave(tx, limit, run)?;
+            }
+            if let Some(limit) = moves.join {
+                limits::join(tx, limit, run)?;
+            }
+            for slot in moves.give {
+                limits::give(tx, &slot.limit, run)?;
+            }
+            Ok(())
         });
-        match updated.map_err(unavailable("writing a run"))? {
-            0 => Ok(Updated::Conflict),
-            _ => Ok(Updated::Done),
+        match updated {
+            Ok(()) => Ok(Updated::Done),
+            Err(Undone::Conflict) => Ok(Updated::Conflict),
+            Err(Undone::Full(limit)) => Ok(Updated::Full(limit)),
+            Err(Undone::Sqlite(error)) => Err(unavailable("writing a run")(error)),
         }
     }
 
@@ -133,31 +188,158 @@ impl Runs for SqliteRuns {
         self.select("WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 2", &[&id_prefix, &upper])
     }
 
-    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, Error> {
-        let RunQuery { rule, status, event_id, dedupe_key, limit } = query;
-        let status = status.map(|status| status.as_str().to_owned());
-        let limit = limit.unwrap_or(LIMIT_DEFAULT);
-        let mut params: Vec<&dyn ToSql> = Vec::new();
-        let mut wanted: Vec<String> = Vec::new();
-        for (column, value) in [
-            ("rule", rule),
-            ("status", &status),
-            ("event_id", event_id),
-            ("dedupe_key", dedupe_key),
-        ] {
+    async fn event(&self, id: &RunId) -> Result<Option<String>, Error> {
+        let event = self.db.read(|connection| {
+            connection
+                .prepare_cached("SELECT event FROM runs WHERE id = ?1")?
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional()
+        });
+        event.map_err(unavailable("reading a run's event"))
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Page, Error> {
+        let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+        let status = query.status.map(|status| status.as_str().to_owned());
+        let from = query.created_from.map(Timestamp::as_microsecond);
+        let before = query.created_before.map(Timestamp::as_microsecond);
+        let after = query.after.as_deref().map(Place::parse).transpose()?;
+        let mut clauses: Vec<&str> = Vec::new();
+        let mut values: Vec<&dyn ToSql> = Vec::new();
+        let texts = [
+            ("rule = ?", &query.rule),
+            ("status = ?", &status),
+            ("event_id = ?", &query.event_id),
+            ("dedupe_key = ?", &query.dedupe_key),
+        ];
+        for (clause, value) in texts {
             if let Some(value) = value {
-                params.push(value);
-                wanted.push(format!("{column} = ?{}", params.len()));
+                clauses.push(clause);
+                values.push(value);
             }
         }
-        let filter = if wanted.is_empty() {
+        for (clause, value) in [("created_at >= ?", &from), ("created_at < ?", &before)] {
+            if let Some(value) = value {
+                clauses.push(clause);
+                values.push(value);
+            }
+        }
+        if let Some(Place { created_at, id }) = &after {
+            clauses.push("(created_at, id) < (?, ?)");
+            values.extend([created_at as &dyn ToSql, id]);
+        }
+        if query.dead_letters {
+            clauses.push("is_dead_letter");
+        }
+        let filter = if clauses.is_empty() {
             String::new()
         } else {
-            format!("WHERE {} ", wanted.join(" AND "))
+            format!("WHERE {} ", clauses.join(" AND "))
         };
-        params.push(&limit);
-        let limited = params.len();
-        self.select(&format!("{filter}ORDER BY created_at DESC, id LIMIT ?{limited}"), &params)
+        values.push(&limit);
+        let runs =
+            self.select(&format!("{filter}ORDER BY created_at DESC, id DESC LIMIT ?"), &values)?;
+        let is_full = u32::try_from(runs.len()).unwrap_or(u32::MAX) >= limit;
+        let next = runs.last().filter(|_| is_full).map(|last| Place::of(last).to_string());
+        Ok(Page { runs, next })
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Due, Error> {
+        let now = now.as_microsecond();
+        let runs = self.select("WHERE due_at <= ? ORDER BY due_at LIMIT ?", &[&now, &limit])?;
+        let limits = self.db.read(|connection| limits::due(connection, now, limit));
+        Ok(Due { runs, limits: limits.map_err(unavailable("reading limits"))? })
+    }
+
+    async fn limit(&self, limit: &LimitId, queue_length: u32) -> Result<LimitState, Error> {
+        let state = self.db.read(|connection| limits::state(connection, limit, queue_length));
+        state.map_err(unavailable("reading a limit"))
+    }
+
+    async fn settle_limit(
+        &self,
+        limit: &LimitId,
+        revision: u64,
+        check_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let check_at = check_at.map(Timestamp::as_microsecond);
+        let settled = self.db.write(|tx| limits::settle(tx, limit, revision, check_at));
+        settled.map_err(unavailable("writing a limit"))
+    }
+
+    async fn take_token(&self, window: &Window) -> Result<bool, Error> {
+        let begin = window.begin.as_microsecond();
+        let taken = self.db.write(|tx| {
+            // Windows long past are of no use; there is never more than a handful.
+            tx.prepare_cached("DELETE FROM windows WHERE begin < ?1 - 600000000")?
+                .execute([begin])?;
+            tx.prepare_cached(
+                "INSERT INTO windows (begin, taken) VALUES (?1, 1)
+                 ON CONFLICT (begin) DO UPDATE SET taken = taken + 1 WHERE taken < ?2",
+            )?
+            .execute(params![begin, window.tokens])
+        });
+        Ok(taken.map_err(unavailable("taking a launch from the quota"))? == 1)
+    }
+
+    async fn close_window(&self, window: &Window) -> Result<(), Error> {
+        let closed = self.db.write(|tx| {
+            tx.prepare_cached(
+                "INSERT INTO windows (begin, taken) VALUES (?1, ?2)
+                 ON CONFLICT (begin) DO UPDATE SET taken = max(taken, ?2)",
+            )?
+            .execute(params![window.begin.as_microsecond(), window.tokens])
+        });
+        closed.map(|_| ()).map_err(unavailable("closing a window of the quota"))
+    }
+}
+
+/// Writes a new run; 0 if there is one of its id.
+fn insert(tx: &Transaction<'_>, run: &Run, event: &Event) -> rusqlite::Result<usize> {
+    tx.prepare_cached(
+        "INSERT INTO runs (id, revision, rule, status, event_id, dedupe_key, created_at, due_at, is_dead_letter, run, event)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
+    )?
+    .execute(params![
+        run.id.as_str(),
+        run.revision,
+        run.rule,
+        run.status.as_str(),
+        run.event.id,
+        run.dedupe_key,
+        run.created_at.as_microsecond(),
+        run.due_at.map(Timestamp::as_microsecond),
+        run.is_dead_letter(),
+        document(run),
+        event.text(),
+    ])
+}
+
+/// Where a page of a list ended: `MICROSECONDS/ID`.
+struct Place {
+    created_at: i64,
+    id: String,
+}
+
+impl Place {
+    fn of(run: &Run) -> Self {
+        Self { created_at: run.created_at.as_microsecond(), id: run.id.to_string() }
+    }
+
+    fn parse(text: &str) -> Result<Self, Error> {
+        let place = text.split_once('/').and_then(|(created_at, id)| {
+            Some(Self { created_at: created_at.parse().ok()?, id: id.to_owned() })
+        });
+        place.ok_or_else(|| Error::Refused {
+            what: "reading on in a list",
+            source: format!("`{text}` is not where a page ended").into(),
+        })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.created_at, self.id)
     }
 }
 

@@ -5,15 +5,15 @@
 use std::sync::Arc;
 
 use taskferry_core::{event::Event, route::Origin};
-use taskferry_function::{Error, FunctionEngine};
+use taskferry_function::{Error, FunctionEngine, Invocation};
 
 /// Takes an event to the runs of the rules that match.
 ///
 /// # Errors
 ///
 /// If the payload is not an event, or a run could not be recorded or launched.
-pub async fn handler(engine: Arc<FunctionEngine>, payload: String) -> Result<(), Error> {
-    let event = Event::parse(&payload)?;
+pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Result<(), Error> {
+    let event = Event::parse(&invocation.payload)?;
     engine.dispatch(Origin::EventBridge, &event).await?;
     Ok(())
 }

@@ -9,15 +9,25 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use taskferry_aws::{Clients, EcsTasks};
+use taskferry_aws::{AwsPorts, Clients};
 use taskferry_core::rules::Rules;
-use taskferry_engine::{Disposition, Engine, ports::SystemClock};
+use taskferry_engine::{Disposition, Engine};
 use taskferry_local::{db, runs::SqliteRuns};
 
 /// The engine that the functions run on.
-pub type FunctionEngine = Engine<SqliteRuns, EcsTasks, SystemClock>;
+pub type FunctionEngine = Engine<AwsPorts<SqliteRuns>>;
+
+/// What a function is invoked with.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The payload, JSON.
+    pub payload: String,
+    /// When Lambda ends the process if it has not answered.
+    pub deadline: Timestamp,
+}
 
 /// The environment variable with the path of the rules, as `taskferry` deploys them (JSON).
 pub const RULES: &str = "TASKFERRY_RULES";
@@ -77,7 +87,7 @@ impl From<Error> for Diagnostic {
 /// If the environment lacks something, the rules cannot be used, or the Runtime API is gone.
 pub async fn run<F, Fut>(handler: F) -> anyhow::Result<()>
 where
-    F: Fn(Arc<FunctionEngine>, String) -> Fut,
+    F: Fn(Arc<FunctionEngine>, Invocation) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
     log();
@@ -87,10 +97,12 @@ where
         tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "not ready yet");
     }
     let served = lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
+        let invocation = Invocation {
+            payload: event.payload.get().to_owned(),
+            deadline: event.context.deadline().try_into().unwrap_or(Timestamp::MAX),
+        };
         // Boxed: what the SDK nests in here is too deep for the compiler to lay out in one piece.
-        let answer = function
-            .engine()
-            .map(|engine| Box::pin(handler(engine, event.payload.get().to_owned())));
+        let answer = function.engine().map(|engine| Box::pin(handler(engine, invocation)));
         let function = &function;
         async move {
             let answered = match answer {
@@ -149,7 +161,10 @@ impl Function {
             return Ok(Arc::clone(engine));
         }
         let runs = SqliteRuns::open(&self.runs)?;
-        let engine = Engine::new(Arc::clone(&self.rules), runs, self.clients.tasks(), SystemClock);
+        let ports = AwsPorts::new(&self.clients, runs);
+        // On one machine ECS has no quota but the one that the rules say.
+        let engine =
+            Engine::new(Arc::clone(&self.rules), ports).with_quota(self.rules.run_task_quota);
         Ok(Arc::clone(opened.insert(Arc::new(engine))))
     }
 

@@ -8,7 +8,7 @@ use taskferry_core::{
     event::s3::{self, Notification},
     route::Origin,
 };
-use taskferry_function::{Error, FunctionEngine};
+use taskferry_function::{Error, FunctionEngine, Invocation};
 use tracing::{info, warn};
 
 /// Takes the records of a notification to the runs of the rules that match.
@@ -18,8 +18,8 @@ use tracing::{info, warn};
 /// # Errors
 ///
 /// The first record's that failed, after all have had their turn.
-pub async fn handler(engine: Arc<FunctionEngine>, payload: String) -> Result<(), Error> {
-    let records = match s3::normalise(&payload)? {
+pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Result<(), Error> {
+    let records = match s3::normalise(&invocation.payload)? {
         Notification::Records(records) => records,
         Notification::Test => {
             info!("test event of S3: notifications are configured");

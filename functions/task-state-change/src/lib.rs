@@ -5,15 +5,15 @@
 use std::sync::Arc;
 
 use taskferry_core::event::Event;
-use taskferry_function::{Error, FunctionEngine};
+use taskferry_function::{Error, FunctionEngine, Invocation};
 
 /// Takes an ECS Task State Change to the run whose task it is.
 ///
 /// # Errors
 ///
 /// If the payload is not a Task State Change, or the run could not be read or written.
-pub async fn handler(engine: Arc<FunctionEngine>, payload: String) -> Result<(), Error> {
-    let event = Event::parse(&payload)?;
+pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Result<(), Error> {
+    let event = Event::parse(&invocation.payload)?;
     engine.track(&event).await?;
     Ok(())
 }

@@ -174,6 +174,9 @@ fn buckets(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
         let bucket = &wired.bucket;
         aws.s3.create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
     }
+    for bucket in wiring::payload_buckets(rules) {
+        aws.s3.create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
+    }
     Ok(())
 }
 

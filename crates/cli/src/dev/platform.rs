@@ -2,16 +2,18 @@
 //!
 //! Used by `dev` and by `demo`. What the rules ask for is made by `deploy`.
 
-use std::{ffi::OsString, net::SocketAddr, path::Path, sync::Arc};
+use std::{ffi::OsString, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{Request, Response, StatusCode},
 };
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use serde_json::Value;
 use taskferry_core::{rules::Rules, wiring::Function};
+use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
     ecs::{Containers, Ecs, EcsConfig},
     eventbridge::{EventBridge, EventBridgeApi},
@@ -22,10 +24,17 @@ use taskferry_local::{
     server::{self, HttpService, JsonService, Server, Services},
     state::State,
 };
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::deploy;
 use crate::{output::hinted, state::StateDir};
+
+/// How often it is looked whether something is due.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// The services, opened and wired to each other.
 pub(super) struct Aws {
@@ -33,6 +42,7 @@ pub(super) struct Aws {
     pub(super) ecs: Arc<Ecs>,
     pub(super) event_bridge: Arc<EventBridge>,
     pub(super) functions: Functions,
+    runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
     // Locked until all else has ended.
     locked: State,
@@ -72,6 +82,7 @@ impl Platform {
         let address = server.addr();
         let aws = Aws::open(state, locked, address, project, containers, rules)?;
         tokio::spawn(aws.ecs.sweep_regularly());
+        tokio::spawn(sweep_regularly(aws.functions.clone(), aws.runs.clone()));
         let (stop_server, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(aws.services(), async {
             // Sent, or its sender dropped: either way there is nobody left to serve.
@@ -98,7 +109,8 @@ impl Platform {
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
-        self.aws.functions.hold(&[Function::S3.as_str(), Function::EventBridge.as_str()]).await;
+        let launching = [Function::S3, Function::EventBridge, Function::Sweep];
+        self.aws.functions.hold(&launching.map(Function::as_str)).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
         // The server has ended by itself only if it panicked, and then there is nothing to stop.
@@ -141,8 +153,8 @@ impl Aws {
         containers: Containers,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
-        // Opened once here, so that records of a newer version are refused before anything starts.
-        drop(SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?);
+        let runs = SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?;
+        let runs = Arc::new(runs);
         let invocations = Invocations::default();
         let event_bridge = Arc::new(EventBridge::new(invocations.clone()));
         // Before ECS opens: it tells of the tasks that died with the last process.
@@ -166,7 +178,7 @@ impl Aws {
         )?;
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-        let aws = Self { state: state.clone(), ecs, event_bridge, functions, s3, locked };
+        let aws = Self { state: state.clone(), ecs, event_bridge, functions, runs, s3, locked };
         deploy::deploy(&aws, project, rules)?;
         Ok(aws)
     }
@@ -179,6 +191,26 @@ impl Aws {
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
+        }
+    }
+}
+
+/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on.
+async fn sweep_regularly(functions: Functions, runs: Arc<SqliteRuns>) {
+    let mut period = interval(SWEEP_PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        period.tick().await;
+        // What cannot be read is told by the function, which is asked all the same.
+        let is_due = match runs.due(Timestamp::now(), 1).await {
+            Ok(due) => !due.runs.is_empty() || !due.limits.is_empty(),
+            Err(_) => true,
+        };
+        if is_due
+            && functions.invoke(Function::Sweep.as_str(), Bytes::from_static(b"{}")).await.is_err()
+        {
+            // The functions have ended, or are about to.
+            return;
         }
     }
 }

@@ -254,6 +254,8 @@ impl Logged {
             "planned" => "plan",
             "launched" => "launch",
             "tracked" => "track",
+            "waiting" => "wait",
+            "launching" => "launch",
             other => other,
         }
     }

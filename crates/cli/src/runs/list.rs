@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
 use jiff::Timestamp;
 use taskferry_core::run::{Run, Status};
-use taskferry_engine::ports::{RunQuery, Runs as _};
+use taskferry_engine::ports::{Page, RunQuery, Runs as _};
 
 use super::view::{RunView, duration, short_id};
 use crate::{output::wants_colour, state::Records};
@@ -26,6 +26,15 @@ pub(crate) struct Arguments {
     /// Only runs with this dedupe key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Only runs made at or after then, such as 2026-01-31T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Only runs made before then
+    #[arg(long, value_name = "TIME")]
+    before: Option<Timestamp>,
+    /// Go on where a list ended, as its hint says
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
     /// At most so many, the newest
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     limit: u32,
@@ -45,9 +54,13 @@ pub(crate) async fn run(
         status: arguments.status,
         event_id: arguments.event_id.clone(),
         dedupe_key: arguments.key.clone(),
+        created_from: arguments.from,
+        created_before: arguments.before,
+        after: arguments.after.clone(),
         limit: Some(arguments.limit),
+        ..RunQuery::default()
     };
-    let runs = records.runs.list(&query).await?;
+    let Page { runs, next } = records.runs.list(&query).await?;
     if arguments.json {
         let views: Vec<_> = runs.iter().map(RunView::from).collect();
         serde_json::to_writer_pretty(&mut *out, &views)?;
@@ -56,6 +69,9 @@ pub(crate) async fn run(
         writeln!(out, "{}", none(arguments))?;
     } else {
         writeln!(out, "{}", table(&runs, Timestamp::now(), wants_colour()))?;
+        if let Some(next) = next {
+            eprintln!("hint: there are more: --after {next}, or a larger --limit");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -72,7 +88,7 @@ fn none(arguments: &Arguments) -> String {
     }
 }
 
-fn table(runs: &[Run], now: Timestamp, wants_colour: bool) -> Table {
+pub(crate) fn table(runs: &[Run], now: Timestamp, wants_colour: bool) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     // A line a run, cut to the terminal; `runs show` has the whole. What is no terminal gets all.

@@ -8,7 +8,7 @@ use taskferry_core::{
     run::{Attempt, Run},
 };
 
-use super::view::{RunView, duration, logs_hint, status};
+use super::view::{RunView, duration, hints, status};
 use crate::{output::wants_colour, state::Records};
 
 /// What `taskferry runs show` takes.
@@ -36,14 +36,14 @@ pub(crate) async fn run(
         writeln!(out)?;
     } else {
         print(out, &run, arguments.request)?;
-        if let Some(hint) = logs_hint(&run) {
+        for hint in hints(&run) {
             writeln!(out, "\nhint: {hint}")?;
         }
     }
     Ok(process::ExitCode::SUCCESS)
 }
 
-fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyhow::Result<()> {
+pub(crate) fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyhow::Result<()> {
     let took = duration(run.created_at, run.ended_at.unwrap_or_else(Timestamp::now));
     writeln!(out, "run         {}", run.id)?;
     writeln!(out, "rule        {}", run.rule)?;
@@ -56,6 +56,19 @@ fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyhow::Result<(
     writeln!(out, "event id    {}", event.id)?;
     writeln!(out, "dedupe key  {}", run.dedupe_key)?;
     writeln!(out, "created     {}", run.created_at)?;
+    if let Some(due_at) = run.due_at.filter(|_| !run.status.is_terminal()) {
+        writeln!(out, "looked at   {due_at}, at the latest")?;
+    }
+    if let Some(limit) = &run.queue {
+        let key =
+            if limit.key.is_empty() { String::new() } else { format!(" for `{}`", limit.key) };
+        writeln!(out, "waits for   a slot of {}{key}", limit.name)?;
+    }
+    for (name, other) in [("again", &run.redriven_by), ("does again", &run.redrive_of)] {
+        if let Some(other) = other {
+            writeln!(out, "{name:<10}  run {other}")?;
+        }
+    }
     match run.ended_at {
         Some(ended_at) => writeln!(out, "ended       {ended_at}, after {took}")?,
         None => writeln!(out, "ended       not yet, {took} so far")?,
@@ -63,8 +76,13 @@ fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyhow::Result<(
     for attempt in &run.attempts {
         print_attempt(out, attempt)?;
         if with_request {
-            let request: serde_json::Value = serde_json::from_str(&attempt.request)?;
-            let request = serde_json::to_string_pretty(&request)?;
+            let request = match &attempt.request {
+                Some(request) => {
+                    let request: serde_json::Value = serde_json::from_str(request)?;
+                    serde_json::to_string_pretty(&request)?
+                }
+                None => "not kept; the first attempt's and the last's are".to_owned(),
+            };
             writeln!(out, "  RunTask     {}", request.replace('\n', "\n              "))?;
         }
     }

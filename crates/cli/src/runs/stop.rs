@@ -27,10 +27,6 @@ pub(crate) async fn run(
     match records.state.engine().await?.stop(id, &arguments.reason).await? {
         Stopped::Stopping => writeln!(out, "run {id}: its task was told to stop")?,
         Stopped::Cancelled => writeln!(out, "run {id}: cancelled")?,
-        Stopped::NotYet => {
-            writeln!(out, "run {id}: it has no task yet; try again in a moment")?;
-            return Ok(ExitCode::from(1));
-        }
         Stopped::Ended => {
             writeln!(out, "run {id}: it has ended ({})", run.status)?;
             return Ok(ExitCode::from(1));

@@ -4,7 +4,8 @@ use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use taskferry_core::{
     failure::FailureClass,
-    run::{Attempt, ContainerExit, Run, RunEvent, Status},
+    limits::LimitId,
+    run::{Attempt, ContainerExit, Run, RunEvent, RunId, Status},
 };
 
 use crate::output::{Tone, Toned};
@@ -21,6 +22,10 @@ pub(crate) struct RunView<'a> {
     event: &'a RunEvent,
     created_at: Timestamp,
     ended_at: Option<Timestamp>,
+    due_at: Option<Timestamp>,
+    queue: Option<&'a LimitId>,
+    redrive_of: Option<&'a str>,
+    redriven_by: Option<&'a str>,
     attempts: Vec<AttemptView<'a>>,
 }
 
@@ -49,6 +54,10 @@ impl<'a> From<&'a Run> for RunView<'a> {
             event: &run.event,
             created_at: run.created_at,
             ended_at: run.ended_at,
+            due_at: run.due_at,
+            queue: run.queue.as_ref(),
+            redrive_of: run.redrive_of.as_ref().map(RunId::as_str),
+            redriven_by: run.redriven_by.as_ref().map(RunId::as_str),
             attempts: run.attempts.iter().map(AttemptView::from).collect(),
         }
     }
@@ -80,13 +89,23 @@ pub(crate) fn task_id(task_arn: &str) -> &str {
     task_arn.rsplit('/').next().unwrap_or(task_arn)
 }
 
-/// Where to read on, for a run that failed and whose containers may have said why.
-pub(crate) fn logs_hint(run: &Run) -> Option<String> {
+/// What one can do about a run that came to nothing, and where its containers may have said why.
+pub(crate) fn hints(run: &Run) -> Vec<String> {
+    if !run.is_dead_letter() {
+        return Vec::new();
+    }
+    let id = short_id(run);
     let has_exited = |attempt: &Attempt| attempt.containers.iter().any(|it| it.exit_code.is_some());
-    let is_told = run.status == Status::Failed && run.attempt().is_some_and(has_exited);
-    is_told.then(|| {
-        format!("`taskferry runs logs {}` prints what its containers wrote", short_id(run))
-    })
+    let logs = run.attempt().is_some_and(has_exited);
+    let logs = logs.then(|| format!("`taskferry runs logs {id}` prints what its containers wrote"));
+    let redrive = format!("{}: `taskferry dead-letters redrive {id}`", advice(run));
+    logs.into_iter().chain([redrive]).collect()
+}
+
+/// What one can do about a run that came to nothing, in one sentence.
+pub(crate) fn advice(run: &Run) -> &'static str {
+    let class = run.attempt().and_then(|attempt| attempt.failure_class);
+    class.map_or("mend the rule or the event, then redrive", FailureClass::advice)
 }
 
 /// The status, in its colour.

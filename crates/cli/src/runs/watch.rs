@@ -12,7 +12,7 @@ use taskferry_core::run::{Run, RunId, Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
 use taskferry_local::runs::SqliteRuns;
 
-use super::view::{RunView, duration, logs_hint, short_id, status};
+use super::view::{RunView, duration, hints, short_id, status};
 use crate::{output::wants_colour, state::Records};
 
 /// How often the records are looked at.
@@ -59,7 +59,7 @@ pub(crate) async fn run(
             }
             print(out, &run, arguments.json)?;
             if one.is_some() && run.status.is_terminal() {
-                if let Some(hint) = logs_hint(&run).filter(|_| !arguments.json) {
+                for hint in hints(&run).into_iter().filter(|_| !arguments.json) {
                     writeln!(out, "\nhint: {hint}")?;
                 }
                 let succeeded = run.status == Status::Succeeded;
@@ -83,7 +83,7 @@ async fn look(runs: &SqliteRuns, one: Option<&RunId>) -> anyhow::Result<Vec<Run>
     if let Some(id) = one {
         Ok(runs.get(id).await?.into_iter().collect())
     } else {
-        let mut newest = runs.list(&RunQuery::default()).await?;
+        let mut newest = runs.list(&RunQuery::default()).await?.runs;
         newest.reverse();
         Ok(newest)
     }

@@ -8,6 +8,7 @@
 //! Nothing here reads a file or a clock.
 
 mod bare;
+mod chains;
 mod checks;
 mod compile;
 mod fault;
@@ -40,7 +41,7 @@ pub use self::{
     target::Target,
     tree::TEXT_BYTES_MAX,
 };
-use crate::{ecs, limits::LimitId, run::Policy, template::Template};
+use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
 
 /// The rules of one stack, compiled.
 #[derive(Clone, Debug)]
@@ -168,7 +169,12 @@ pub fn check(text: &str) -> Checked {
     let refused = faults.iter().any(|fault| fault.severity == Severity::Error);
     let rules = match root {
         Some(root) if !refused => match Rules::from_json(&canonical(&root)) {
-            Ok(rules) => Some(rules),
+            Ok(rules) => {
+                let endless = endless_chains(&root, &rules);
+                let refused = endless.iter().any(|fault| fault.severity == Severity::Error);
+                faults.extend(endless);
+                Some(rules).filter(|_| !refused)
+            }
             Err(error) => {
                 faults.push(unplaced(&error));
                 None
@@ -177,6 +183,41 @@ pub fn check(text: &str) -> Checked {
         _ => None,
     };
     Checked { rules, faults }
+}
+
+/// Rules that would start one another for ever: each time, or as long as their tasks fail.
+fn endless_chains(root: &tree::Node, rules: &Rules) -> Vec<Fault> {
+    let chains = |events: &[LifecycleEvent]| chains::endless(&rules.name, &rules.rules, events);
+    let certain = chains(&[LifecycleEvent::RunStarted, LifecycleEvent::RunSucceeded]);
+    let mut possible = chains(&LifecycleEvent::ALL);
+    possible.retain(|chain| !chain.iter().any(|rule| certain.concat().contains(rule)));
+    let fault = |severity, chain: &[usize]| {
+        let names: Vec<&str> = chain.iter().map(|&rule| rules.rules[rule].name.as_ref()).collect();
+        let who = match names[..] {
+            [name] => format!("the rule `{name}` would start itself"),
+            _ => format!("the rules `{}` would start one another", names.join("`, `")),
+        };
+        let until = match severity {
+            Severity::Error => "for ever",
+            Severity::Warning => "for as long as their tasks fail",
+        };
+        let on = root.get("rules").and_then(|rules| rules.items().get(chain[0])?.entry("on"));
+        Fault {
+            severity,
+            path: format!("rules[{}].on", chain[0]),
+            rule: names.first().map(|name| (*name).to_owned()),
+            span: on.map(|on| on.key_span),
+            message: format!("{who} {until}"),
+            hint: Some(format!(
+                "leave its own events out of the pattern: `detail: {{ rule: [{{ anything-but: {} }}] }}`",
+                names[0]
+            )),
+            related: Vec::new(),
+        }
+    };
+    let certain = certain.iter().map(|chain| fault(Severity::Error, chain));
+    let possible = possible.iter().map(|chain| fault(Severity::Warning, chain));
+    certain.chain(possible).collect()
 }
 
 /// A fault that only compiling showed: what `checks` should have found with its place.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use taskferry_core::ecs::fargate;
 use uuid::Uuid;
 
 use super::{
     arn,
     container_definitions::ContainerDefinition,
-    fargate,
     placement::Placement,
     run_task::{ContainerOverride, RunTask},
     task::{Attachment, Container, Epoch, NETWORK_INTERFACE, Status, Task, raw},

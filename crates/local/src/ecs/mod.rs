@@ -8,7 +8,6 @@ mod arn;
 mod clusters;
 mod container_definitions;
 mod containers;
-mod fargate;
 mod launch;
 mod lifecycle;
 mod metadata;

@@ -8,15 +8,14 @@ use std::sync::{Arc, atomic::Ordering};
 use rusqlite::{OptionalExtension, Transaction};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use taskferry_core::ecs::fargate::{self, EphemeralStorage};
 
 use crate::protocol::Exception;
 
 use super::{
     Ecs, Fault,
     arn::{self, TaskDefinitionReference},
-    client, clusters, fargate,
-    fargate::EphemeralStorage,
-    invalid, json_column, json_text,
+    client, clusters, invalid, json_column, json_text,
     launch::{self, Launch},
     lifecycle,
     placement::{self, NetworkConfiguration, Placement, PlacementRule, StrategyItem},

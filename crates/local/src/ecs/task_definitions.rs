@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, types::Type};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use taskferry_core::ecs::fargate::{self, EphemeralStorage};
 
 use crate::{identity::ACCOUNT_ID, protocol::Exception};
 
@@ -11,7 +12,6 @@ use super::{
     arn::TaskDefinitionReference,
     client,
     container_definitions::{self, ContainerDefinition},
-    fargate::{self, EphemeralStorage},
     json_text, object, paging, shapes,
     tags::{self, Tag},
     task::Epoch,

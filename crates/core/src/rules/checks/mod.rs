@@ -105,40 +105,56 @@ impl<'a> Checker<'a, '_> {
     }
 
     fn policies(&mut self, rule: &Node, source: Option<Source>) {
-        for key in ["concurrency", "retry", "timeout"] {
-            if let Some(entry) = rule.entry(key) {
-                self.faults
-                    .warning(entry.key_span, format!("`{key}` is checked but not yet enforced"))
-                    .hint("this version starts each run at once, once, and lets it run to its end");
-            }
-        }
         if let Some(concurrency) = rule.entry("concurrency") {
-            if matches!(concurrency.value.kind, Kind::Map(_))
-                && ["limit", "group"].iter().all(|name| concurrency.value.get(name).is_none())
+            let (limit, group) = (concurrency.value.get("limit"), concurrency.value.get("group"));
+            if matches!(concurrency.value.kind, Kind::Map(_)) && limit.is_none() && group.is_none()
             {
-                self.faults
-                    .error(concurrency.key_span, "`limit` is missing")
-                    .hint("say how many runs may be under way at once, or the `group` that says so");
+                self.faults.error(concurrency.key_span, "`limit` is missing, or `group`").hint(
+                    "say how many runs may be under way at once, or which limit the rule shares",
+                );
+            }
+            if let Some(group) = group {
+                self.group(group);
             }
             if let Some(key) = concurrency.value.get("key") {
                 self.template(key, source);
             }
         }
-        for path in [
-            &["retry", "backoff", "min"][..],
-            &["retry", "backoff", "max"],
-            &["timeout", "start"],
-            &["timeout", "run"],
-            &["timeout", "total"],
-        ] {
-            if let Some(node) = rule.at(path) {
+        for path in [["timeout", "start"], ["timeout", "run"], ["timeout", "total"]] {
+            if let Some(node) = rule.at(&path) {
                 self.duration(node);
             }
         }
+        let classes = rule.at(&["retry", "classes"]).map_or(&[][..], Node::entries);
+        let of_classes = classes.iter().filter_map(|class| class.value.get("backoff"));
+        for backoff in rule.at(&["retry", "backoff"]).into_iter().chain(of_classes) {
+            self.backoff(backoff);
+        }
+    }
+
+    /// A group of the file's `limits`.
+    fn group(&mut self, group: &Node) {
+        let Some(name) = group.text() else { return };
+        let limits = self.root.get("limits").map_or(&[][..], Node::entries);
+        if limits.iter().any(|limit| limit.key == name) {
+            return;
+        }
+        let hint = nearest(name, limits.iter().map(|limit| limit.key.as_str()));
+        let hint = hint.map_or_else(
+            || format!("add it at the top of the file: `limits: {{ {name}: {{ limit: 5 }} }}`"),
+            |nearest| format!("did you mean `{nearest}`?"),
+        );
+        self.faults.error(group.span, format!("`limits` has no `{name}`")).hint(hint);
+    }
+
+    fn backoff(&mut self, backoff: &Node) {
         let wait = |name| {
-            let node = rule.at(&["retry", "backoff", name])?;
+            let node = backoff.get(name)?;
             Some((node, policy::parse_duration(node.text()?).ok()?))
         };
+        for node in ["min", "max"].into_iter().filter_map(|name| backoff.get(name)) {
+            self.duration(node);
+        }
         if let (Some((node, min)), Some((longest, max))) = (wait("min"), wait("max"))
             && min > max
         {

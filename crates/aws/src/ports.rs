@@ -1,0 +1,56 @@
+//! The engine's ports on AWS, on whatever store the records are in.
+
+use taskferry_engine::ports::{Ports, Runs};
+
+use crate::{Clients, EcsTasks, Events, Objects, SystemClock};
+
+/// The ports of an engine that works on AWS, or on what speaks like it.
+#[derive(Debug)]
+pub struct AwsPorts<R> {
+    runs: R,
+    tasks: EcsTasks,
+    events: Events,
+    payloads: Objects,
+    clock: SystemClock,
+}
+
+impl<R> AwsPorts<R> {
+    /// Ports on these clients, with the records in `runs`.
+    pub fn new(clients: &Clients, runs: R) -> Self {
+        Self {
+            runs,
+            tasks: clients.tasks(),
+            events: clients.events(),
+            payloads: clients.objects(),
+            clock: SystemClock,
+        }
+    }
+}
+
+impl<R: Runs> Ports for AwsPorts<R> {
+    type Runs = R;
+    type Tasks = EcsTasks;
+    type Events = Events;
+    type Payloads = Objects;
+    type Clock = SystemClock;
+
+    fn runs(&self) -> &R {
+        &self.runs
+    }
+
+    fn tasks(&self) -> &EcsTasks {
+        &self.tasks
+    }
+
+    fn events(&self) -> &Events {
+        &self.events
+    }
+
+    fn payloads(&self) -> &Objects {
+        &self.payloads
+    }
+
+    fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+}

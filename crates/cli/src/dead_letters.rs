@@ -1,0 +1,254 @@
+//! `taskferry dead-letters`: list, show, redrive.
+//!
+//! A dead letter is a run that failed or timed out and that nobody has had done again: its record has the event, the rule,
+//! the class and the reason, so nothing need be kept beside it.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::anyhow;
+use clap::Subcommand;
+use jiff::Timestamp;
+use taskferry_core::{
+    event::Event,
+    failure::FailureClass,
+    reason,
+    run::{Run, RunId},
+};
+use taskferry_engine::ports::{Page, RunQuery, Runs as _};
+
+use crate::{
+    output::{hinted, wants_colour},
+    runs::{
+        list::table,
+        show,
+        view::{RunView, advice, short_id},
+    },
+    state::{Records, StateArguments, StateDir},
+};
+
+/// What `taskferry dead-letters` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    state: StateArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the dead letters, the newest first
+    List(List),
+    /// Show a dead letter: the run, its event, and what one can do
+    Show(Show),
+    /// Have dead letters done again, each as a new run
+    Redrive(Redrive),
+}
+
+/// Which dead letters.
+#[derive(Debug, clap::Args)]
+struct Filter {
+    /// Only those of this rule
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only those whose last attempt ended in this failure class
+    #[arg(long, value_parser = class)]
+    class: Option<FailureClass>,
+    /// Only runs made at or after then, such as 2026-01-31T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Only runs made before then
+    #[arg(long, value_name = "TIME")]
+    before: Option<Timestamp>,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    filter: Filter,
+    /// At most so many, the newest
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// The run's id, or enough of its beginning
+    id: String,
+    /// Print the event alone, as it came: to edit it, and redrive with it
+    #[arg(long)]
+    event: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Redrive {
+    /// The runs' ids, or enough of their beginnings
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+    ids: Vec<String>,
+    /// All dead letters that the filters leave
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    filter: Filter,
+    /// The event in place of the one that came, for one run; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    event: Option<PathBuf>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the command on the state directory.
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let records = StateDir::new(&arguments.state.state).records()?;
+    crate::block_on(async {
+        match &arguments.command {
+            Command::List(arguments) => list(&records, arguments, out).await,
+            Command::Show(arguments) => show_one(&records, arguments, out).await,
+            Command::Redrive(arguments) => redrive(&records, arguments, out).await,
+        }
+    })?
+}
+
+async fn list(
+    records: &Records,
+    arguments: &List,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let runs = dead_letters(records, &arguments.filter, Some(arguments.limit)).await?;
+    if arguments.json {
+        let views: Vec<_> = runs.iter().map(RunView::from).collect();
+        serde_json::to_writer_pretty(&mut *out, &views)?;
+        writeln!(out)?;
+    } else if runs.is_empty() {
+        writeln!(out, "no dead letters")?;
+    } else {
+        writeln!(out, "{}", table(&runs, Timestamp::now(), wants_colour()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_one(
+    records: &Records,
+    arguments: &Show,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let run = records.run(&arguments.id).await?;
+    let event = records.runs.event(&run.id).await?;
+    let event = event.ok_or_else(|| anyhow!("the event of run {} is not kept any more", run.id))?;
+    if arguments.event {
+        writeln!(out, "{event}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    show::print(out, &run, false)?;
+    writeln!(out, "\nevent\n{event}")?;
+    if run.is_dead_letter() {
+        writeln!(out, "\nhint: {}", advice(&run))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Exit 1 if one of them could not be done again.
+async fn redrive(
+    records: &Records,
+    arguments: &Redrive,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let runs = chosen(records, arguments).await?;
+    let event = arguments.event.as_ref().map(given).transpose()?;
+    if event.is_some() && runs.len() != 1 {
+        let hint = "redrive them one by one, each with its event";
+        return Err(hinted("one event cannot stand for several runs", hint));
+    }
+    if arguments.dry_run {
+        for run in &runs {
+            writeln!(out, "run {} of rule {} would be done again", short_id(run), run.rule)?;
+        }
+        writeln!(out, "{} in all; nothing was done", runs.len())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let engine = records.state.engine().await?;
+    let mut failed = 0_usize;
+    for run in &runs {
+        match engine.redrive(&run.id, event.clone()).await {
+            Ok(again) => writeln!(out, "run {}: done again as run {}", run.id, again.run_id)?,
+            Err(error) => {
+                failed += 1;
+                crate::output::error(&mut io::stderr(), &error.into());
+            }
+        }
+    }
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+async fn chosen(records: &Records, arguments: &Redrive) -> anyhow::Result<Vec<Run>> {
+    if arguments.all {
+        return dead_letters(records, &arguments.filter, None).await;
+    }
+    let mut runs: Vec<Run> = Vec::new();
+    for id in &arguments.ids {
+        let run = records.run(id).await?;
+        let is_known = |id: &RunId| runs.iter().any(|run| run.id == *id);
+        if !is_known(&run.id) {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// The dead letters that the filter leaves, page by page, the newest first.
+async fn dead_letters(
+    records: &Records,
+    filter: &Filter,
+    limit: Option<u32>,
+) -> anyhow::Result<Vec<Run>> {
+    let mut query = RunQuery {
+        rule: filter.rule.clone(),
+        dead_letters: true,
+        created_from: filter.from,
+        created_before: filter.before,
+        ..RunQuery::default()
+    };
+    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+    let class_of = |run: &Run| run.attempt().and_then(|attempt| attempt.failure_class);
+    let mut found = Vec::new();
+    loop {
+        let Page { runs, next } = records.runs.list(&query).await?;
+        let wanted =
+            runs.into_iter().filter(|run| filter.class.is_none() || class_of(run) == filter.class);
+        found.extend(wanted.take(limit - found.len()));
+        if found.len() == limit || next.is_none() {
+            return Ok(found);
+        }
+        query.after = next;
+    }
+}
+
+/// The event in a file.
+fn given(path: &PathBuf) -> anyhow::Result<Event> {
+    let name = path.display();
+    let text = match path.to_str() {
+        Some("-") => io::read_to_string(io::stdin())?,
+        _ => {
+            std::fs::read_to_string(path).map_err(|error| anyhow!("cannot read {name}: {error}"))?
+        }
+    };
+    Event::parse(text.trim()).map_err(|error| {
+        let hint = "`taskferry dead-letters show ID --event` prints one as it must be";
+        hinted(format!("{name} is no event: {}", reason(&error)), hint)
+    })
+}
+
+fn class(text: &str) -> anyhow::Result<FailureClass> {
+    FailureClass::parse(text).ok_or_else(|| {
+        let all: Vec<_> = FailureClass::ALL.iter().map(ToString::to_string).collect();
+        anyhow!("`{text}` is no failure class; one of {}", all.join(", "))
+    })
+}

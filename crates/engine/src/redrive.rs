@@ -1,0 +1,81 @@
+//! Redrive: a run that has ended is done again, by a person's word.
+//!
+//! A new run answers the same event, or a corrected one, under the rules of now, and goes the way of any other: limits,
+//! pacing, retries. The two know each other, and a run is done again once: to redrive twice at a time makes one run.
+
+use taskferry_core::{
+    event::Event,
+    lifecycle::Happening,
+    plan,
+    run::{Run, RunId},
+};
+
+use crate::{
+    Engine, Error,
+    advance::Patience,
+    dispatch::Dispatched,
+    ports::{Ports, Runs as _},
+};
+
+/// Why a run is not done again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRedriven {
+    /// It is still under way.
+    #[error("run {0} has not ended")]
+    NotEnded(RunId),
+    /// It was done again before.
+    #[error("run {run} was done again as run {by}")]
+    Before {
+        /// The run.
+        run: RunId,
+        /// The run that did it again.
+        by: RunId,
+    },
+    /// Its rule is gone.
+    #[error("the rules have no rule `{rule}` any more")]
+    NoRule {
+        /// The rule.
+        rule: String,
+    },
+    /// Its event is not kept any more.
+    #[error("the event of run {0} is not kept any more")]
+    NoEvent(RunId),
+    /// What is kept as its event cannot be read.
+    #[error("the event of the run cannot be read")]
+    Event(#[from] taskferry_core::event::Error),
+}
+
+impl<P: Ports> Engine<P> {
+    /// Does a run again that has ended, with its event or with another one in its place.
+    ///
+    /// # Errors
+    ///
+    /// [`NotRedriven`] says why not; a port's, and then to try again does no harm.
+    pub async fn redrive(&self, id: &RunId, event: Option<Event>) -> Result<Dispatched, Error> {
+        let run = self.run(id).await?;
+        let event = match event {
+            Some(event) => event,
+            None => self.event_of(&run).await?,
+        };
+        let again = match &run.redriven_by {
+            _ if !run.status.is_terminal() => Err(NotRedriven::NotEnded(id.clone())),
+            Some(by) => Err(NotRedriven::Before { run: id.clone(), by: by.clone() }),
+            None => {
+                let rule = self.rules.rules.iter().find(|rule| rule.name.as_ref() == run.rule);
+                rule.ok_or_else(|| NotRedriven::NoRule { rule: run.rule.clone() })
+            }
+        };
+        let plan = plan::again(&self.rules, again?, &event, &run);
+        let how = self.launch(&plan).await?;
+        let (rule, run_id) = (plan.rule.name.to_string(), plan.run_id);
+        let redriven = Happening::Redriven { by: run_id.clone() };
+        self.advance(run, redriven, Patience::None).await?;
+        Ok(Dispatched { rule, run_id, how })
+    }
+
+    async fn event_of(&self, run: &Run) -> Result<Event, Error> {
+        let event = self.ports.runs().event(&run.id).await?;
+        let event = event.ok_or_else(|| NotRedriven::NoEvent(run.id.clone()))?;
+        Ok(Event::parse(&event).map_err(NotRedriven::Event)?)
+    }
+}
