@@ -15,6 +15,7 @@ use taskferry_core::{
 
 use crate::{
     faults::Twist,
+    oracles::Oracle,
     world::{Action, HOUR, MINUTE, Micros, SECOND, World, at},
 };
 
@@ -45,8 +46,6 @@ pub(crate) struct Task {
     remembered_for: Micros,
     end: End,
     runs_for: Micros,
-    /// Whether its request lay in a frozen process, which no client can help.
-    pub(crate) was_late: bool,
 }
 
 /// How a task ends if nobody stops it.
@@ -142,7 +141,7 @@ impl Task {
 
 impl World {
     /// `RunTask`, as ECS sees it arrive.
-    pub(crate) fn run_task(&mut self, request: &str, was_late: bool) -> Answer {
+    pub(crate) fn run_task(&mut self, request: &str) -> Answer {
         let parsed: Value = serde_json::from_str(request).unwrap_or_default();
         let text = |name: &str| parsed[name].as_str().unwrap_or_default().to_owned();
         let (token, started_by) = (text("clientToken"), text("startedBy"));
@@ -155,7 +154,9 @@ impl World {
             if self.is_remembered(&known) {
                 return self.replay(request, &known);
             }
-            self.coverage.met(Twist::TokenForgotten);
+            self.broken(Oracle::TokensAreFresh, || {
+                format!("{started_by} is sent again, and ECS has forgotten its token")
+            });
         }
         let mut failures = Vec::new();
         let mut starts_in = Some(0);
@@ -191,7 +192,7 @@ impl World {
         let mut tasks = Vec::new();
         let is_ghost = !failures.is_empty() && starts_in.is_some_and(|delay| delay > 0);
         if let Some(delay) = starts_in {
-            tasks.push(self.start_task(&started_by, &parsed, delay, was_late));
+            tasks.push(self.start_task(&started_by, &parsed, delay));
         }
         if !tasks.is_empty() || self.ecs.failures_use_tokens {
             let request = request.to_owned();
@@ -252,13 +253,7 @@ impl World {
         Answer::Tasks { tasks, failures: token.failures.clone() }
     }
 
-    fn start_task(
-        &mut self,
-        started_by: &str,
-        request: &Value,
-        delay: Micros,
-        was_late: bool,
-    ) -> usize {
+    fn start_task(&mut self, started_by: &str, request: &Value, delay: Micros) -> usize {
         let number = self.ecs.tasks.len();
         let arn = format!("arn:aws:ecs:us-east-1:1:task/batch/{number:08x}");
         let named = StartedBy::parse(started_by);
@@ -295,7 +290,6 @@ impl World {
             remembered_for: HOUR + self.dice.between(0, 10 * MINUTE),
             end,
             runs_for,
-            was_late,
         });
         self.ecs.by_arn.insert(arn.clone(), number);
         self.note(|| format!("ECS      starts task {number} for {started_by}: {end:?}"));

@@ -120,8 +120,6 @@ pub enum Twist {
     Refused,
     /// A repeated request is met by a `ConflictException` with its task.
     TokenConflict,
-    /// A request came with a token that ECS had forgotten.
-    TokenForgotten,
     /// A Task State Change never comes.
     EventDropped,
     /// It comes more than once.
@@ -184,11 +182,15 @@ pub enum Twist {
     SweepsOverlap,
     /// A sweep that runs out of time.
     SweepCutShort,
+    /// No sweep for hours.
+    SweepsStop,
+    /// A person has a run done again.
+    PersonRedrives,
 }
 
 impl Twist {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::StaleDue,
         Self::StaleLimit,
         Self::Conflict,
@@ -200,7 +202,6 @@ impl Twist {
         Self::NoRoom,
         Self::Refused,
         Self::TokenConflict,
-        Self::TokenForgotten,
         Self::EventDropped,
         Self::EventRepeated,
         Self::EventReordered,
@@ -232,6 +233,8 @@ impl Twist {
         Self::PersonStops,
         Self::SweepsOverlap,
         Self::SweepCutShort,
+        Self::SweepsStop,
+        Self::PersonRedrives,
     ];
 }
 

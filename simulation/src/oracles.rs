@@ -602,6 +602,11 @@ impl World {
                 format!("run {} of rule {} is {}, and nothing is due", run.id, run.rule, run.status)
             });
             self.judge_told(run);
+            let again =
+                runs.iter().filter(|other| other.redrive_of.as_ref() == Some(&run.id)).count();
+            self.held(again <= 1, Oracle::OneRunForEachKey, || {
+                format!("run {} was done again {again} times", run.id)
+            });
             self.held(run.payload.is_none(), Oracle::PayloadsAreThere, || {
                 format!("run {} keeps {:?}", run.id, run.payload)
             });

@@ -365,7 +365,7 @@ impl Tasks for Port {
         let answer = {
             let mut world = self.shared.world();
             let process = self.process;
-            let answer = world.run_task(request, false);
+            let answer = world.run_task(request);
             let told = answered(&answer);
             world.note(|| format!("process {process}  RunTask: {told}"));
             answer

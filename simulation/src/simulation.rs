@@ -67,6 +67,8 @@ pub(crate) enum Work {
     Sweep,
     /// It stops a run.
     Stop,
+    /// It has a run done again.
+    Redrive,
 }
 
 /// How work ended.
@@ -221,6 +223,14 @@ impl Simulation {
                 let time = world.dice.between(0, times.events + HOUR).min(times.faults);
                 world.act_at(time, Action::PersonStops);
             }
+            if world.dice.chance(world.knobs.person) {
+                let time = world.dice.between(0, times.faults);
+                world.act_at(time, Action::PersonRedrives);
+            }
+            if world.dice.chance(world.knobs.dropped / 4) {
+                let time = world.dice.between(0, times.faults);
+                world.act_at(time, Action::SweepsStop);
+            }
             if world.dice.chance(world.knobs.gone) {
                 let time = world.dice.between(0, times.events);
                 world.act_at(time, Action::TaskDefinitionsGo);
@@ -303,6 +313,7 @@ impl Simulation {
     fn next_sweep(&self, world: &World) -> Option<Micros> {
         let due = world.store.next_due().map(since)?;
         let minute = |time: Micros| (time + MINUTE - 1).div_euclid(MINUTE) * MINUTE;
+        let due = due.max(world.unswept_until);
         Some(minute(due).max(self.swept_at + MINUTE).max(minute(world.now)))
     }
 
@@ -412,7 +423,7 @@ impl Simulation {
                 let (change, delivery) = (change.clone(), delivery + 1);
                 world.act_at(again, Action::TaskEvent { change, delivery });
             }
-            (Work::Track { .. } | Work::Sweep | Work::Stop, _) => {}
+            (Work::Track { .. } | Work::Sweep | Work::Stop | Work::Redrive, _) => {}
         }
         // What was told on the bus goes to the rules that listen.
         while let Some(told) = world.bus.get(world.bus_read).cloned() {
@@ -476,6 +487,22 @@ impl Simulation {
                 }
                 self.crash(process);
             }
+            Action::PersonRedrives => {
+                let Some(run) = self.any_run() else { return };
+                shared.world().coverage.met(Twist::PersonRedrives);
+                self.spawn(process, Work::Redrive, async move {
+                    match engine.redrive(&run, None).await {
+                        Ok(_) => Ended::Done,
+                        Err(error) => ended(&error),
+                    }
+                });
+            }
+            Action::SweepsStop => {
+                let mut world = shared.world();
+                let world = &mut *world;
+                world.coverage.met(Twist::SweepsStop);
+                world.unswept_until = world.now + world.dice.between(30 * MINUTE, 5 * HOUR);
+            }
             Action::TaskDefinitionsGo => {
                 let mut world = shared.world();
                 world.ecs.gone_until = world.now + 10 * MINUTE;
@@ -484,6 +511,7 @@ impl Simulation {
                 let mut world = shared.world();
                 world.note(|| "---------  nothing fails any more".to_owned());
                 world.is_calm = true;
+                world.unswept_until = world.now;
                 world.ecs.gone_until = world.now;
                 let now = world.now;
                 world.judge.calm_since = Some(now);
@@ -516,6 +544,7 @@ fn told(work: &Work) -> String {
         }
         Work::Sweep => "sweep".to_owned(),
         Work::Stop => "a person stops a run".to_owned(),
+        Work::Redrive => "a person has a run done again".to_owned(),
     }
 }
 

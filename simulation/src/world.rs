@@ -68,6 +68,10 @@ pub(crate) enum Action {
     },
     /// A person stops a run.
     PersonStops,
+    /// A person has a run done again.
+    PersonRedrives,
+    /// No sweep comes for a while.
+    SweepsStop,
     /// A process gets other rules, or dies.
     Restart {
         /// Which process.
@@ -141,6 +145,8 @@ pub(crate) struct World {
     pub(crate) coverage: Coverage,
     /// The processes.
     pub(crate) processes: Vec<ProcessState>,
+    /// Until when no sweep comes.
+    pub(crate) unswept_until: Micros,
     /// Those that just died.
     pub(crate) crashed: Vec<usize>,
     /// The promise that was found broken.
@@ -170,6 +176,7 @@ impl World {
             judge: Judge::default(),
             coverage: Coverage::default(),
             processes: Vec::new(),
+            unswept_until: 0,
             crashed: Vec::new(),
             violation: None,
             history: is_told.then(Vec::new),

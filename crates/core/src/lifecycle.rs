@@ -219,6 +219,8 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
         (Ruling::Postpone, Happening::Unpaced { until }) => postpone(run, *until),
         (Ruling::Queue, Happening::Full { limit }) => queue(run, limit),
         (Ruling::Defer, Happening::Hindered { reason }) => defer(run, reason, now),
+        // Whoever found its limit full may have looked a while ago: what was admitted since waits for something else.
+        (Ruling::Skip, Happening::Skip { .. }) if run.queue.is_none() => Decision::rest(),
         (Ruling::Skip, Happening::Skip { reason }) => {
             end(run, Status::Skipped, reason.clone(), now)
         }

@@ -154,7 +154,10 @@ impl<P: Ports> Engine<P> {
                     "task definition `{task_definition}` cannot be used: {}",
                     reason(&*source)
                 );
-                Ok(launch::unusable(plan, reason, now))
+                let mut run = launch::unusable(plan, reason, now);
+                // A delivery that died before its record may have put the event aside.
+                run.payload = plan.payload_url().map(str::to_owned);
+                Ok(run)
             }
             Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
         }
@@ -163,7 +166,9 @@ impl<P: Ports> Engine<P> {
     /// Puts the event where its task will find it, if it is too long for the request; the run's record follows, and the launch
     /// after that.
     async fn put_aside(&self, plan: &Plan<'_>, run: Run) -> Result<Run, Error> {
-        let Some(url) = &run.payload else { return Ok(run) };
+        let Some(url) = run.payload.as_ref().filter(|_| !run.status.is_terminal()) else {
+            return Ok(run);
+        };
         match self.ports.payloads().put(url, plan.event.text()).await {
             Ok(()) => Ok(run),
             Err(ports::Error::Refused { source, .. }) => {
