@@ -5,6 +5,7 @@
 
 mod dice;
 mod ecs;
+mod exhaustive;
 mod faults;
 mod oracles;
 mod ports;
@@ -15,6 +16,7 @@ mod world;
 
 pub use self::{
     dice::Dice,
+    exhaustive::{Scene, Searched, search},
     faults::{Call, Coverage, Knobs, Mishap, Twist},
     oracles::{Oracle, Violation},
     simulation::{Report, simulate},

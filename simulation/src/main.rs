@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use taskferry_simulation::{Coverage, Violation, simulate};
+use taskferry_simulation::{Coverage, Scene, Violation, search, simulate};
 
 /// How many seeds are played when nothing is said.
 const SEEDS_USUAL: u64 = 10_000;
@@ -26,6 +26,7 @@ fn main() -> anyhow::Result<ExitCode> {
         [] => many(0, SEEDS_USUAL, None),
         ["--seeds", seeds] => many(0, number(seeds)?, None),
         ["--first", first, "--seeds", seeds] => many(number(first)?, number(seeds)?, None),
+        ["--exhaustive"] => exhaustive(),
         ["--minutes", minutes] => {
             let minutes = number(minutes)?.checked_mul(60).context("--minutes is too large")?;
             many(0, u64::MAX, Some(Duration::from_secs(minutes)))
@@ -59,6 +60,27 @@ fn one(seed: u64) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Searches the small worlds whole.
+fn exhaustive() -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    let mut holds = true;
+    for scene in Scene::ALL {
+        let began = Instant::now();
+        let searched = search(scene, CRASHES_MAX);
+        let (states, ends) = (searched.states, searched.ends);
+        let seconds = began.elapsed().as_secs_f64();
+        writeln!(out, "{scene:?}: {states} states, {ends} ends, in {seconds:.1} s")?;
+        if let Some((violation, history)) = searched.violation {
+            holds = false;
+            for line in history {
+                writeln!(out, "  {line}")?;
+            }
+            writeln!(out, "broken: {violation}")?;
+        }
+    }
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// What all cores together came to.
 #[derive(Default)]
 struct Sum {
@@ -70,6 +92,9 @@ struct Sum {
     tasks: u64,
     seconds: i64,
 }
+
+/// How many crashes the exhaustive search puts into each order.
+const CRASHES_MAX: usize = 2;
 
 /// So many broken promises are enough to look at.
 const BROKEN_MAX: usize = 20;

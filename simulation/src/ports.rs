@@ -4,6 +4,7 @@
 //! the answer, and everybody else goes on.
 
 use std::{
+    fmt::Debug,
     future::{Future, pending},
     pin::Pin,
     task::{Context, Poll},
@@ -25,6 +26,7 @@ use taskferry_engine::ports::{
 };
 
 use crate::{
+    exhaustive::digest,
     faults::{Call, Mishap, Twist},
     world::{MINUTE, Micros, SECOND, Shared, Told, World, at, since},
 };
@@ -91,6 +93,14 @@ struct Fate {
 }
 
 impl World {
+    /// What a process was answered is all that tells it from another at the same place.
+    fn remember(&mut self, process: usize, call: Call, value: &impl Debug) {
+        if self.is_stepwise {
+            let seen = &mut self.processes[process].seen;
+            *seen = digest(&format!("{seen} {call:?} {value:?}"));
+        }
+    }
+
     fn fate(&mut self, call: Call) -> Fate {
         if self.is_stepwise {
             return Fate { mishap: None, goes: 0, comes: 0 };
@@ -161,6 +171,10 @@ impl Port {
     }
 
     async fn come(&self, call: Call, fate: Fate) -> Result<(), Error> {
+        // What dies with the answer unread is as what dies before its next call.
+        if self.shared.world().is_stepwise {
+            return Ok(());
+        }
         match fate.mishap {
             Some(Mishap::CrashAfter) => {
                 self.note(call, "dies after it", "");
@@ -180,7 +194,7 @@ impl Port {
     }
 
     /// A call with its effect.
-    async fn call<T>(
+    async fn call<T: Debug>(
         &self,
         call: Call,
         about: impl FnOnce() -> String,
@@ -192,7 +206,9 @@ impl Port {
             let mut world = self.shared.world();
             let process = self.process;
             world.note(|| format!("process {process}  {call:?} {}", about()));
-            effect(&mut world)
+            let value = effect(&mut world);
+            world.remember(process, call, &value);
+            value
         };
         self.come(call, fate).await?;
         value
@@ -368,6 +384,7 @@ impl Tasks for Port {
             let answer = world.run_task(request);
             let told = answered(&answer);
             world.note(|| format!("process {process}  RunTask: {told}"));
+            world.remember(process, Call::RunTask, &answer);
             answer
         };
         match self.come(Call::RunTask, fate).await {

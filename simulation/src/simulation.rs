@@ -66,9 +66,15 @@ pub(crate) enum Work {
     /// It sweeps.
     Sweep,
     /// It stops a run.
-    Stop,
+    Stop {
+        /// Which.
+        run: RunId,
+    },
     /// It has a run done again.
-    Redrive,
+    Redrive {
+        /// Which.
+        run: RunId,
+    },
 }
 
 /// How work ended.
@@ -221,11 +227,11 @@ impl Simulation {
         for _ in 0..3 {
             if world.dice.chance(world.knobs.person) {
                 let time = world.dice.between(0, times.events + HOUR).min(times.faults);
-                world.act_at(time, Action::PersonStops);
+                world.act_at(time, Action::PersonStops { run: None });
             }
             if world.dice.chance(world.knobs.person) {
                 let time = world.dice.between(0, times.faults);
-                world.act_at(time, Action::PersonRedrives);
+                world.act_at(time, Action::PersonRedrives { run: None });
             }
             if world.dice.chance(world.knobs.dropped / 4) {
                 let time = world.dice.between(0, times.faults);
@@ -259,6 +265,11 @@ impl Simulation {
     /// Plays it to its end.
     pub(crate) fn run(mut self) -> Report {
         while self.shared.world().violation.is_none() && self.go_on() {}
+        self.report()
+    }
+
+    /// What it came to, now that nothing is left to happen.
+    pub(crate) fn report(&self) -> Report {
         let shared = self.shared.clone();
         let mut world = shared.world();
         if world.violation.is_none() {
@@ -276,7 +287,7 @@ impl Simulation {
     }
 
     /// The next thing; false if there is none.
-    fn go_on(&mut self) -> bool {
+    pub(crate) fn go_on(&mut self) -> bool {
         if let Some(job) = self.next_ready() {
             self.poll(job);
             return true;
@@ -287,7 +298,7 @@ impl Simulation {
         };
         match (timer, sweep) {
             (None, None) => return false,
-            (timer, Some(sweep)) if timer.is_none_or(|timer| sweep <= timer) => self.sweep(sweep),
+            (timer, Some(sweep)) if timer.is_none_or(|timer| sweep <= timer) => self.minute(sweep),
             _ => {
                 let next = self.shared.world().next_timer();
                 match next {
@@ -305,8 +316,9 @@ impl Simulation {
         if ready.is_empty() {
             return None;
         }
-        let index = self.shared.world().dice.index(ready.len());
-        Some(ready.swap_remove(index))
+        let mut world = self.shared.world();
+        let index = if world.is_stepwise { 0 } else { world.dice.index(ready.len()) };
+        Some(ready.remove(index))
     }
 
     /// The next minute at which a sweep has something to do: those in between would do nothing.
@@ -317,7 +329,7 @@ impl Simulation {
         Some(minute(due).max(self.swept_at + MINUTE).max(minute(world.now)))
     }
 
-    fn sweep(&mut self, time: Micros) {
+    fn minute(&mut self, time: Micros) {
         self.swept_at = time;
         let (process, seconds, times) = {
             let mut world = self.shared.world();
@@ -340,16 +352,7 @@ impl Simulation {
             (process, if cut_short { 1 } else { 50 }, 1 + usize::from(twice))
         };
         for other in 0..times {
-            let process = (process + other) % PROCESSES;
-            let engine = Arc::clone(&self.engines[process]);
-            let skew = self.shared.world().processes[process].skew;
-            let until = at(time + skew + seconds * SECOND);
-            self.spawn(process, Work::Sweep, async move {
-                match engine.sweep(until).await {
-                    Ok(_) => Ended::Done,
-                    Err(error) => ended(&error),
-                }
-            });
+            self.sweep((process + other) % PROCESSES, seconds);
         }
     }
 
@@ -364,6 +367,21 @@ impl Simulation {
         self.shared.world().note(|| format!("process {process}  begins: {}", told(&work)));
         self.jobs.insert(job, Job { process, work, future: Box::pin(future) });
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+    }
+
+    /// The processes that are at something.
+    pub(crate) fn busy(&self) -> Vec<usize> {
+        let mut busy: Vec<usize> = self.jobs.values().map(|job| job.process).collect();
+        busy.sort_unstable();
+        busy.dedup();
+        busy
+    }
+
+    /// Lets everybody who can go on do so, as far as the next call.
+    pub(crate) fn settle(&mut self) {
+        while let Some(job) = self.next_ready() {
+            self.poll(job);
+        }
     }
 
     fn poll(&mut self, number: u64) {
@@ -423,7 +441,17 @@ impl Simulation {
                 let (change, delivery) = (change.clone(), delivery + 1);
                 world.act_at(again, Action::TaskEvent { change, delivery });
             }
-            (Work::Track { .. } | Work::Sweep | Work::Stop | Work::Redrive, _) => {}
+            (Work::Stop { run }, Ended::Again(_)) => {
+                let run = Some(run.clone());
+                let again = world.now + world.dice.between(10 * SECOND, 10 * MINUTE);
+                world.act_at(again, Action::PersonStops { run });
+            }
+            (Work::Redrive { run }, Ended::Again(_)) => {
+                let run = Some(run.clone());
+                let again = world.now + world.dice.between(10 * SECOND, 10 * MINUTE);
+                world.act_at(again, Action::PersonRedrives { run });
+            }
+            (Work::Track { .. } | Work::Sweep | Work::Stop { .. } | Work::Redrive { .. }, _) => {}
         }
         // What was told on the bus goes to the rules that listen.
         while let Some(told) = world.bus.get(world.bus_read).cloned() {
@@ -438,85 +466,87 @@ impl Simulation {
         }
     }
 
-    fn act(&mut self, action: Action) {
-        let shared = self.shared.clone();
-        let process = shared.world().dice.index(PROCESSES);
+    /// A process takes an event.
+    pub(crate) fn dispatch(&mut self, process: usize, event: usize) {
         let engine = Arc::clone(&self.engines[process]);
+        let delivered = self.planned[event].event.clone();
+        self.spawn(process, Work::Dispatch { event }, async move {
+            Ended::from(engine.dispatch(Origin::EventBridge, &delivered).await)
+        });
+    }
+
+    /// A process takes a Task State Change.
+    pub(crate) fn track(&mut self, process: usize, change: Box<TaskState>, delivery: u32) {
+        let engine = Arc::clone(&self.engines[process]);
+        let event = task_event(&change);
+        self.spawn(process, Work::Track { change, delivery }, async move {
+            Ended::from(engine.track(&event).await)
+        });
+    }
+
+    /// A process sweeps for so many seconds.
+    pub(crate) fn sweep(&mut self, process: usize, seconds: i64) {
+        let engine = Arc::clone(&self.engines[process]);
+        let until = {
+            let world = self.shared.world();
+            at(world.now + world.processes[process].skew + seconds * SECOND)
+        };
+        self.spawn(process, Work::Sweep, async move { Ended::from(engine.sweep(until).await) });
+    }
+
+    /// A person stops a run.
+    pub(crate) fn stop(&mut self, process: usize, run: RunId) {
+        let engine = Arc::clone(&self.engines[process]);
+        self.spawn(process, Work::Stop { run: run.clone() }, async move {
+            Ended::from(engine.stop(&run, "a person said so").await)
+        });
+    }
+
+    /// A person has a run done again.
+    pub(crate) fn redrive(&mut self, process: usize, run: RunId) {
+        let engine = Arc::clone(&self.engines[process]);
+        self.spawn(process, Work::Redrive { run: run.clone() }, async move {
+            Ended::from(engine.redrive(&run, None).await)
+        });
+    }
+
+    fn act(&mut self, action: Action) {
+        let process = self.shared.world().dice.index(PROCESSES);
         match action {
-            Action::Deliver { event } => {
-                let delivered = self.planned[event].event.clone();
-                self.spawn(process, Work::Dispatch { event }, async move {
-                    match engine.dispatch(Origin::EventBridge, &delivered).await {
-                        Ok(_) => Ended::Done,
-                        Err(error) => ended(&error),
-                    }
-                });
+            Action::Deliver { event } => self.dispatch(process, event),
+            Action::TaskEvent { change, delivery } => self.track(process, change, delivery),
+            Action::TaskStep { task, step } => self.shared.world().task_step(task, step),
+            Action::PersonStops { run } => {
+                let Some(run) = run.or_else(|| self.any_run()) else { return };
+                self.shared.world().coverage.met(Twist::PersonStops);
+                self.stop(process, run);
             }
-            Action::TaskEvent { change, delivery } => {
-                let event = task_event(&change);
-                self.spawn(process, Work::Track { change, delivery }, async move {
-                    match engine.track(&event).await {
-                        Ok(_) => Ended::Done,
-                        Err(error) => ended(&error),
-                    }
-                });
-            }
-            Action::TaskStep { task, step } => shared.world().task_step(task, step),
-            Action::PersonStops => {
-                let Some(run) = self.any_run() else { return };
-                shared.world().coverage.met(Twist::PersonStops);
-                self.spawn(process, Work::Stop, async move {
-                    match engine.stop(&run, "a person said so").await {
-                        Ok(_) => Ended::Done,
-                        Err(error) => ended(&error),
-                    }
-                });
+            Action::PersonRedrives { run } => {
+                let Some(run) = run.or_else(|| self.any_run()) else { return };
+                self.shared.world().coverage.met(Twist::PersonRedrives);
+                self.redrive(process, run);
             }
             Action::Restart { process, with_other_rules } => {
-                {
-                    let mut world = shared.world();
-                    world.coverage.met(if with_other_rules {
-                        Twist::RulesChanged
-                    } else {
-                        Twist::Killed
-                    });
-                    if with_other_rules {
-                        self.has_other_rules[process] = true;
-                        world.judge.rules[process] = scenario::rules(self.variants[1]);
-                    }
-                }
-                self.crash(process);
+                self.restart(process, with_other_rules);
             }
-            Action::PersonRedrives => {
-                let Some(run) = self.any_run() else { return };
-                shared.world().coverage.met(Twist::PersonRedrives);
-                self.spawn(process, Work::Redrive, async move {
-                    match engine.redrive(&run, None).await {
-                        Ok(_) => Ended::Done,
-                        Err(error) => ended(&error),
-                    }
-                });
-            }
-            Action::SweepsStop => {
-                let mut world = shared.world();
-                let world = &mut *world;
-                world.coverage.met(Twist::SweepsStop);
-                world.unswept_until = world.now + world.dice.between(30 * MINUTE, 5 * HOUR);
-            }
-            Action::TaskDefinitionsGo => {
-                let mut world = shared.world();
-                world.ecs.gone_until = world.now + 10 * MINUTE;
-            }
-            Action::FaultsStop => {
-                let mut world = shared.world();
-                world.note(|| "---------  nothing fails any more".to_owned());
-                world.is_calm = true;
-                world.unswept_until = world.now;
-                world.ecs.gone_until = world.now;
-                let now = world.now;
-                world.judge.calm_since = Some(now);
+            Action::SweepsStop | Action::TaskDefinitionsGo | Action::FaultsStop => {
+                self.shared.world().act(&action);
             }
         }
+    }
+
+    /// A process dies, or is deployed anew.
+    fn restart(&mut self, process: usize, with_other_rules: bool) {
+        {
+            let mut world = self.shared.world();
+            let twist = if with_other_rules { Twist::RulesChanged } else { Twist::Killed };
+            world.coverage.met(twist);
+            if with_other_rules {
+                self.has_other_rules[process] = true;
+                world.judge.rules[process] = scenario::rules(self.variants[1]);
+            }
+        }
+        self.crash(process);
     }
 
     fn any_run(&self) -> Option<RunId> {
@@ -527,11 +557,34 @@ impl Simulation {
     }
 }
 
-fn ended(error: &taskferry_engine::Error) -> Ended {
-    let reason = taskferry_core::reason(error);
-    match error.disposition() {
-        Disposition::Again => Ended::Again(reason),
-        Disposition::Refuse => Ended::Refused(reason),
+impl World {
+    /// What happens to the world, and to no process.
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::SweepsStop => {
+                self.coverage.met(Twist::SweepsStop);
+                self.unswept_until = self.now + self.dice.between(30 * MINUTE, 5 * HOUR);
+            }
+            Action::TaskDefinitionsGo => self.ecs.gone_until = self.now + 10 * MINUTE,
+            _ => {
+                self.note(|| "---------  nothing fails any more".to_owned());
+                self.is_calm = true;
+                self.unswept_until = self.now;
+                self.ecs.gone_until = self.now;
+                self.judge.calm_since = Some(self.now);
+            }
+        }
+    }
+}
+
+impl<T> From<Result<T, taskferry_engine::Error>> for Ended {
+    fn from(result: Result<T, taskferry_engine::Error>) -> Self {
+        let Err(error) = result else { return Self::Done };
+        let reason = taskferry_core::reason(&error);
+        match error.disposition() {
+            Disposition::Again => Self::Again(reason),
+            Disposition::Refuse => Self::Refused(reason),
+        }
     }
 }
 
@@ -543,8 +596,8 @@ fn told(work: &Work) -> String {
             format!("task {} {} version {version}", change.task_arn, change.last_status)
         }
         Work::Sweep => "sweep".to_owned(),
-        Work::Stop => "a person stops a run".to_owned(),
-        Work::Redrive => "a person has a run done again".to_owned(),
+        Work::Stop { run } => format!("a person stops run {run}"),
+        Work::Redrive { run } => format!("a person has run {run} done again"),
     }
 }
 

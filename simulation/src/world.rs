@@ -11,7 +11,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use taskferry_core::track::TaskState;
+use taskferry_core::{run::RunId, track::TaskState};
 
 use crate::{
     dice::Dice,
@@ -67,9 +67,15 @@ pub(crate) enum Action {
         step: Step,
     },
     /// A person stops a run.
-    PersonStops,
+    PersonStops {
+        /// Which; any if `None`.
+        run: Option<RunId>,
+    },
     /// A person has a run done again.
-    PersonRedrives,
+    PersonRedrives {
+        /// Which; any if `None`.
+        run: Option<RunId>,
+    },
     /// No sweep comes for a while.
     SweepsStop,
     /// A process gets other rules, or dies.
@@ -116,6 +122,8 @@ pub(crate) struct ProcessState {
     pub(crate) sent_at: Option<Micros>,
     /// The tokens that it took and has not used.
     pub(crate) tokens: Vec<Micros>,
+    /// A digest of all that it was answered; kept for the exhaustive search alone.
+    pub(crate) seen: u64,
 }
 
 /// Everything but the engine.
@@ -212,9 +220,13 @@ impl World {
 
     /// What happens next; the time is then.
     pub(crate) fn next_timer(&mut self) -> Option<Timer> {
-        let Reverse((time, _, number)) = self.queue.pop()?;
-        self.now = self.now.max(time);
-        self.timers.remove(&number)
+        loop {
+            let Reverse((time, _, number)) = self.queue.pop()?;
+            if let Some(timer) = self.timers.remove(&number) {
+                self.now = self.now.max(time);
+                return Some(timer);
+            }
+        }
     }
 
     /// Tells what happened, if somebody listens.
@@ -225,6 +237,21 @@ impl World {
             let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
             let seconds = seconds % 60;
             history.push(format!("{hours:3}:{minutes:02}:{seconds:02}.{micros:06}  {}", line()));
+        }
+    }
+
+    /// The calls that wait to be told to go on.
+    pub(crate) fn waiting(&self) -> Vec<u64> {
+        let is_call =
+            |(number, timer): (&u64, &Timer)| matches!(timer, Timer::Wake(_)).then_some(*number);
+        self.timers.iter().filter_map(is_call).collect()
+    }
+
+    /// Has one of them go on.
+    pub(crate) fn let_go(&mut self, number: u64) -> Option<Waker> {
+        match self.timers.remove(&number)? {
+            Timer::Wake(waker) => Some(waker),
+            Timer::Act(_) => None,
         }
     }
 
