@@ -16,6 +16,7 @@ use taskferry_core::{
 use crate::{
     faults::Twist,
     oracles::Oracle,
+    script::{End, Reply},
     world::{Action, HOUR, MINUTE, Micros, SECOND, World, at},
 };
 
@@ -46,19 +47,6 @@ pub(crate) struct Task {
     remembered_for: Micros,
     end: End,
     runs_for: Micros,
-}
-
-/// How a task ends if nobody stops it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum End {
-    Exit(i32),
-    SidecarFailed,
-    OutOfMemory(i32),
-    NoExitCode,
-    NoContainers,
-    FailedToStart(&'static str),
-    Stopped(&'static str, &'static str),
-    Hangs,
 }
 
 /// What a client token stands for.
@@ -160,33 +148,31 @@ impl World {
         }
         let mut failures = Vec::new();
         let mut starts_in = Some(0);
-        if !self.is_calm && self.dice.chance(self.knobs.denied) {
-            match self.dice.below(5) {
-                0 => {
-                    self.coverage.met(Twist::NoRoom);
-                    let message =
-                        "ClientException: provisioning capacity limit exceeded".to_owned();
-                    return Answer::NotNow { class: FailureClass::Capacity, message };
-                }
-                1 if self.dice.chance(300) => {
-                    self.coverage.met(Twist::Refused);
-                    let message = "AccessDeniedException: not authorized".to_owned();
-                    return Answer::Refused { message };
-                }
-                2 => {
-                    self.coverage.met(Twist::FailuresAndTask);
-                    failures.push(self.failure());
-                }
-                3 => {
-                    self.coverage.met(Twist::FailuresThenTask);
-                    failures.push(self.failure());
-                    starts_in = Some(self.dice.between(0, 2 * SECOND));
-                }
-                _ => {
-                    self.coverage.met(Twist::FailuresOnly);
-                    failures.push(self.failure());
-                    starts_in = None;
-                }
+        let mut failed = |reason: &str| {
+            failures.push(Failure { arn: None, reason: Some(reason.to_owned()), detail: None });
+        };
+        match self.reply() {
+            Reply::Task => {}
+            Reply::NoRoom => {
+                let message = "ClientException: provisioning capacity limit exceeded".to_owned();
+                return Answer::NotNow { class: FailureClass::Capacity, message };
+            }
+            Reply::Throttled => {
+                let message = "InvalidParameterException: Rate exceeded".to_owned();
+                return Answer::NotNow { class: FailureClass::Throttled, message };
+            }
+            Reply::Refused => {
+                let message = "AccessDeniedException: not authorized".to_owned();
+                return Answer::Refused { message };
+            }
+            Reply::FailuresAndTask(reason) => failed(reason),
+            Reply::FailuresThenTask(reason) => {
+                failed(reason);
+                starts_in = Some(self.dice.between(SECOND / 2, 2 * SECOND));
+            }
+            Reply::Failures(reason) => {
+                failed(reason);
+                starts_in = None;
             }
         }
         let mut tasks = Vec::new();
@@ -204,7 +190,14 @@ impl World {
         Answer::Tasks { tasks, failures }
     }
 
-    fn failure(&mut self) -> Failure {
+    /// What the script says, or the dice.
+    fn reply(&mut self) -> Reply {
+        if let Some(reply) = self.script.replies.pop_front() {
+            return reply;
+        }
+        if self.is_calm || !self.dice.chance(self.knobs.denied) {
+            return Reply::Task;
+        }
         let reason = self.dice.pick(&[
             "Capacity is unavailable at this time. Please try again later or in a different availability zone",
             "RESOURCE:MEMORY",
@@ -212,7 +205,15 @@ impl World {
             "AGENT",
             "INTERNAL",
         ]);
-        Failure { arn: None, reason: Some(reason.to_owned()), detail: None }
+        let (twist, reply) = match self.dice.below(5) {
+            0 => (Twist::NoRoom, Reply::NoRoom),
+            1 if self.dice.chance(300) => (Twist::Refused, Reply::Refused),
+            2 => (Twist::FailuresAndTask, Reply::FailuresAndTask(reason)),
+            3 => (Twist::FailuresThenTask, Reply::FailuresThenTask(reason)),
+            _ => (Twist::FailuresOnly, Reply::Failures(reason)),
+        };
+        self.coverage.met(twist);
+        reply
     }
 
     /// A token bucket, as AWS has it.
@@ -259,7 +260,8 @@ impl World {
         let named = StartedBy::parse(started_by);
         let run_id = named.as_ref().map_or_else(|| RunId::new("", "", ""), |it| it.run_id.clone());
         let rule = self.store.get(&run_id).map(|run| run.rule.clone()).unwrap_or_default();
-        let end = self.end(&rule);
+        let told = self.script.ends.pop_front();
+        let end = told.map_or_else(|| self.end(&rule), |(end, _)| end);
         let lag = if self.is_calm || !self.dice.chance(self.knobs.stale) {
             0
         } else {
@@ -267,6 +269,7 @@ impl World {
             self.dice.between(0, 2 * SECOND)
         };
         let runs_for = match self.dice.below(10) {
+            _ if told.is_some() => told.map_or(MINUTE, |(_, runs_for)| runs_for),
             0..=4 => self.dice.between(SECOND, MINUTE),
             5..=8 => self.dice.between(MINUTE, 10 * MINUTE),
             _ if self.is_calm => MINUTE,
@@ -360,7 +363,9 @@ impl World {
                 task.last_status = "PENDING";
                 task.version += 1;
                 let slow = !self.is_calm && self.dice.chance(self.knobs.late / 4);
-                let starts_in = if slow {
+                let starts_in = if let Some(told) = self.script.starts.pop_front() {
+                    told
+                } else if slow {
                     self.coverage.met(Twist::SlowStart);
                     self.dice.between(MINUTE, 40 * MINUTE)
                 } else {
@@ -389,10 +394,13 @@ impl World {
                     Action::TaskStep { task: number, step: Step::Exit },
                 );
             }
-            Step::Exit => self.end_task(number, end),
+            Step::Exit => {
+                let races = task.is_stopping && self.dice.chance(500);
+                self.end_task(number, end, races);
+            }
             Step::Killed => {
                 let code = self.dice.pick(&[0, 137, 143]);
-                self.end_task(number, End::Exit(code));
+                self.end_task(number, End::Exit(code), false);
             }
         }
     }
@@ -402,11 +410,11 @@ impl World {
         let (is_calm, dropped) = (self.is_calm, self.knobs.dropped);
         (self.is_calm, self.knobs.dropped) = (false, 1000);
         self.ecs.tasks[number].started_at = Some(self.now);
-        self.end_task(number, End::Exit(0));
+        self.end_task(number, End::Exit(0), false);
         (self.is_calm, self.knobs.dropped) = (is_calm, dropped);
     }
 
-    fn end_task(&mut self, number: usize, end: End) {
+    fn end_task(&mut self, number: usize, end: End, races: bool) {
         let container = |name: &str, exit_code, reason: Option<&str>| Container {
             name: name.to_owned(),
             exit_code,
@@ -441,8 +449,6 @@ impl World {
             End::Stopped(code, reason) => (code, reason, exited(143)),
             End::Hangs => ("EssentialContainerExited", "", exited(137)),
         };
-        let races =
-            self.ecs.tasks[number].is_stopping && end != End::Hangs && self.dice.chance(500);
         let task = &mut self.ecs.tasks[number];
         let was_told = task.is_stopping && task.stop_code == Some("UserInitiated");
         if was_told && races {
@@ -516,7 +522,7 @@ impl World {
             }
             self.coverage.met(Twist::EventOfAnotherStep);
         }
-        if !self.is_calm && self.dice.chance(self.knobs.dropped) {
+        if self.script.drops_events || !self.is_calm && self.dice.chance(self.knobs.dropped) {
             self.coverage.met(Twist::EventDropped);
             self.note(|| format!("ECS      event of task {number} is dropped"));
             return;
@@ -526,7 +532,10 @@ impl World {
             self.coverage.met(Twist::EventRepeated);
             times += self.dice.between(1, 2);
         }
-        for _ in 0..times {
+        if self.script.repeats {
+            times = 3;
+        }
+        for time in 0..times {
             let mut delay = self.dice.between(SECOND / 20, 2 * SECOND);
             if !self.is_calm && self.dice.chance(self.knobs.late) {
                 delay = if self.dice.chance(500) {
@@ -536,6 +545,10 @@ impl World {
                     self.coverage.met(Twist::EventLate);
                     self.dice.between(10 * MINUTE, 5 * HOUR)
                 };
+            }
+            if self.script.repeats {
+                // The change after it comes before it.
+                delay = self.dice.between(0, 3) * MINUTE * time;
             }
             let change = Box::new(state.clone());
             self.act_at(self.now + delay, Action::TaskEvent { change, delivery: 1 });

@@ -10,6 +10,7 @@ mod faults;
 mod oracles;
 mod ports;
 mod scenario;
+mod script;
 mod simulation;
 mod store;
 mod world;
@@ -19,5 +20,6 @@ pub use self::{
     exhaustive::{Scene, Searched, search},
     faults::{Call, Coverage, Knobs, Mishap, Twist},
     oracles::{Oracle, Violation},
+    script::{End, Reply, Script},
     simulation::{Report, simulate},
 };

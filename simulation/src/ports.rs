@@ -102,6 +102,7 @@ impl World {
     }
 
     fn fate(&mut self, call: Call) -> Fate {
+        self.calls[call as usize] += 1;
         if self.is_stepwise {
             return Fate { mishap: None, goes: 0, comes: 0 };
         }
@@ -109,6 +110,11 @@ impl World {
         let goes = self.dice.between(1, 8) * latency / 8;
         let comes = self.dice.between(1, 8) * latency / 8;
         let mut fate = Fate { mishap: None, goes, comes };
+        if self.script.mishaps.front().is_some_and(|(told, _)| *told == call) {
+            fate.mishap = self.script.mishaps.pop_front().map(|(_, mishap)| mishap);
+            fate.comes += if fate.mishap == Some(Mishap::Frozen) { 5 * MINUTE } else { SECOND };
+            return fate;
+        }
         if self.is_calm {
             return fate;
         }

@@ -157,9 +157,15 @@ pub(crate) struct Planned {
 /// An order of the shop that asks for these rules.
 pub(crate) fn order(number: usize, tenant: u64, names: &[&str], is_long: bool) -> Planned {
     let filler = if is_long { "x".repeat(9000) } else { String::new() };
+    order_with(number, tenant, names, &filler)
+}
+
+/// An order with something in it.
+pub(crate) fn order_with(number: usize, tenant: u64, names: &[&str], filler: &str) -> Planned {
+    let filler = serde_json::Value::from(filler);
     let rules = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
     let text = format!(
-        r#"{{"id":"e{number}","source":"shop","detail-type":"Order","time":"2026-01-01T00:00:00Z","detail":{{"order":"o{number}","tenant":"t{tenant}","rules":[{rules}],"filler":"{filler}"}}}}"#
+        r#"{{"id":"e{number}","source":"shop","detail-type":"Order","time":"2026-01-01T00:00:00Z","detail":{{"order":"o{number}","tenant":"t{tenant}","rules":[{rules}],"filler":{filler}}}}}"#
     );
     let event = Event::parse(&text).expect("the scenario writes events");
     let matches = names.iter().map(|name| {

@@ -130,7 +130,7 @@ pub(crate) struct Simulation {
 }
 
 /// How many processes there are.
-const PROCESSES: usize = 4;
+pub(crate) const PROCESSES: usize = 4;
 
 impl Simulation {
     /// A simulation in which nothing is planned.
@@ -309,6 +309,16 @@ impl Simulation {
             }
         }
         true
+    }
+
+    /// When the next thing happens, if one does.
+    pub(crate) fn next_at(&self) -> Option<Micros> {
+        let world = self.shared.world();
+        let is_ready = !self.ready.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if is_ready {
+            return Some(world.now);
+        }
+        world.next_time().into_iter().chain(self.next_sweep(&world)).min()
     }
 
     fn next_ready(&mut self) -> Option<u64> {

@@ -16,8 +16,9 @@ use taskferry_core::{run::RunId, track::TaskState};
 use crate::{
     dice::Dice,
     ecs::{Ecs, Step},
-    faults::{Coverage, Knobs},
+    faults::{Call, Coverage, Knobs},
     oracles::{Judge, Violation},
+    script,
     store::Store,
 };
 
@@ -153,6 +154,10 @@ pub(crate) struct World {
     pub(crate) coverage: Coverage,
     /// The processes.
     pub(crate) processes: Vec<ProcessState>,
+    /// What a script says.
+    pub(crate) script: script::Told,
+    /// How often each call was made.
+    pub(crate) calls: [u64; Call::ALL.len()],
     /// Until when no sweep comes.
     pub(crate) unswept_until: Micros,
     /// Those that just died.
@@ -184,6 +189,8 @@ impl World {
             judge: Judge::default(),
             coverage: Coverage::default(),
             processes: Vec::new(),
+            script: script::Told::default(),
+            calls: [0; Call::ALL.len()],
             unswept_until: 0,
             crashed: Vec::new(),
             violation: None,
