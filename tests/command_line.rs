@@ -170,10 +170,9 @@ fn the_signal_that_ended_a_container_is_named_wherever_its_run_is_shown() {
     let told = project.stdout(&["runs", "show", short]);
     assert!(told.contains(&format!("app, exit {exit}")), "{told}");
     let logs = format!("taskferry runs logs {short}");
-    assert!(
-        told.ends_with(&format!("hint: `{logs}` prints what its containers wrote\n")),
-        "{told}"
-    );
+    assert!(told.contains(&format!("hint: `{logs}` prints what its containers wrote\n")), "{told}");
+    let redrive = format!("`taskferry dead-letters redrive {short}`\n");
+    assert!(told.ends_with(&redrive), "{told}");
     let told = line(&project, "failed (exitCode)");
     assert!(told.ends_with(&format!("failed (exitCode): {reason}; see `{logs}`")), "{told}");
     dev.stop("INT");

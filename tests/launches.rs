@@ -7,8 +7,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use taskferry_core::{
+    chain::LifecycleEvent,
     event::Event,
     failure::FailureClass,
     launch::{Answer, Failure, TaskDefinition},
@@ -18,8 +19,8 @@ use taskferry_core::{
     track::TaskState,
 };
 use taskferry_engine::{
-    Disposition, Engine, How, Stopped,
-    ports::{self, Clock, RunQuery, Runs as _, Tasks},
+    Engine, How, Stopped,
+    ports::{self, Clock, Events, Payloads, Ports, RunQuery, Runs as _, Tasks},
 };
 use taskferry_local::runs::SqliteRuns;
 use tempfile::TempDir;
@@ -84,7 +85,8 @@ impl Tasks for ScriptedTasks {
     }
 
     async fn describe_task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
-        Ok(TaskDefinition { arn: format!("{named}:7"), essential: vec!["app".to_owned()] })
+        let essential = vec!["app".to_owned()];
+        Ok(TaskDefinition { arn: format!("{named}:7"), essential, size: None })
     }
 
     async fn describe(
@@ -112,12 +114,77 @@ impl Tasks for ScriptedTasks {
     }
 }
 
-/// A clock that stands.
-struct Standing;
+/// A clock that goes when it is told to.
+#[derive(Clone, Debug)]
+struct Hand(Arc<Mutex<Timestamp>>);
 
-impl Clock for Standing {
+impl Clock for Hand {
     fn now(&self) -> Timestamp {
-        Timestamp::from_second(1_767_225_600).unwrap()
+        *self.0.lock().unwrap()
+    }
+
+    async fn sleep_until(&self, time: Timestamp) {
+        *self.0.lock().unwrap() = time;
+    }
+}
+
+/// A bus to which nobody listens, and room for no events.
+struct Nothing;
+
+impl Events for Nothing {
+    async fn publish(
+        &self,
+        _: &[LifecycleEvent],
+        _: &str,
+        _: Timestamp,
+    ) -> Result<(), ports::Error> {
+        panic!("no rule listens")
+    }
+}
+
+impl Payloads for Nothing {
+    async fn put(&self, _: &str, _: &str) -> Result<(), ports::Error> {
+        panic!("the event fits")
+    }
+
+    async fn discard(&self, _: &str) -> Result<(), ports::Error> {
+        panic!("nothing was put")
+    }
+}
+
+/// What one process works with.
+struct Process {
+    runs: SqliteRuns,
+    tasks: ScriptedTasks,
+    nothing: Nothing,
+    clock: Hand,
+}
+
+impl Ports for Process {
+    type Runs = SqliteRuns;
+    type Tasks = ScriptedTasks;
+    type Events = Nothing;
+    type Payloads = Nothing;
+    type Clock = Hand;
+
+    fn runs(&self) -> &SqliteRuns {
+        &self.runs
+    }
+
+    fn tasks(&self) -> &ScriptedTasks {
+        &self.tasks
+    }
+
+    fn events(&self) -> &Nothing {
+        &self.nothing
+    }
+
+    fn payloads(&self) -> &Nothing {
+        &self.nothing
+    }
+
+    fn clock(&self) -> &Hand {
+        &self.clock
     }
 }
 
@@ -125,25 +192,43 @@ impl Clock for Standing {
 struct World {
     dir: TempDir,
     script: Arc<Script>,
+    clock: Hand,
 }
 
 impl World {
     fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), script: Script::answering(answers) }
+        let clock = Hand(Arc::new(Mutex::new(Timestamp::from_second(1_767_225_600).unwrap())));
+        Self { dir: tempfile::tempdir().unwrap(), script: Script::answering(answers), clock }
     }
 
     fn runs(&self) -> SqliteRuns {
         SqliteRuns::open(&self.dir.path().join("runs.db")).unwrap()
     }
 
-    fn engine(&self) -> Engine<SqliteRuns, ScriptedTasks, Standing> {
-        Engine::new(rules(), self.runs(), ScriptedTasks(Arc::clone(&self.script)), Standing)
+    fn engine(&self) -> Engine<Process> {
+        let tasks = ScriptedTasks(Arc::clone(&self.script));
+        let (runs, clock) = (self.runs(), self.clock.clone());
+        Engine::new(rules(), Process { runs, tasks, nothing: Nothing, clock })
+    }
+
+    async fn dispatch(&self) -> How {
+        let dispatched = self.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+        dispatched[0].how
+    }
+
+    /// The run is looked at when its date has come.
+    async fn sweep_when_due(&self) {
+        if let Some(due_at) = self.run().await.due_at {
+            self.clock.sleep_until(due_at).await;
+        }
+        let until = self.clock.now() + SignedDuration::from_secs(30);
+        self.engine().sweep(until).await.unwrap();
     }
 
     async fn run(&self) -> Run {
-        let mut runs = self.runs().list(&RunQuery::default()).await.unwrap();
-        assert_eq!(runs.len(), 1);
-        runs.remove(0)
+        let mut listed = self.runs().list(&RunQuery::default()).await.unwrap();
+        assert_eq!(listed.runs.len(), 1);
+        listed.runs.remove(0)
     }
 }
 
@@ -180,18 +265,16 @@ fn failed(reason: &str) -> Answer {
 #[tokio::test]
 async fn an_event_becomes_one_task() {
     let world = World::new([started()]);
-    let dispatched = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
-    assert_eq!(dispatched[0].how, How::Launched);
+    assert_eq!(world.dispatch().await, How::Launched);
     let run = world.run().await;
-    assert_eq!(run.status, Status::Starting);
-    assert_eq!(run.attempts[0].task_arn.as_deref(), Some("task-1"));
-    assert_eq!(world.script.requests(), [run.attempts[0].request.clone()]);
+    assert_eq!(run.status, Status::Launching);
+    assert_eq!(world.script.requests(), run.attempts[0].request.clone().as_slice());
 }
 
 #[tokio::test]
 async fn the_recorded_request_is_whole_and_pinned() {
     let world = World::new([started()]);
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    world.dispatch().await;
     let request: serde_json::Value = serde_json::from_str(&world.script.requests()[0]).unwrap();
     insta::assert_json_snapshot!(request);
 }
@@ -199,60 +282,72 @@ async fn the_recorded_request_is_whole_and_pinned() {
 #[tokio::test]
 async fn a_repeated_event_starts_nothing() {
     let world = World::new([started()]);
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
-    let dispatched = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
-    assert_eq!(dispatched[0].how, How::Duplicate);
+    world.dispatch().await;
+    assert_eq!(world.dispatch().await, How::Duplicate);
     assert_eq!(world.script.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn after_a_lost_answer_the_same_bytes_are_sent_again() {
     let world = World::new([lost(), started()]);
-    let error = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Again);
+    assert_eq!(world.dispatch().await, How::Launched);
     let run = world.run().await;
     assert_eq!(run.status, Status::Launching);
     assert_eq!(run.reason.as_deref(), Some("the answer of RunTask was lost: connection reset"));
 
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
-    assert_eq!(world.run().await.status, Status::Starting);
+    world.sweep_when_due().await;
+    let run = world.run().await;
+    assert_eq!((run.status, run.attempts.len()), (Status::Starting, 1));
     let requests = world.script.requests();
     assert_eq!(requests[0], requests[1]);
 }
 
 #[tokio::test]
-async fn a_task_that_a_lost_answer_hid_is_found_by_started_by() {
+async fn an_event_that_comes_before_the_lost_answer_is_missed_names_the_task() {
     let world = World::new([lost()]);
+    world.dispatch().await;
     world.script.tasks.lock().unwrap().push(task("PENDING", 2));
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    let told = format!(
+        r#"{{"id":"c","source":"aws.ecs","detail-type":"ECS Task State Change","time":"2026-01-01T00:00:00Z","detail":{{
+            "taskArn":"task-1","startedBy":"shop/{}/1","lastStatus":"RUNNING","desiredStatus":"RUNNING","version":3}}}}"#,
+        world.run().await.id
+    );
+    world.engine().track(&Event::parse(&told).unwrap()).await.unwrap();
     let run = world.run().await;
-    assert_eq!((run.status, run.attempts[0].version), (Status::Starting, Some(2)));
+    assert_eq!((run.status, run.attempts[0].version), (Status::Running, Some(3)));
+    assert_eq!(world.script.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn a_task_that_failures_deny_is_found_by_started_by() {
     let world = World::new([failed("RESOURCE:MEMORY")]);
     world.script.tasks.lock().unwrap().push(task("PENDING", 2));
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(world.dispatch().await, How::Recorded);
+    world.sweep_when_due().await;
     assert_eq!(world.run().await.status, Status::Starting);
+    assert_eq!(world.script.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn failures_without_a_task_end_the_run_with_their_reason() {
-    let world = World::new([failed("RESOURCE:MEMORY")]);
-    let dispatched = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
-    assert_eq!(dispatched[0].how, How::Failed);
+async fn failures_without_a_task_are_tried_again_under_another_token() {
+    let world = World::new([failed("RESOURCE:MEMORY"), started()]);
+    assert_eq!(world.dispatch().await, How::Recorded);
     let run = world.run().await;
-    assert_eq!(run.status, Status::Failed);
+    assert_eq!(run.status, Status::Waiting);
     assert_eq!(run.attempts[0].failure_class, Some(FailureClass::Capacity));
     assert_eq!(run.reason.as_deref(), Some("RunTask started no task: RESOURCE:MEMORY"));
+    world.sweep_when_due().await;
+    assert_eq!(world.run().await.attempts.len(), 2);
+    let requests = world.script.requests();
+    assert!(requests[0].contains("-1\"") && requests[1].contains("-2\""), "{requests:?}");
 }
 
 #[tokio::test]
 async fn the_task_that_a_conflict_names_is_adopted() {
     let world = World::new([Answer::Conflict { task_arns: vec!["task-1".to_owned()] }]);
     world.script.tasks.lock().unwrap().push(task("RUNNING", 4));
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    world.dispatch().await;
+    world.sweep_when_due().await;
     assert_eq!(world.run().await.status, Status::Running);
 }
 
@@ -262,8 +357,10 @@ async fn a_conflict_over_somebody_elses_task_fails_the_run() {
     let mut other = task("RUNNING", 4);
     other.started_by = Some("someone".to_owned());
     world.script.tasks.lock().unwrap().push(other);
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    world.dispatch().await;
+    world.sweep_when_due().await;
     assert_eq!(world.run().await.status, Status::Failed);
+    assert!(world.script.stopped.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -271,20 +368,22 @@ async fn a_throttle_spends_nothing_and_is_tried_again() {
     let message = "ThrottlingException: Rate exceeded".to_owned();
     let throttled = Answer::NotNow { class: FailureClass::Throttled, message };
     let world = World::new([throttled, started()]);
-    let error = world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Again);
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
-    assert_eq!(world.run().await.attempts.len(), 1);
+    assert_eq!(world.dispatch().await, How::Recorded);
+    world.sweep_when_due().await;
+    let run = world.run().await;
+    assert_eq!((run.attempts.len(), run.attempts[0].failure_class), (1, None));
+    let requests = world.script.requests();
+    assert_eq!(requests[0], requests[1]);
 }
 
 #[tokio::test]
 async fn a_refused_request_fails_the_run_and_is_not_sent_again() {
     let message = "AccessDeniedException: not yours".to_owned();
     let world = World::new([Answer::Refused { message: message.clone() }]);
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(world.dispatch().await, How::Ended);
     let run = world.run().await;
     assert_eq!((run.status, run.reason), (Status::Failed, Some(message)));
-    world.engine().dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    world.dispatch().await;
     assert_eq!(world.script.requests().len(), 1);
 }
 
@@ -300,11 +399,29 @@ async fn an_event_that_the_rule_cannot_render_fails_the_run_with_the_expression(
 }
 
 #[tokio::test]
-async fn only_what_runs_is_stopped() {
+async fn what_has_a_task_is_stopped_through_it() {
     let world = World::new([started()]);
-    let engine = world.engine();
-    engine.dispatch(Origin::EventBridge, &event(1)).await.unwrap();
-    let run = world.run().await;
-    assert_eq!(engine.stop(&run.id, "enough").await.unwrap(), Stopped::Stopping);
+    world.dispatch().await;
+    world.script.tasks.lock().unwrap().push(task("PENDING", 2));
+    let id = world.run().await.id;
+    assert_eq!(world.engine().stop(&id, "enough").await.unwrap(), Stopped::Stopping);
     assert_eq!(*world.script.stopped.lock().unwrap(), ["task-1"]);
+}
+
+#[tokio::test]
+async fn what_failed_is_done_again_once() {
+    let refused = Answer::Refused { message: "AccessDeniedException: not yours".to_owned() };
+    let world = World::new([refused, started()]);
+    world.dispatch().await;
+    let failed = world.run().await;
+    let again = world.engine().redrive(&failed.id, None).await.unwrap();
+    assert_eq!(again.how, How::Launched);
+    let error = world.engine().redrive(&failed.id, None).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("run {} was done again as run {}", failed.id, again.run_id)
+    );
+    let run = world.runs().get(&again.run_id).await.unwrap().unwrap();
+    assert_eq!(run.redrive_of, Some(failed.id));
+    assert_eq!(world.script.requests().len(), 2);
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use taskferry_core::{
     event::s3::{self, Notification},
-    launch::{self, TaskDefinition},
+    launch::{self, Gate, TaskDefinition},
     plan,
     route::{Origin, Routes},
     rules::{self, Rules},
@@ -97,10 +97,13 @@ impl Core {
         let pinned = TaskDefinition {
             arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/thumbnailer:1".to_owned(),
             essential: vec!["app".to_owned()],
+            size: None,
         };
-        let run = launch::record(&plan, &self.rules.name, &pinned, Timestamp::UNIX_EPOCH);
+        let (name, now) = (&self.rules.name, Timestamp::UNIX_EPOCH);
+        let run = launch::record(&plan, name, &pinned, Gate::Open, now);
         let attempt = run.attempts.into_iter().next();
-        let request = attempt.context("the event and the rule do not fit")?.request;
+        let request = attempt.and_then(|attempt| attempt.request);
+        let request = request.context("the event and the rule do not fit")?;
         Ok((request, [began, normalised, routed, planned, Instant::now()]))
     }
 }

@@ -169,7 +169,7 @@ rules:
     on: { s3: { bucket: uploads, prefix: in/, suffix: .jpg } }
     target: { taskDefinition: thumb, cluster: batch }
   - name: after
-    on: { eventPattern: { source: [taskferry] } }
+    on: { eventPattern: { source: [taskferry], detail: { rule: [thumbnails] } } }
     target: { taskDefinition: index }
 ";
 
@@ -266,7 +266,7 @@ task definitions: thumb
 
     #[test]
     fn loading_prints_a_warning_in_one_line() {
-        let text = format!("{GOOD}    retry: {{ attempts: 2 }}\n");
+        let text = format!("{GOOD}    dedupe: same\n");
         let file = Rulesfile::new("load", text.as_bytes());
         let mut err = Vec::new();
         assert!(load(&file.0, &mut err).unwrap().is_some());

@@ -35,7 +35,7 @@ pub enum FailureClass {
     TimedOut,
     /// A person, or another program, stopped it.
     StoppedByUser,
-    /// AWS refused the request, and would refuse it again.
+    /// AWS refused the request, or the task definition cannot run: it would be so again.
     Refused,
 }
 
@@ -152,6 +152,12 @@ const TEXTS: &[(&str, FailureClass)] = &[
     ("OutOfMemory", FailureClass::OutOfMemory),
     ("CannotPullContainer", FailureClass::ImagePull),
     ("CannotPullImageManifest", FailureClass::ImagePull),
+    // What a container runtime says of a command that no other host would have either, and what the local ECS says.
+    ("executable file not found", FailureClass::Refused),
+    ("exec format error", FailureClass::Refused),
+    ("there is no program", FailureClass::Refused),
+    ("is not executable", FailureClass::Refused),
+    ("the image's own command is not on this machine", FailureClass::Refused),
     ("ResourceInitializationError", FailureClass::Initialization),
     ("CannotStartContainerError", FailureClass::Initialization),
     ("CannotCreateContainerError", FailureClass::Initialization),

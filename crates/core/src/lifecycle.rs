@@ -12,11 +12,13 @@ use crate::{
     failure::FailureClass,
     launch::Answer,
     limits::LimitId,
-    run::{Attempt, Run, RunId, Status, Stop, StopCause},
+    run::{Attempt, Run, RunId, Status, StopCause},
     track::{self, TaskState},
 };
 
+mod afterwards;
 mod rulings;
+mod stop;
 mod times;
 
 pub use self::rulings::{Kind, Ruling, ruling};
@@ -25,6 +27,10 @@ use self::times::{
     TOKEN_SECONDS, UNPROVEN_SECONDS,
 };
 pub(crate) use self::times::{VERIFY_SECONDS, deadlines};
+use self::{
+    afterwards::{noted, published, tidy_up},
+    stop::{stop, stop_class, stop_task},
+};
 use crate::{retry, run::after};
 
 /// What happened to a run.
@@ -32,6 +38,8 @@ use crate::{retry, run::after};
 pub enum Happening {
     /// Its date came, or it was just made.
     Due,
+    /// Its event was delivered again, so whoever took it first may not have got to its launch.
+    Redelivered,
     /// A slot of each of its limits is free.
     Admitted,
     /// One of its limits had no slot left after all.
@@ -95,6 +103,7 @@ impl Happening {
     pub fn anew(self) -> Self {
         match self {
             Self::Due
+            | Self::Redelivered
             | Self::Admitted
             | Self::Full { .. }
             | Self::Paced
@@ -214,6 +223,7 @@ fn is_last(run: &Run, attempt: u32) -> bool {
 fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> Decision {
     match (ruling(run.status, Kind::of(happening)), happening) {
         (Ruling::Proceed, _) => proceed(run, now),
+        (Ruling::Verify, _) => verify(run, now),
         (Ruling::Pace, _) => Decision::only(Then::Pace),
         (Ruling::Launch, _) => launch(name, run, now),
         (Ruling::Postpone, Happening::Unpaced { until }) => postpone(run, *until),
@@ -360,6 +370,16 @@ fn defer(run: &Run, reason: &str, now: Timestamp) -> Decision {
 }
 
 // ---- launching ----
+
+/// A launch of which nothing is known is sent again, under its token: if it was sent before, ECS answers with the same task.
+fn verify(run: &Run, now: Timestamp) -> Decision {
+    match run.attempt() {
+        Some(attempt) if attempt.task_arn.is_none() && !is_token_old(attempt, now) => {
+            Decision::only(Then::Pace)
+        }
+        _ => Decision::rest(),
+    }
+}
 
 fn answered(run: &Run, answer: &Answer, now: Timestamp) -> Decision {
     let Some(attempt) = run.attempt() else { return Decision::rest() };
@@ -569,26 +589,6 @@ fn look(run: &Run, now: Timestamp) -> Decision {
     }
 }
 
-/// After the end of a run: what was not told is told, and what was put aside for its tasks goes.
-fn tidy_up(run: &Run, now: Timestamp) -> Decision {
-    let is_due = run.due_at.is_some_and(|due_at| due_at <= now);
-    match (run.outbox.is_empty(), &run.payload) {
-        (false, _) if is_due => Decision::only(Then::Publish),
-        (true, Some(_)) if is_due => Decision::only(Then::Discard),
-        _ => Decision::rest(),
-    }
-}
-
-fn published(run: &Run, events: &[LifecycleEvent]) -> Decision {
-    noted(run, |next| next.outbox.retain(|event| !events.contains(event)))
-}
-
-fn noted(run: &Run, note: impl FnOnce(&mut Run)) -> Decision {
-    let mut next = run.clone();
-    note(&mut next);
-    Decision::write(next, Then::Rest)
-}
-
 fn time_out(run: &Run, now: Timestamp) -> Decision {
     let seconds = run.policy.timeout.total_seconds.unwrap_or_default();
     let reason = format!("the run took longer than `timeout.total`, {seconds} s");
@@ -617,51 +617,6 @@ fn date(run: &mut Run, now: Timestamp) {
     };
     let limits = deadlines(run).filter(|_| run.status != Status::Stopping);
     run.due_at = own.into_iter().chain(limits).min();
-}
-
-// ---- stop ----
-
-fn stop(run: &Run, cause: StopCause, reason: &str, now: Timestamp) -> Decision {
-    let mut next = run.clone();
-    let task_arn = run
-        .attempt()
-        .filter(|attempt| attempt.is_open())
-        .and_then(|attempt| attempt.task_arn.clone());
-    // A limit of time never overrides a person's word.
-    if run.stop.is_none() || cause == StopCause::Cancelled {
-        next.stop = Some(Stop { cause, reason: reason.to_owned(), at: now });
-    }
-    if let Some(task_arn) = task_arn {
-        next.status = Status::Stopping;
-        next.due_at = Some(after(now, STOP_CHECK_SECONDS));
-        return Decision::write(next, stop_task(&task_arn, reason));
-    }
-    let may_have_task = run
-        .attempt()
-        .is_some_and(|attempt| attempt.was_sent() && (attempt.is_open() || attempt.is_unproven()));
-    if may_have_task {
-        next.status = Status::Stopping;
-        next.due_at = Some(after(now, STOP_CHECK_SECONDS));
-        return Decision::write(next, Then::Find);
-    }
-    let status = match cause {
-        StopCause::Cancelled => Status::Cancelled,
-        StopCause::AttemptTimedOut | StopCause::RunTimedOut => Status::TimedOut,
-    };
-    next.end(status, Some(reason.to_owned()), now);
-    Decision::write(next, Then::Rest)
-}
-
-/// The class of an attempt that ended because it was told to.
-fn stop_class(run: &Run) -> FailureClass {
-    match run.stop.as_ref().map(|stop| stop.cause) {
-        Some(StopCause::AttemptTimedOut | StopCause::RunTimedOut) => FailureClass::TimedOut,
-        Some(StopCause::Cancelled) | None => FailureClass::StoppedByUser,
-    }
-}
-
-fn stop_task(task_arn: &str, reason: &str) -> Then {
-    Then::StopTask { task_arn: task_arn.to_owned(), reason: reason.to_owned() }
 }
 
 fn end(run: &Run, status: Status, reason: String, now: Timestamp) -> Decision {

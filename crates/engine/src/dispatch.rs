@@ -3,7 +3,7 @@
 use taskferry_core::{
     event::Event,
     launch::{self, Gate, TaskDefinition},
-    lifecycle::{self, Then},
+    lifecycle::{self, Happening, Then},
     plan::{self, Plan, Request},
     reason,
     route::Origin,
@@ -101,6 +101,8 @@ impl<P: Ports> Engine<P> {
                     event_id = plan.event.id(), rule = run.rule, run_id = %run.id,
                     status = %run.status, "duplicate"
                 );
+                // Whoever took the first delivery may have died on the way to the launch.
+                self.advance(*run, Happening::Redelivered, Patience::None).await?;
                 return Ok(How::Duplicate);
             }
         }

@@ -10,6 +10,8 @@ use crate::{failure::FailureClass, launch::Answer, run::Status};
 pub enum Kind {
     /// The run's date came.
     Due,
+    /// Its event came again.
+    Redelivered,
     /// A slot is free for it.
     Admitted,
     /// No slot was left after all.
@@ -53,6 +55,8 @@ pub enum Ruling {
     Ignore,
     /// Go on from where it waits: to its limits, to the proof that it has no task, or to its launch.
     Proceed,
+    /// Launch again under the same token, unless the task is known.
+    Verify,
     /// Ask the quota for a launch.
     Pace,
     /// Record the attempt and send it.
@@ -85,8 +89,9 @@ pub enum Ruling {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Due,
+        Self::Redelivered,
         Self::Admitted,
         Self::Full,
         Self::Paced,
@@ -110,6 +115,7 @@ impl Kind {
     pub fn of(happening: &Happening) -> Self {
         match happening {
             Happening::Due => Self::Due,
+            Happening::Redelivered => Self::Redelivered,
             Happening::Admitted => Self::Admitted,
             Happening::Full { .. } => Self::Full,
             Happening::Paced => Self::Paced,
@@ -140,7 +146,7 @@ impl Kind {
 pub fn ruling(status: Status, kind: Kind) -> Ruling {
     match status {
         Status::Waiting => match kind {
-            Kind::Due => Ruling::Proceed,
+            Kind::Due | Kind::Redelivered => Ruling::Proceed,
             Kind::Admitted => Ruling::Pace,
             Kind::Full => Ruling::Queue,
             Kind::Paced => Ruling::Launch,
@@ -157,6 +163,7 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
         },
         Status::Launching => match kind {
             Kind::Due => Ruling::Look,
+            Kind::Redelivered => Ruling::Verify,
             Kind::Paced => Ruling::Launch,
             Kind::Unpaced => Ruling::Postpone,
             Kind::Hindered => Ruling::Defer,
@@ -177,6 +184,7 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Stop => Ruling::Stop,
             Kind::Published => Ruling::Note,
             Kind::Discarded
+            | Kind::Redelivered
             | Kind::Redriven
             | Kind::Admitted
             | Kind::Full
@@ -196,7 +204,8 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Due => Ruling::TidyUp,
             Kind::Published | Kind::Discarded | Kind::Redriven => Ruling::Note,
             Kind::Hindered => Ruling::Defer,
-            Kind::Admitted
+            Kind::Redelivered
+            | Kind::Admitted
             | Kind::Full
             | Kind::Paced
             | Kind::Unpaced

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     launch::Failure,
-    run::{Policy, RunEvent, RunId, StartedBy},
+    run::{Policy, RunEvent, RunId, StartedBy, Stop},
 };
 
 const NAME: &str = "media";
@@ -119,6 +119,7 @@ fn happenings() -> Vec<(&'static str, Happening)> {
     let end = |end| Happening::Task(task(1, "STOPPED", "STOPPED", end));
     vec![
         ("due", Happening::Due),
+        ("redelivered", Happening::Redelivered),
         ("admitted", Happening::Admitted),
         ("full", Happening::Full { limit: LimitId { name: "all".to_owned(), key: String::new() } }),
         ("published", Happening::Published { events: vec![LifecycleEvent::RunSucceeded] }),
@@ -367,7 +368,7 @@ proptest! {
     /// Whatever happens in whatever order: the record stays whole.
     #[test]
     fn no_order_of_happenings_breaks_a_record(
-        picks in proptest::collection::vec((0..39_usize, 1..700_i64), 1..60),
+        picks in proptest::collection::vec((0..40_usize, 1..700_i64), 1..60),
         attempts in 1..4_u32,
     ) {
         let happenings = happenings();

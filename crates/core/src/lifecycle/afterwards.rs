@@ -1,0 +1,26 @@
+//! After the end of a run: what is left to tell and to tidy up.
+
+use jiff::Timestamp;
+
+use super::{Decision, Then};
+use crate::{chain::LifecycleEvent, run::Run};
+
+/// After the end of a run: what was not told is told, and what was put aside for its tasks goes.
+pub(super) fn tidy_up(run: &Run, now: Timestamp) -> Decision {
+    let is_due = run.due_at.is_some_and(|due_at| due_at <= now);
+    match (run.outbox.is_empty(), &run.payload) {
+        (false, _) if is_due => Decision::only(Then::Publish),
+        (true, Some(_)) if is_due => Decision::only(Then::Discard),
+        _ => Decision::rest(),
+    }
+}
+
+pub(super) fn published(run: &Run, events: &[LifecycleEvent]) -> Decision {
+    noted(run, |next| next.outbox.retain(|event| !events.contains(event)))
+}
+
+pub(super) fn noted(run: &Run, note: impl FnOnce(&mut Run)) -> Decision {
+    let mut next = run.clone();
+    note(&mut next);
+    Decision::write(next, Then::Rest)
+}
