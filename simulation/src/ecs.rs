@@ -245,6 +245,9 @@ impl World {
 
     fn replay(&mut self, request: &str, token: &Token) -> Answer {
         let conflicts = !self.is_calm && self.dice.chance(self.knobs.denied / 5);
+        self.held(request == token.request, Oracle::SameRequest, || {
+            format!("one token came with {} and with {request}", token.request)
+        });
         if request != token.request || conflicts {
             self.coverage.met(Twist::TokenConflict);
             let task_arns = token.tasks.iter().map(|task| self.ecs.tasks[*task].arn.clone());
@@ -358,7 +361,7 @@ impl World {
             return;
         }
         match step {
-            Step::Pending if task.is_stopping => {}
+            Step::Pending | Step::Running if task.is_stopping => {}
             Step::Pending => {
                 task.last_status = "PENDING";
                 task.version += 1;
@@ -378,7 +381,6 @@ impl World {
                 self.tell_task(number);
                 self.act_at(self.now + starts_in, Action::TaskStep { task: number, step });
             }
-            Step::Running if task.is_stopping => {}
             Step::Running => {
                 task.last_status = "RUNNING";
                 task.version += 1;

@@ -83,8 +83,8 @@ pub fn search(scene: Scene, crashes: usize) -> Searched {
     let mut paths: Vec<Vec<Choice>> = vec![Vec::new()];
     while let Some(path) = paths.pop() {
         let mut simulation = play(scene, &path, false);
-        let crashed = path.iter().filter(|choice| matches!(choice, Choice::Crash(_))).count();
-        if !known.insert((state(&simulation), crashed)) {
+        let deaths = path.iter().filter(|choice| matches!(choice, Choice::Crash(_))).count();
+        if !known.insert((state(&simulation), deaths)) {
             continue;
         }
         searched.states += 1;
@@ -104,7 +104,7 @@ pub fn search(scene: Scene, crashes: usize) -> Searched {
         }
         let goes = (0..waiting).map(Choice::Go);
         let dies = simulation.busy().into_iter().map(Choice::Crash);
-        let dies = dies.filter(|_| crashed < crashes);
+        let dies = dies.filter(|_| deaths < crashes);
         paths.extend(goes.chain(dies).map(|choice| {
             let mut longer = path.clone();
             longer.push(choice);

@@ -145,7 +145,7 @@ pub(crate) struct Judge {
 }
 
 /// How long a limit may have a free slot and somebody who waits.
-const STALLED_MAX: Micros = 4 * MINUTE;
+const STALLED_MAX: Micros = 10 * SECOND;
 /// How long something may be due.
 const OVERDUE_MAX: Micros = 4 * MINUTE;
 /// What was begun while things failed may take so long.
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    fn held(&mut self, holds: bool, oracle: Oracle, seen: impl FnOnce() -> String) {
+    pub(crate) fn held(&mut self, holds: bool, oracle: Oracle, seen: impl FnOnce() -> String) {
         if !holds {
             self.broken(oracle, seen);
         }
@@ -225,6 +225,7 @@ impl World {
         let limits: Vec<LimitId> = run.slots.iter().map(|slot| slot.limit.clone()).collect();
         for limit in limits {
             self.judge_limit(&limit);
+            self.judge_stall(&limit);
         }
     }
 
@@ -303,6 +304,11 @@ impl World {
     fn judge_attempt_end(&mut self, run: &Run) {
         let Some(attempt) = run.attempt() else { return };
         let Some(class) = attempt.failure_class else { return };
+        let ended_so = run.attempts.iter().filter(|it| it.failure_class == Some(class)).count();
+        let budget = scenario::budget(&run.rule, class);
+        self.held(ended_so <= budget, Oracle::BudgetsAreTheirOwn, || {
+            format!("run {} has {ended_so} attempts that ended as {class}, of {budget}", run.id)
+        });
         let Some(task) =
             self.ecs.tasks.iter().find(|task| Some(&task.arn) == attempt.task_arn.as_ref())
         else {
@@ -331,6 +337,10 @@ impl World {
         }
         self.held(run.reason.as_ref().is_some_and(|it| !it.is_empty()), Oracle::EndsSayWhy, || {
             format!("run {} is {} for no reason", run.id, run.status)
+        });
+        let cancelled = run.stop.as_ref().is_some_and(|stop| stop.cause == StopCause::Cancelled);
+        self.held(cancelled || run.status != Status::Cancelled, Oracle::AStopIsFinal, || {
+            format!("run {} is cancelled, and nobody said so", run.id)
         });
         if run.status == Status::Skipped {
             let by_rule = matches!(run.rule.as_str(), "skip" | "latest" | "replace");
@@ -547,6 +557,21 @@ impl World {
         }
     }
 
+    /// A dispatch failed: no more rules may be without a run than calls have failed.
+    pub(crate) fn judge_others(&mut self, planned: &scenario::Planned, failed: u64) {
+        let without = planned
+            .matches
+            .iter()
+            .filter(|(rule, key)| self.store.get(&RunId::new(STACK, rule, key)).is_none());
+        let without = without.count() as u64;
+        self.held(without <= failed, Oracle::OthersGoOn, || {
+            format!(
+                "{failed} calls failed, and {without} rules have no run of {}",
+                planned.event.id()
+            )
+        });
+    }
+
     /// Time has passed.
     pub(crate) fn judge_time(&mut self) {
         let now = self.now;
@@ -567,25 +592,29 @@ impl World {
                 }
             }
         }
-        let limits: Vec<(LimitId, bool)> = self
-            .store
-            .limits()
-            .map(|(id, row)| {
-                let least = self.judge.rules.iter().filter_map(|rules| rules.slots_of(id)).min();
-                let is_free = least.is_some_and(|slots| row.holders.len() < slots as usize);
-                (id.clone(), is_free && !row.queue.is_empty())
-            })
-            .collect();
-        for (limit, is_stalled) in limits {
-            if !is_stalled || self.judge.calm_since.is_none_or(|since| now - since < CALMING) {
-                self.judge.stalled.remove(&limit);
-                continue;
-            }
-            let began = *self.judge.stalled.entry(limit.clone()).or_insert(now);
-            self.held(now - began < STALLED_MAX, Oracle::WaitersAreAdmitted, || {
-                format!("{limit:?} has had a free slot for {} s", (now - began) / SECOND)
-            });
+        let limits: Vec<LimitId> = self.store.limits().map(|(id, _)| id.clone()).collect();
+        for limit in limits {
+            self.judge_stall(&limit);
         }
+    }
+
+    /// A limit has had a free slot and somebody who waits for it, for how long?
+    fn judge_stall(&mut self, limit: &LimitId) {
+        let now = self.now;
+        let Some((_, row)) = self.store.limits().find(|(id, _)| *id == limit) else { return };
+        let least = self.judge.rules.iter().filter_map(|rules| rules.slots_of(limit)).min();
+        let is_free = least.is_some_and(|slots| row.holders.len() < slots as usize);
+        let is_stalled = is_free && !row.queue.is_empty();
+        let began = self.judge.stalled.remove(limit).unwrap_or(now);
+        if self.judge.calm_since.is_none_or(|since| now - since < CALMING) {
+            return;
+        }
+        if is_stalled {
+            self.judge.stalled.insert(limit.clone(), began);
+        }
+        self.held(now - began < STALLED_MAX, Oracle::WaitersAreAdmitted, || {
+            format!("{limit:?} has had a free slot for {} s", (now - began) / SECOND)
+        });
     }
 
     /// Nothing is left to happen.

@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    fn fate(&mut self, call: Call) -> Fate {
+    fn fate(&mut self, process: usize, call: Call) -> Fate {
         self.calls[call as usize] += 1;
         if self.is_stepwise {
             return Fate { mishap: None, goes: 0, comes: 0 };
@@ -132,6 +132,7 @@ impl World {
         };
         if let Some(mishap) = fate.mishap {
             self.coverage.befell(call, mishap);
+            self.processes[process].failed += 1;
         }
         match fate.mishap {
             Some(Mishap::RequestLost | Mishap::ResponseLost) => fate.comes += 2 * SECOND,
@@ -206,7 +207,7 @@ impl Port {
         about: impl FnOnce() -> String,
         effect: impl FnOnce(&mut World) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let fate = self.shared.world().fate(call);
+        let fate = self.shared.world().fate(self.process, call);
         self.go(call, fate).await?;
         let value = {
             let mut world = self.shared.world();
@@ -369,7 +370,7 @@ impl Runs for Port {
 
 impl Tasks for Port {
     async fn run(&self, request: &str) -> Answer {
-        let fate = self.shared.world().fate(Call::RunTask);
+        let fate = self.shared.world().fate(self.process, Call::RunTask);
         let throttled = || Answer::NotNow {
             class: FailureClass::Throttled,
             message: "ThrottlingException: Rate exceeded".to_owned(),
@@ -462,7 +463,7 @@ impl Events for Port {
         &self,
         events: &[LifecycleEvent],
         detail: &str,
-        time: Timestamp,
+        _time: Timestamp,
     ) -> Result<(), Error> {
         self.call(
             Call::Publish,
@@ -479,7 +480,6 @@ impl Events for Port {
                         run_id: parsed["runId"].as_str().unwrap_or_default().to_owned(),
                         detail_type: event.detail_type(),
                         detail: detail.to_owned(),
-                        time,
                     });
                 }
                 Ok(())

@@ -16,8 +16,11 @@ use crate::world::Micros;
 /// The stack's name in every simulation.
 pub(crate) const STACK: &str = "sim";
 
+/// Slots for `one` and `skip`, for the group, for everything; calls a second, and at once.
+type Variant = (u32, u32, Option<u32>, (u32, u32));
+
 /// What differs between the sets of rules: slots for `one` and `skip`, for the group, for everything; the quota.
-const VARIANTS: [(u32, u32, Option<u32>, (u32, u32)); 6] = [
+const VARIANTS: [Variant; 6] = [
     (1, 1, None, (20, 20)),
     (2, 1, None, (20, 20)),
     (1, 2, Some(3), (20, 20)),
@@ -52,7 +55,7 @@ pub(crate) fn compile(text: &str) -> Rules {
         .unwrap_or_else(|| panic!("the simulation's rules are wrong: {:?}", checked.faults))
 }
 
-fn text((slots, group, all, (rate, burst)): (u32, u32, Option<u32>, (u32, u32))) -> String {
+fn text((slots, group, all, (rate, burst)): Variant) -> String {
     let all = all.map_or(String::new(), |limit| format!("concurrency: {{ limit: {limit} }}"));
     let on = |rule: &str| {
         format!("on: {{ eventPattern: {{ source: [shop], detail: {{ rules: [{rule}] }} }} }}")
@@ -86,10 +89,10 @@ fn text((slots, group, all, (rate, burst)): (u32, u32, Option<u32>, (u32, u32)))
       capacityProviderStrategy: [{{ capacityProvider: FARGATE_SPOT, weight: 1 }}]"#
         )
     };
-    let after = r#"
+    let after = r"
   - name: after
     on: { eventPattern: { source: [taskferry], detail-type: [Run Succeeded], detail: { rule: [plain] } } }
-    target: { taskDefinition: work, cluster: batch }"#;
+    target: { taskDefinition: work, cluster: batch }";
     let parts = [
         rule("plain", ""),
         rule(

@@ -92,6 +92,8 @@ struct Job {
     process: usize,
     work: Work,
     future: Pin<Box<dyn Future<Output = Ended> + Send>>,
+    /// How many calls of the process had failed when it began.
+    failed: u64,
 }
 
 /// Who can go on.
@@ -196,7 +198,7 @@ impl Simulation {
         for number in 0..count {
             self.plan_order(&mut world, number, &names, times);
         }
-        self.plan_mishaps(&mut world, times, changes);
+        plan_mishaps(&mut world, times, changes);
         world.act_at(times.faults, Action::FaultsStop);
         drop(world);
         self
@@ -220,39 +222,6 @@ impl Simulation {
             let longest = world.dice.pick(&[SECOND, MINUTE, HOUR, 72 * HOUR]);
             let again = time + world.dice.between(0, longest);
             world.act_at(again, Action::Deliver { event: number });
-        }
-    }
-
-    fn plan_mishaps(&mut self, world: &mut World, times: Times, changes: bool) {
-        for _ in 0..3 {
-            if world.dice.chance(world.knobs.person) {
-                let time = world.dice.between(0, times.events + HOUR).min(times.faults);
-                world.act_at(time, Action::PersonStops { run: None });
-            }
-            if world.dice.chance(world.knobs.person) {
-                let time = world.dice.between(0, times.faults);
-                world.act_at(time, Action::PersonRedrives { run: None });
-            }
-            if world.dice.chance(world.knobs.dropped / 4) {
-                let time = world.dice.between(0, times.faults);
-                world.act_at(time, Action::SweepsStop);
-            }
-            if world.dice.chance(world.knobs.gone) {
-                let time = world.dice.between(0, times.events);
-                world.act_at(time, Action::TaskDefinitionsGo);
-            }
-            if world.dice.chance(world.knobs.killed * 50) {
-                let time = world.dice.between(0, times.faults);
-                let process = world.dice.index(PROCESSES);
-                world.act_at(time, Action::Restart { process, with_other_rules: false });
-            }
-        }
-        if changes {
-            let begin = world.dice.between(0, times.faults);
-            for process in 0..PROCESSES {
-                let time = begin + world.dice.between(0, 5 * MINUTE);
-                world.act_at(time, Action::Restart { process, with_other_rules: true });
-            }
         }
     }
 
@@ -375,7 +344,8 @@ impl Simulation {
         let job = self.next_job;
         self.next_job += 1;
         self.shared.world().note(|| format!("process {process}  begins: {}", told(&work)));
-        self.jobs.insert(job, Job { process, work, future: Box::pin(future) });
+        let failed = self.shared.world().processes[process].failed;
+        self.jobs.insert(job, Job { process, work, future: Box::pin(future), failed });
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(job);
     }
 
@@ -399,7 +369,14 @@ impl Simulation {
         self.steps += 1;
         let waker = Waker::from(Arc::new(JobWaker { job: number, ready: Arc::clone(&self.ready) }));
         match job.future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(ended) => self.ended(job.process, &job.work, &ended),
+            Poll::Ready(ended) => {
+                if let (Work::Dispatch { event }, Ended::Again(_)) = (&job.work, &ended) {
+                    let mut world = self.shared.world();
+                    let failed = world.processes[job.process].failed - job.failed;
+                    world.judge_others(&self.planned[*event], failed);
+                }
+                self.ended(job.process, &job.work, &ended);
+            }
             Poll::Pending => {
                 self.jobs.insert(number, job);
             }
@@ -564,6 +541,39 @@ impl Simulation {
         let count = world.store.rows().count();
         let index = world.dice.index(count);
         world.store.rows().nth(index).map(|row| row.run.id.clone())
+    }
+}
+
+fn plan_mishaps(world: &mut World, times: Times, changes: bool) {
+    for _ in 0..3 {
+        if world.dice.chance(world.knobs.person) {
+            let time = world.dice.between(0, times.events + HOUR).min(times.faults);
+            world.act_at(time, Action::PersonStops { run: None });
+        }
+        if world.dice.chance(world.knobs.person) {
+            let time = world.dice.between(0, times.faults);
+            world.act_at(time, Action::PersonRedrives { run: None });
+        }
+        if world.dice.chance(world.knobs.dropped / 4) {
+            let time = world.dice.between(0, times.faults);
+            world.act_at(time, Action::SweepsStop);
+        }
+        if world.dice.chance(world.knobs.gone) {
+            let time = world.dice.between(0, times.events);
+            world.act_at(time, Action::TaskDefinitionsGo);
+        }
+        if world.dice.chance(world.knobs.killed * 50) {
+            let time = world.dice.between(0, times.faults);
+            let process = world.dice.index(PROCESSES);
+            world.act_at(time, Action::Restart { process, with_other_rules: false });
+        }
+    }
+    if changes {
+        let begin = world.dice.between(0, times.faults);
+        for process in 0..PROCESSES {
+            let time = begin + world.dice.between(0, 5 * MINUTE);
+            world.act_at(time, Action::Restart { process, with_other_rules: true });
+        }
     }
 }
 

@@ -91,10 +91,14 @@ impl Store {
     fn move_through_limits(&mut self, moves: &Moves<'_>, run: &Run, now: Timestamp) {
         let place = (run.created_at, run.id.clone());
         if let Some(limit) = moves.leave {
-            self.change(limit, now, |row| drop(row.queue.remove(&place)));
+            self.change(limit, now, |row| {
+                row.queue.remove(&place);
+            });
         }
         if let Some(limit) = moves.join {
-            self.change(limit, now, |row| drop(row.queue.insert(place.clone())));
+            self.change(limit, now, |row| {
+                row.queue.insert(place.clone());
+            });
         }
         for slot in moves.take {
             self.change(&slot.limit, now, |row| row.holders.push(run.id.clone()));

@@ -110,8 +110,6 @@ pub(crate) struct Told {
     pub(crate) detail_type: &'static str,
     /// What of the run, JSON.
     pub(crate) detail: String,
-    /// When, as it says.
-    pub(crate) time: Timestamp,
 }
 
 /// A process, as the world sees it.
@@ -123,6 +121,8 @@ pub(crate) struct ProcessState {
     pub(crate) sent_at: Option<Micros>,
     /// The tokens that it took and has not used.
     pub(crate) tokens: Vec<Micros>,
+    /// How many of its calls have failed.
+    pub(crate) failed: u64,
     /// A digest of all that it was answered; kept for the exhaustive search alone.
     pub(crate) seen: u64,
 }
@@ -215,8 +215,8 @@ impl World {
     fn add_timer(&mut self, time: Micros, timer: Timer) {
         let number = self.next_timer;
         self.next_timer += 1;
-        let tie = if self.is_stepwise { number } else { self.dice.below(1 << 20) };
-        self.queue.push(Reverse((time.max(self.now), tie, number)));
+        let lot = if self.is_stepwise { number } else { self.dice.below(1 << 20) };
+        self.queue.push(Reverse((time.max(self.now), lot, number)));
         self.timers.insert(number, timer);
     }
 
