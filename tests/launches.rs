@@ -280,11 +280,15 @@ async fn the_recorded_request_is_whole_and_pinned() {
 }
 
 #[tokio::test]
-async fn a_repeated_event_starts_nothing() {
-    let world = World::new([started()]);
+async fn a_repeated_event_sends_the_same_request_until_the_task_is_known() {
+    let world = World::new([started(), started()]);
     world.dispatch().await;
     assert_eq!(world.dispatch().await, How::Duplicate);
-    assert_eq!(world.script.requests().len(), 1);
+    let requests = world.script.requests();
+    assert_eq!((requests.len(), &requests[0]), (2, &requests[1]));
+    assert_eq!(world.run().await.status, Status::Starting);
+    assert_eq!(world.dispatch().await, How::Duplicate);
+    assert_eq!(world.script.requests().len(), 2);
 }
 
 #[tokio::test]
