@@ -138,6 +138,14 @@ impl World {
             let message = "ThrottlingException: Rate exceeded".to_owned();
             return Answer::NotNow { class: FailureClass::Throttled, message };
         }
+        // Who may call is asked before what was called before.
+        if !self.is_calm
+            && self.ecs.tokens.contains_key(&token)
+            && self.dice.chance(self.knobs.denied / 8)
+        {
+            self.coverage.met(Twist::Refused);
+            return Answer::Refused { message: "AccessDeniedException: not authorized".to_owned() };
+        }
         if let Some(known) = self.ecs.tokens.get(&token).cloned() {
             if self.is_remembered(&known) {
                 return self.replay(request, &known);

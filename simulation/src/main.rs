@@ -2,6 +2,9 @@
 //!
 //! Started by `cargo xtask simulate`. Exits with 0 if every promise held and every fault was met, else with 1.
 
+#[cfg(mutations)]
+mod mutations;
+
 use std::{
     io::{self, Write as _},
     process::ExitCode,
@@ -27,6 +30,10 @@ fn main() -> anyhow::Result<ExitCode> {
         ["--seeds", seeds] => many(0, number(seeds)?, None),
         ["--first", first, "--seeds", seeds] => many(number(first)?, number(seeds)?, None),
         ["--exhaustive"] => exhaustive(),
+        #[cfg(mutations)]
+        ["--mutations"] => mutations::find(SEEDS_USUAL, None),
+        #[cfg(mutations)]
+        ["--mutations", name] => mutations::find(SEEDS_USUAL, Some(name)),
         ["--minutes", minutes] => {
             let minutes = number(minutes)?.checked_mul(60).context("--minutes is too large")?;
             many(0, u64::MAX, Some(Duration::from_secs(minutes)))

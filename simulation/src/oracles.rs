@@ -326,6 +326,12 @@ impl World {
     }
 
     fn judge_end(&mut self, stood: &Run, run: &Run) {
+        let left = self.ecs.tasks.iter().position(|task| task.run_id == run.id && task.is_wanted());
+        if let Some(task) = left {
+            self.broken(Oracle::NoTaskForNobody, || {
+                format!("run {} is {}, and its task {task} lives", run.id, run.status)
+            });
+        }
         let last = run.attempt().and_then(|attempt| attempt.task_arn.as_ref());
         let task = self.ecs.tasks.iter().find(|task| Some(&task.arn) == last);
         if run.status == Status::Succeeded {

@@ -131,6 +131,9 @@ pub(crate) struct Simulation {
     pub(crate) steps: u64,
 }
 
+/// Far more than any seed takes.
+const STEPS_MAX: u64 = 200_000;
+
 /// How many processes there are.
 pub(crate) const PROCESSES: usize = 4;
 
@@ -257,6 +260,11 @@ impl Simulation {
 
     /// The next thing; false if there is none.
     pub(crate) fn go_on(&mut self) -> bool {
+        if self.steps > STEPS_MAX {
+            let mut world = self.shared.world();
+            world.broken(Oracle::NothingWaitsForEver, || format!("{STEPS_MAX} steps, and no end"));
+            return false;
+        }
         if let Some(job) = self.next_ready() {
             self.poll(job);
             return true;

@@ -3,8 +3,6 @@
 //! Some rows are held elsewhere, since no engine could hold them: keys with `+` and S3's test event by `core::event::s3`, what a
 //! stack wires by the tests of `infra`, hot partitions by the store's contract.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
-
 use taskferry_core::{failure::FailureClass, run::Status};
 use taskferry_simulation::{Call, End, Mishap, Reply, Script};
 

@@ -1,7 +1,5 @@
 //! The twenty traps of ECS and its events, each alone in a scripted world, with every oracle looking on.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
-
 use taskferry_core::{
     failure::FailureClass,
     run::{Run, Status},
