@@ -95,7 +95,6 @@ mod selected {
         ReasonForgotten: "an end has no reason",
         FirstFailureEndsDispatch: "the first rule that fails keeps the others from their runs",
         LostTaskIsSuccess: "a task that ECS has forgotten has succeeded",
-        EndedRunIsMoved: "an end is written over by a later word",
         ResendsNotCounted: "a launch that is sent again is written as the first",
     }
 
