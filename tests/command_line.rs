@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
+};
 
 use serde_json::{Value, json};
 use taskferry_aws::Clients;
-use taskferry_tests::{Project, eventually};
+use taskferry_tests::{Project, eventually, taskferry};
 
 const RULES: &str = r#"
 name: told
@@ -17,7 +22,26 @@ taskDefinitions:
   killed:
     containerDefinitions:
       - { name: app, image: none, memory: 64, entryPoint: [sh, -c], command: ["kill -9 $$"] }
+  both:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, entryPoint: [printf, "%s"], command: [from app], dependsOn: [ { containerName: side, condition: SUCCESS } ] }
+      - { name: side, essential: false, image: none, memory: 64, entryPoint: [printf, "%s"], command: [from side] }
+  ask:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, entryPoint: [sh, -c], command: [printf %s $ECS_CONTAINER_METADATA_URI_V4] }
+  wait:
+    containerDefinitions:
+      - { name: app, image: none, memory: 64, entryPoint: [sleep], command: ["60"] }
 rules:
+  - name: wait
+    on: { eventPattern: { source: [shop], detail-type: [Wait] } }
+    target: { taskDefinition: wait }
+  - name: both
+    on: { eventPattern: { source: [shop], detail-type: [Both] } }
+    target: { taskDefinition: both }
+  - name: ask
+    on: { eventPattern: { source: [shop], detail-type: [Ask] } }
+    target: { taskDefinition: ask }
   - name: put
     on: { s3: { bucket: uploads, prefix: in/ } }
     target: { taskDefinition: print }
@@ -236,7 +260,40 @@ fn a_state_that_cannot_be_used_is_told_with_what_to_do() {
     fs::write(&path, "no database").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     let told = refused(&project, &["runs", "list", "--state", "state"]);
-    assert!(told.contains("cannot open") && told.contains("hint: "), "{told}");
+    assert!(told.contains("cannot open") && told.contains("hint: the file is damaged"), "{told}");
+}
+
+/// As when somebody builds while it runs.
+#[test]
+fn a_program_that_was_replaced_deploys_changed_rules_all_the_same() {
+    let project = Project::new(RULES);
+    let program = project.dir().join("program");
+    let put = || {
+        fs::hard_link(taskferry(), &program).or_else(|_| fs::copy(taskferry(), &program).map(drop))
+    };
+    put().unwrap();
+    let dev = project.dev_of(&program);
+    fs::remove_file(&program).unwrap();
+    put().unwrap();
+    project.write("taskferry.yaml", &RULES.replace("[Order]", "[Changed]"));
+    line(&project, "reload");
+    send(&project, &event("Changed", &json!({ "order": 1 })));
+    assert_eq!(project.ended_runs("order", 1)[0]["status"], "succeeded");
+    dev.stop("INT");
+}
+
+#[test]
+fn task_definitions_are_registered_again_where_the_database_that_had_them_is_gone() {
+    let project = Project::new(RULES);
+    project.dev().stop("INT");
+    for file in ["aws.db", "aws.db-wal", "aws.db-shm"] {
+        // The last two are not there after a clean end.
+        let _removed = fs::remove_file(project.dir().join(".taskferry").join(file));
+    }
+    let dev = project.dev();
+    send(&project, &event("Order", &json!({ "order": 1 })));
+    assert_eq!(project.ended_runs("order", 1)[0]["status"], "succeeded");
+    dev.stop("INT");
 }
 
 #[test]
@@ -272,4 +329,146 @@ rules:
     let arns: Vec<_> = listed["taskDefinitionArns"].as_array().unwrap().iter().collect();
     assert_eq!(arns.len(), 2, "{arns:?}");
     dev.stop("INT");
+}
+
+#[test]
+fn the_demo_leaves_a_project_that_is_there_as_it_is() {
+    let project = Project::new(RULES);
+    let told = refused(&project, &["demo", "--dir", "."]);
+    assert!(told.contains("./taskferry.yaml is there already"), "{told}");
+    assert!(told.contains("hint: name a new or empty directory"), "{told}");
+    assert_eq!(fs::read_to_string(project.dir().join("taskferry.yaml")).unwrap(), RULES);
+    assert!(!project.dir().join("october.csv").exists());
+}
+
+#[test]
+fn the_demo_says_what_to_type_where_the_program_is_not_installed() {
+    let project = Project::new("");
+    let output = project.command(&["demo", "--dir", "demo"]).env("PATH", "/usr/bin:/bin").output();
+    let told = String::from_utf8(output.unwrap().stdout).unwrap();
+    let program = fs::canonicalize(taskferry_tests::taskferry()).unwrap();
+    for command in ["runs list", "dev", "runs watch"] {
+        assert!(told.contains(&format!("{} {command}", program.display())), "{told}");
+    }
+    // A second time in the same directory is no other project.
+    let told = project.stdout(&["demo", "--dir", "demo"]);
+    assert!(told.contains("\n    taskferry runs list "), "{told}");
+}
+
+#[test]
+fn an_event_for_another_bus_is_explained_as_no_match() {
+    let rule = |bus: &str| {
+        format!(
+            "{{ name: {bus}, on: {{ eventPattern: {{ source: [shop] }}, bus: {bus} }}, target: {{ taskDefinition: a }} }}"
+        )
+    };
+    let arn = "arn:aws:events:us-east-1:000000000000:event-bus/orders";
+    let project =
+        Project::new(&format!("name: buses\nrules: [ {}, {} ]\n", rule("default"), rule("orders")));
+    let entry =
+        json!({ "Source": "shop", "DetailType": "Order", "Detail": "{}", "EventBusName": arn });
+    project.write("event.json", &entry.to_string());
+    let told = project.stdout(&["explain", "--event", "event.json"]);
+    assert!(told.contains("orders: matches Order from shop"), "{told}");
+    let clause = "default: does not match Order from shop\n  EventBusName: wants [\"default\"], found \"orders\"\n";
+    assert!(told.contains(clause), "{told}");
+    let output = project.taskferry(&["explain", "--rule", "default", "--event", "event.json"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn where_an_event_could_not_be_sent_is_named() {
+    let project = Project::new(RULES);
+    project.write("event.json", &event("Order", &json!({ "order": 1 })).to_string());
+    // Taken and left, so that nothing listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let silent = format!("http://127.0.0.1:{port}");
+    for (endpoint, expected) in [
+        (&*silent, format!("error: {silent} does not answer: ")),
+        (
+            "127.0.0.1:4566",
+            "error: AWS_ENDPOINT_URL is `127.0.0.1:4566`, which is no URL\n".to_owned(),
+        ),
+        ("", "error: no `taskferry dev` runs on the state in .taskferry\n".to_owned()),
+    ] {
+        let mut command = project.command(&["send", "--event", "event.json"]);
+        let output = command.env("AWS_ENDPOINT_URL", endpoint).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.starts_with(&expected) && told.contains("hint: "), "{told}");
+    }
+}
+
+#[test]
+fn a_program_gets_the_requests_of_a_run_where_it_asks_for_them() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Order", &json!({ "order": 1 })));
+    let run = project.ended_runs("order", 1).remove(0);
+    let show = |more: &[&str]| {
+        let arguments = [&["runs", "show", run["id"].as_str().unwrap(), "--json"], more].concat();
+        serde_json::from_str::<Value>(&project.stdout(&arguments)).unwrap()
+    };
+    assert_eq!(show(&[]), run);
+    let shown = show(&["--request"]);
+    let request = &shown["attempts"][0]["request"];
+    assert_eq!(request["taskDefinition"].as_str().unwrap().rsplit('/').next(), Some("print:1"));
+    dev.stop("INT");
+}
+
+#[test]
+fn what_several_containers_wrote_is_under_the_name_of_each() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Both", &json!({})));
+    let run = project.ended_runs("both", 1).remove(0);
+    let logs = |more: &[&str]| {
+        project.stdout(&[&["runs", "logs", run["id"].as_str().unwrap()], more].concat())
+    };
+    assert_eq!(logs(&["--container", "side"]), "from side");
+    assert_eq!(logs(&[]), "==> app <==\nfrom app\n==> side <==\nfrom side");
+    dev.stop("INT");
+}
+
+#[test]
+fn a_task_finds_its_metadata_where_its_environment_says() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Ask", &json!({})));
+    let run = project.ended_runs("ask", 1).remove(0);
+    let uri = project.stdout(&["runs", "logs", run["id"].as_str().unwrap()]);
+    let path = uri.strip_prefix(dev.endpoint.as_str()).unwrap();
+    let get = |path: &str| {
+        let answer = taskferry_tests::post(&dev.endpoint, path, &[], b"");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        serde_json::from_str::<Value>(&answer.body).unwrap()
+    };
+    assert_eq!(get(path)["Name"], "app");
+    assert_eq!(get(&format!("{path}/task"))["TaskARN"], run["attempts"][0]["taskArn"]);
+    assert_eq!(taskferry_tests::post(&dev.endpoint, "/_ecs/v4/none", &[], b"").status, 404);
+    dev.stop("INT");
+}
+
+#[test]
+fn who_waits_for_a_run_is_told_where_no_dev_is_there_to_end_it() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Wait", &json!({})));
+    let id = eventually("a task", || {
+        let run = project.runs().pop()?;
+        (run["status"] == "running").then(|| run["id"].as_str().unwrap().to_owned())
+    });
+    dev.kill();
+    for arguments in
+        [&["runs", "watch", &id][..], &["runs", "watch"], &["runs", "logs", &id, "--follow"]]
+    {
+        let mut command = project.command(arguments);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut waiting = command.spawn().unwrap();
+        let mut told = String::new();
+        BufReader::new(waiting.stderr.take().unwrap()).read_line(&mut told).unwrap();
+        waiting.kill().unwrap();
+        waiting.wait().unwrap();
+        assert!(told.starts_with("note: no `taskferry dev` runs on the state"), "{told}");
+    }
 }

@@ -68,10 +68,20 @@ impl Project {
 
     /// A `taskferry` command in this directory.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(taskferry());
+        self.command_of(&taskferry(), arguments)
+    }
+
+    fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        // As on a machine where it is installed: what the program says to type next is its name, not its path.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path =
+            program.parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
+        let path = std::env::join_paths(path).expect("PATH and the path of the target directory");
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.dir())
+            .env("PATH", path)
             .env_remove("AWS_ENDPOINT_URL")
             .env("NO_COLOR", "1");
         command
@@ -111,10 +121,16 @@ impl Project {
     /// Starts `taskferry dev` here, on a free port.
     #[track_caller]
     pub fn dev(&self) -> Dev {
+        self.dev_of(&taskferry())
+    }
+
+    /// The same of a copy of the program.
+    #[track_caller]
+    pub fn dev_of(&self, program: &Path) -> Dev {
         let log =
             fs::File::create(self.dir().join("dev.log")).expect("the directory can be written");
         let mut child = self
-            .command(&["dev", "--port", "0"])
+            .command_of(program, &["dev", "--port", "0"])
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

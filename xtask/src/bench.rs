@@ -4,7 +4,18 @@ use std::process::Command;
 
 use crate::steps::{cargo, step, target};
 
+/// The measurement that needs nothing of the project but the engine it measures.
+const EVENT_PATTERN: &str = "event-pattern";
+
 pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
+    if names.is_empty() || names.contains(&EVENT_PATTERN) {
+        event_pattern()?;
+    }
+    let others: Vec<_> = names.iter().copied().filter(|name| *name != EVENT_PATTERN).collect();
+    if others.is_empty() && !names.is_empty() {
+        return Ok(());
+    }
+    let names = others;
     let is_wanted = |name| names.is_empty() || names.contains(&name);
     // Together, so that both share what they are built of: alone, each would have it with other features.
     step(cargo().args([
@@ -31,5 +42,12 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
             "taskferry-function-task-state-change",
         ]))?;
     }
-    step(Command::new(target().join("release/taskferry-benches")).args(names))
+    step(Command::new(target().join("release/taskferry-benches")).args(&names))
+}
+
+/// Our engine beside a peer's, each in one thread.
+fn event_pattern() -> anyhow::Result<()> {
+    let package = "taskferry-bench-event-pattern";
+    step(cargo().args(["build", "--locked", "--profile", "bench", "--package", package]))?;
+    step(&mut Command::new(target().join("release/bench-event-pattern")))
 }

@@ -22,7 +22,7 @@ usage: cargo xtask COMMAND
   fuzz [TARGET] [--minutes M]
                   libFuzzer on pattern, event or pair, or each in turn, for 5 minutes unless said
   clients         only the independent clients: boto3 and the AWS CLI against `taskferry dev`
-  bench [NAME]    measure, in release; without a name, all: dispatch, function, decision";
+  bench [NAME]    measure, in release; without a name, all: dispatch, function, decision, event-pattern";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -21,9 +21,9 @@ use taskferry_core::{
 use taskferry_engine::ports::{Page, RunQuery, Runs as _};
 
 use crate::{
-    output::{hinted, wants_colour},
+    output::hinted,
     runs::{
-        list::table,
+        list::on_terminal,
         show,
         view::{RunView, advice, short_id},
     },
@@ -112,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         match &arguments.command {
             Command::List(arguments) => list(&records, arguments, out).await,
             Command::Show(arguments) => show_one(&records, arguments, out).await,
-            Command::Redrive(arguments) => redrive(&records, arguments, out).await,
+            Command::Redrive(arguments) => Box::pin(redrive(&records, arguments, out)).await,
         }
     })?
 }
@@ -130,7 +130,7 @@ async fn list(
     } else if runs.is_empty() {
         writeln!(out, "no dead letters")?;
     } else {
-        writeln!(out, "{}", table(&runs, Timestamp::now(), wants_colour()))?;
+        writeln!(out, "{}", on_terminal(&runs))?;
     }
     Ok(ExitCode::SUCCESS)
 }

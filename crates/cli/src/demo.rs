@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::{
     dev::{platform::Platform, steps::Steps},
-    output::{Tone, Toned, wants_colour},
+    output::{Tone, Toned, hinted, wants_colour},
     state::StateDir,
 };
 
@@ -52,13 +52,42 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
         std::env::temp_dir().join(name)
     });
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    for (name, text) in [("taskferry.yaml", RULES), ("october.csv", SALES)] {
+    let files = [("taskferry.yaml", RULES), ("october.csv", SALES)];
+    for (name, text) in files {
+        refuse_another(&dir.join(name), text)?;
+    }
+    for (name, text) in files {
         let path = dir.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(show(&dir, out))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to write over a file that is not the demo's: `--dir` may name somebody's project.
+fn refuse_another(path: &Path, text: &str) -> anyhow::Result<()> {
+    match fs::read(path) {
+        Ok(there) if there == text.as_bytes() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => Err(hinted(
+            format!("{} is there already, and is not the demo's", path.display()),
+            "name a new or empty directory with --dir, or leave --dir out",
+        )),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// What to type for this program: its name where the shell finds it by that, else its path.
+fn program() -> String {
+    const NAME: &str = "taskferry";
+    let this = std::env::current_exe().and_then(fs::canonicalize);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).find_map(|dir| fs::canonicalize(dir.join(NAME)).ok());
+    match this {
+        Ok(this) if found.as_ref() != Some(&this) => this.display().to_string(),
+        _ => NAME.to_owned(),
+    }
 }
 
 async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -124,18 +153,22 @@ async fn tell_all(story: &mut Story<'_>, platform: &Platform) -> anyhow::Result<
 }
 
 fn next(out: &mut dyn Write, dir: &Path) -> anyhow::Result<()> {
-    let dir = dir.display();
+    let (dir, program) = (dir.display(), program());
+    // A comment stands behind what a person types, in one column where the program's name is short.
+    let width = "taskferry".len() + 33;
+    let [list, dev, watch] = ["runs list", "dev", "runs watch"]
+        .map(|command| format!("{:width$}", format!("{program} {command}")));
     writeln!(
         out,
         "
 Nothing is left running. To go on:
 
     cd {dir}
-    taskferry runs list                        # the run that you saw; `runs show ID`, `runs logs ID`
-    taskferry dev                              # all of it again, at http://127.0.0.1:4566, in one terminal
+    {list} # the run that you saw; `runs show ID`, `runs logs ID`
+    {dev} # all of it again, at http://127.0.0.1:4566, in one terminal
     export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_REGION=us-east-1
     aws s3 cp october.csv s3://sales/incoming/november.csv    # in another: any AWS client will do
-    taskferry runs watch                       # see it run"
+    {watch} # see it run"
     )?;
     Ok(())
 }

@@ -45,7 +45,8 @@ impl Source<'_> {
             out.push('\n');
         }
         if let Some(more) = faults.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
-            writeln!(out, "… and {more} more\n").expect("a String takes all text");
+            writeln!(out, "… and {more} more; `taskferry check --json` has them all\n")
+                .expect("a String takes all text");
         }
         out
     }

@@ -21,7 +21,7 @@ use crate::output::hinted;
 /// The id of an event in a file that has none. EventBridge gives each its own; here the same file says the same each time.
 const ID: &str = "00000000-0000-0000-0000-000000000000";
 
-const HINT: &str = "an event is a JSON object with `source`, `detail-type` and `detail`; an entry of PutEvents, a list of either, and S3's notification do as well";
+const HINT: &str = "an event is a JSON object with `source`, `detail-type` and `detail`; an entry of PutEvents and a list of either do as well, and for `explain` S3's notification";
 
 /// What a file holds.
 pub(crate) enum Given {
@@ -85,6 +85,11 @@ struct Entry {
     event_bus_name: Option<String>,
 }
 
+/// What the file is called in what is said of it.
+pub(crate) fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 /// Reads the file, or standard input for `-`.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Given> {
     let text = if path == Path::new("-") {
@@ -97,7 +102,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Given> {
             hinted(format!("cannot read {}: {error}", path.display()), hint)
         })?
     };
-    given(text, &path.display())
+    given(text, &name(path))
 }
 
 fn given(text: String, name: &dyn fmt::Display) -> anyhow::Result<Given> {
@@ -242,16 +247,19 @@ impl Sent {
         Ok(Event::parse(&text)?)
     }
 
-    /// What of the event is not its sender's, but was added as EventBridge would, if that can matter.
-    pub(crate) fn added(&self) -> Option<String> {
+    /// What of the event is not its sender's, but was put in the place of what EventBridge adds, if that can matter.
+    pub(crate) fn added(&self) -> Option<&'static str> {
         let missing: Vec<_> = match &self.envelope {
             Some((_, missing)) => missing.clone(),
             None if self.time.is_some() => vec!["id"],
             None => vec!["id", "time"],
         };
-        let telling = missing.into_iter().filter(|member| ["id", "time"].contains(member));
-        let telling: Vec<_> = telling.map(|member| format!("`{member}`")).collect();
-        (!telling.is_empty()).then(|| telling.join(" and no "))
+        match ["id", "time"].map(|member| missing.contains(&member)) {
+            [true, true] => Some("`id` and no `time`: zeros and the present time stand in for"),
+            [true, false] => Some("`id`: zeros stand in for"),
+            [false, true] => Some("`time`: the present time stands in for"),
+            [false, false] => None,
+        }
     }
 }
 

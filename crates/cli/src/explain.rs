@@ -16,7 +16,7 @@ use taskferry_core::{
     },
     plan::{self, OVERRIDES_BYTES_MAX, Plan},
     reason,
-    rules::{Rule, Rules},
+    rules::{On, Rule, Rules},
     run::StartedBy,
 };
 use taskferry_event_pattern::Explanation;
@@ -51,9 +51,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     let chosen = chosen(&rules, arguments.rule.as_deref())?;
     let mut explained = Vec::new();
-    for event in events(&arguments.event)? {
+    for asked in events(&arguments.event)? {
         for rule in &chosen {
-            explained.push(explain(&rules, rule, &event)?);
+            explained.push(explain(&rules, rule, &asked)?);
         }
     }
     let mut plans = explained.iter().filter_map(|explained| explained.get("plan")).peekable();
@@ -80,16 +80,27 @@ fn chosen<'a>(rules: &'a Rules, name: Option<&str>) -> anyhow::Result<Vec<&'a Ru
     Ok(chosen)
 }
 
+/// An event that is asked about.
+struct Asked {
+    /// The bus that it is sent to, where the file says that.
+    bus: Option<String>,
+    event: Event,
+}
+
 /// The events in the file: one or several, or those of an S3 notification.
-pub(crate) fn events(path: &Path) -> anyhow::Result<Vec<Event>> {
-    let name = path.display().to_string();
+fn events(path: &Path) -> anyhow::Result<Vec<Asked>> {
+    let name = event::name(path);
     match event::read(path)? {
         Given::Events(sent) => {
             if let Some(added) = sent.iter().find_map(Sent::added) {
-                note(&format!("{name} has no {added}; filled in, as EventBridge does"))?;
+                note(&format!("{name} has no {added} what EventBridge will give it"))?;
             }
             let now = Timestamp::now();
-            sent.iter().map(|sent| sent.delivered(now).with_context(|| name.clone())).collect()
+            let asked = |sent: &Sent| -> anyhow::Result<Asked> {
+                let event = sent.delivered(now).with_context(|| name.clone())?;
+                Ok(Asked { bus: sent.event_bus.clone(), event })
+            };
+            sent.iter().map(asked).collect()
         }
         Given::Notification(text) => match s3::normalise(&text).with_context(|| name.clone())? {
             Notification::Test => {
@@ -99,7 +110,11 @@ pub(crate) fn events(path: &Path) -> anyhow::Result<Vec<Event>> {
                 Ok(Vec::new())
             }
             Notification::Records(records) => {
-                records.into_iter().map(|record| record.map_err(anyhow::Error::from)).collect()
+                let asked = |record| match record {
+                    Ok(event) => Ok(Asked { bus: None, event }),
+                    Err(error) => Err(anyhow::Error::from(error)),
+                };
+                records.into_iter().map(asked).collect()
             }
         },
     }
@@ -111,27 +126,45 @@ fn note(text: &str) -> io::Result<()> {
 }
 
 /// What the rule makes of the event, as data.
-fn explain(rules: &Rules, rule: &Rule, event: &Event) -> anyhow::Result<Value> {
+fn explain(rules: &Rules, rule: &Rule, asked: &Asked) -> anyhow::Result<Value> {
+    let Asked { bus, event } = asked;
+    let elsewhere = bus.as_deref().and_then(|sent| elsewhere(rule, sent));
     let explanation = taskferry_event_pattern::explain(&rule.event_pattern, event.text())
         .context("the event cannot be matched")?;
     let mut explained = json!({
         "event": { "id": event.id(), "source": event.source(), "detailType": event.detail_type() },
         "rule": rule.name.to_string(),
-        "matches": explanation.matches,
+        "matches": explanation.matches && elsewhere.is_none(),
     });
-    if explanation.matches {
+    if explained["matches"] == true {
         explained["plan"] = planned(rules, &plan::plan(rules, rule, event));
     } else {
-        explained["failed"] = failed(&explanation);
+        explained["failed"] = elsewhere.into_iter().chain(failed(&explanation)).collect();
     }
     Ok(explained)
 }
 
-fn failed(explanation: &Explanation) -> Value {
-    let failed = explanation.leaves.iter().filter(|leaf| !leaf.matches);
-    failed
-        .map(|leaf| json!({ "path": leaf.path, "expected": leaf.expected, "found": leaf.found }))
-        .collect()
+fn failed(explanation: &Explanation) -> impl Iterator<Item = Value> {
+    let failed = explanation.failures.iter().map(|&leaf| &explanation.leaves[leaf]);
+    failed.map(|leaf| json!({ "path": leaf.path, "expected": leaf.expected, "found": leaf.found }))
+}
+
+/// The clause that does not match where a rule is on another bus than the event is sent to.
+fn elsewhere(rule: &Rule, sent_to: &str) -> Option<Value> {
+    let On::EventPattern { bus } = &rule.on else { return None };
+    let [wanted, found] = [bus, sent_to].map(bus_name);
+    (wanted != found).then(|| {
+        json!({
+            "path": "EventBusName",
+            "expected": json!([wanted]).to_string(),
+            "found": [json!(found).to_string()],
+        })
+    })
+}
+
+/// The name of a bus that is given by its name or its ARN.
+fn bus_name(name_or_arn: &str) -> &str {
+    name_or_arn.split_once(":event-bus/").map_or(name_or_arn, |(_, name)| name)
 }
 
 fn planned(rules: &Rules, plan: &Plan<'_>) -> Value {

@@ -48,8 +48,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             Command::Show(arguments) => show::run(&records, arguments, out).await,
             Command::Logs(arguments) => logs::run(&records, arguments, out).await,
             Command::Watch(arguments) => watch::run(&records, arguments, out).await,
-            Command::Retry(arguments) => retry::run(&records, arguments, out).await,
-            Command::Stop(arguments) => stop::run(&records, arguments, out).await,
+            Command::Retry(arguments) => Box::pin(retry::run(&records, arguments, out)).await,
+            Command::Stop(arguments) => Box::pin(stop::run(&records, arguments, out)).await,
         }
     })?
 }

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 
 /// Puts the events, and prints the id that EventBridge gave each.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let name = arguments.event.display();
+    let name = event::name(&arguments.event);
     let Given::Events(events) = event::read(&arguments.event)? else {
         let hint = format!(
             "put the object (`aws s3 cp FILE s3://BUCKET/KEY`), or ask `taskferry explain --event {name}` what the rules make of it"
@@ -37,7 +37,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     let state = StateDir::new(&arguments.state.state);
     block_on(async {
-        let bus = state.clients().await?.events();
+        let endpoint = state.endpoint()?;
+        let bus = endpoint.clients().await.events();
         for sent in events {
             let is_of_aws = sent.source.starts_with("aws.");
             let put = bus.put(NewEvent {
@@ -54,6 +55,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
                     let hint = "only AWS's services send events whose `source` begins with `aws.`; `taskferry explain` takes them";
                     let error = anyhow::Error::from(error).context("the event was not taken");
                     return Err(hinted(format!("{error:#}"), hint));
+                }
+                Err(error @ taskferry_aws::Error::NoAnswer(_)) => {
+                    return Err(endpoint.silent(&error));
                 }
                 Err(error) => {
                     return Err(anyhow::Error::from(error).context("the event was not taken"));

@@ -1,7 +1,9 @@
 //! The state directory, as the commands beside `dev` see it: the records, what tasks printed, and where `dev` listens.
 
 use std::{
-    fs, io,
+    env::VarError,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,6 +15,9 @@ use taskferry_engine::{Engine, ports::Runs as _};
 use taskferry_local::{db, runs::SqliteRuns, state};
 
 use crate::output::hinted;
+
+/// The variable by which all of AWS's clients are told where AWS is.
+const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
 
 /// Where the state is.
 #[derive(Clone, Debug, clap::Args)]
@@ -90,6 +95,10 @@ impl StateDir {
             state::Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "it belongs to another user; name another directory with --state".to_owned()
             }
+            state::Error::Db(error) if error.is_damaged() => {
+                "the file is damaged: put a copy of the whole directory in its place, or delete the directory and lose what is in it"
+                    .to_owned()
+            }
             state::Error::Io { .. } | state::Error::Db(db::Error::Sqlite { .. }) => {
                 let dir = self.0.display();
                 format!(
@@ -101,13 +110,25 @@ impl StateDir {
         hinted(format!("{error:#}"), hint)
     }
 
-    /// Clients of the environment's endpoint, or of the `dev` that runs on this state.
-    pub(crate) async fn clients(&self) -> anyhow::Result<Clients> {
-        if std::env::var_os("AWS_ENDPOINT_URL").is_some() {
-            return Ok(Clients::from_env().await);
+    /// The environment's endpoint, or that of the `dev` that runs on this state.
+    pub(crate) fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        // An empty variable is as good as none to AWS's clients.
+        match std::env::var(ENDPOINT_URL) {
+            Ok(url) if url.is_empty() => {}
+            Ok(url) if ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) => {
+                return Ok(Endpoint::OfEnvironment(url));
+            }
+            Err(VarError::NotPresent) => {}
+            Ok(_) | Err(VarError::NotUnicode(_)) => {
+                let url = std::env::var_os(ENDPOINT_URL).unwrap_or_default();
+                return Err(hinted(
+                    format!("{ENDPOINT_URL} is `{}`, which is no URL", url.display()),
+                    "write it with its scheme, such as http://127.0.0.1:4566, or unset it",
+                ));
+            }
         }
         match state::endpoint(&self.0).map_err(|error| self.refused(error))? {
-            Some(endpoint) => Ok(Clients::of_endpoint(&endpoint).await),
+            Some(endpoint) => Ok(Endpoint::OfState(endpoint)),
             None => Err(hinted(
                 format!("no `taskferry dev` runs on the state in {}", self.0.display()),
                 "start it, name its state directory with --state, or set AWS_ENDPOINT_URL",
@@ -121,9 +142,43 @@ impl StateDir {
         let rules =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
-        let ports = AwsPorts::new(&self.clients().await?, self.open_runs()?);
+        let clients = self.endpoint()?.clients().await;
+        let ports = AwsPorts::new(&clients, self.open_runs()?);
         let quota = rules.run_task_quota;
         Ok(Engine::new(Arc::new(rules), ports).with_quota(quota))
+    }
+}
+
+/// Where AWS is for a command.
+pub(crate) enum Endpoint {
+    /// Where `AWS_ENDPOINT_URL` says.
+    OfEnvironment(String),
+    /// Where the `taskferry dev` of a state directory listens.
+    OfState(String),
+}
+
+impl Endpoint {
+    /// Clients of it.
+    pub(crate) async fn clients(&self) -> Clients {
+        match self {
+            Self::OfEnvironment(_) => Clients::from_env().await,
+            Self::OfState(url) => Clients::of_endpoint(url).await,
+        }
+    }
+
+    /// The error of a call that had no answer, with where it went to, as one may have set that for another purpose.
+    pub(crate) fn silent(&self, error: &taskferry_aws::Error) -> anyhow::Error {
+        match self {
+            Self::OfEnvironment(url) => hinted(
+                format!("{url} does not answer: {error}"),
+                format!(
+                    "{ENDPOINT_URL} names it: see that it runs there, or unset the variable to have --state say where"
+                ),
+            ),
+            Self::OfState(url) => {
+                hinted(format!("{url} does not answer: {error}"), "see what `taskferry dev` says")
+            }
+        }
     }
 }
 
@@ -134,6 +189,20 @@ pub(crate) struct Records {
 }
 
 impl Records {
+    /// Says, to who waits for a change, that nothing is there to make one.
+    pub(crate) fn tell_if_idle(&self, err: &mut dyn Write) -> io::Result<()> {
+        let dir = self.state.path();
+        // What cannot be told is no reason not to wait.
+        if let Ok(None) = state::endpoint(dir) {
+            let dir = dir.display();
+            writeln!(
+                err,
+                "note: no `taskferry dev` runs on the state in {dir}: nothing changes until one does"
+            )?;
+        }
+        Ok(())
+    }
+
     /// The one run whose id is this or begins so.
     pub(crate) async fn run(&self, id: &str) -> anyhow::Result<Run> {
         // Nothing is not the beginning of an id, but a variable that a script has not set.

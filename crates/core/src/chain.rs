@@ -95,7 +95,7 @@ pub(crate) fn told(was: Option<&Run>, run: &Run) -> Vec<LifecycleEvent> {
         Status::Failed => told.extend([LifecycleEvent::RunFailed, LifecycleEvent::RunDeadLettered]),
         Status::TimedOut if crate::is_mutated!(EndUntold) => {}
         Status::TimedOut => {
-            told.extend([LifecycleEvent::RunTimedOut, LifecycleEvent::RunDeadLettered])
+            told.extend([LifecycleEvent::RunTimedOut, LifecycleEvent::RunDeadLettered]);
         }
         Status::Cancelled => told.push(LifecycleEvent::RunCancelled),
         Status::Skipped => told.push(LifecycleEvent::RunSkipped),

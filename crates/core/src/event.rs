@@ -3,12 +3,15 @@
 //! Called by the functions with what they were invoked with. The event keeps its JSON text, so that numbers, escapes and
 //! repeated keys reach the matcher as they were sent.
 
+mod malformed;
 pub mod s3;
 
 use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use self::malformed::Malformed;
 
 /// The longest event in bytes, 1 MiB.
 ///
@@ -47,7 +50,7 @@ pub enum Error {
     #[error(
         "the payload is not an event in EventBridge's envelope (id, source, detail-type, time, detail)"
     )]
-    Envelope(#[source] serde_json::Error),
+    Envelope(#[source] Malformed),
     /// `detail` is missing or not an object.
     #[error("the event's detail is not a JSON object")]
     Detail,
@@ -64,8 +67,10 @@ impl Event {
         if text.len() > SIZE_BYTES_MAX {
             return Err(Error::TooLong { size_bytes: text.len() });
         }
-        let value: Value = serde_json::from_str(text).map_err(Error::Envelope)?;
-        let envelope = Envelope::deserialize(&value).map_err(Error::Envelope)?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| Error::Envelope(error.into()))?;
+        let envelope =
+            Envelope::deserialize(&value).map_err(|error| Error::Envelope(error.into()))?;
         if !value.get("detail").is_some_and(Value::is_object) {
             return Err(Error::Detail);
         }

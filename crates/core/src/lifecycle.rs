@@ -186,12 +186,13 @@ impl Decision {
 /// The same arguments give the same decision. A decision that lost the race to write its record is asked for anew, upon the
 /// record that won.
 pub fn decide(stack: Stack<'_>, run: &Run, happening: &Happening, now: Timestamp) -> Decision {
-    let mut decision = match happening {
+    let mut decision = if let Happening::Answered { attempt, answer } = happening
+        && !is_last(run, *attempt)
+    {
         // The answer to an attempt that is over: a task that it started is nobody's.
-        Happening::Answered { attempt, answer } if !is_last(run, *attempt) => {
-            answer.task().map_or_else(Decision::rest, |task| take_in(run, task, now))
-        }
-        _ => carry_out(stack.name, run, happening, now),
+        answer.task().map_or_else(Decision::rest, |task| take_in(run, task, now))
+    } else {
+        carry_out(stack.name, run, happening, now)
     };
     if let Some(next) = &mut decision.next {
         if stack.publishes {
@@ -547,13 +548,13 @@ fn vanished(run: &Run, now: Timestamp) -> Decision {
     let Some(last) = next.attempts.last_mut() else { return Decision::rest() };
     match (run.status, &attempt.task_arn) {
         // ECS said that there is no task, and there is none: the next attempt, or the end.
-        (Status::Waiting, None) if attempt.is_unproven() => match retry::delay(run) {
-            Some(_) => Decision::only(Then::Pace),
-            None => {
-                let class = attempt.failure_class.unwrap_or(FailureClass::Infrastructure);
-                end(run, Status::Failed, track::sentence(class, attempt), now)
+        (Status::Waiting, None) if attempt.is_unproven() => {
+            if retry::delay(run).is_some() {
+                return Decision::only(Then::Pace);
             }
-        },
+            let class = attempt.failure_class.unwrap_or(FailureClass::Infrastructure);
+            end(run, Status::Failed, track::sentence(class, attempt), now)
+        }
         // Throttled for so long that its token is of no use: the same under the next.
         (Status::Waiting, _) => {
             conclude(
@@ -646,12 +647,7 @@ fn date(run: &mut Run, now: Timestamp) {
         _ if run.queue.is_some() => None,
         _ if crate::is_mutated!(DueDateDropped) && run.status == Status::Starting => None,
         Some(due_at) if now < due_at => Some(due_at),
-        _ => Some(match run.status {
-            Status::Starting | Status::Running => times::next_check(run, now),
-            Status::Launching => after(now, VERIFY_SECONDS),
-            Status::Stopping => after(now, STOP_CHECK_SECONDS),
-            _ => now,
-        }),
+        _ => Some(times::look_again(run, now)),
     };
     let limits = deadlines(run).filter(|_| run.status != Status::Stopping);
     run.due_at = own.into_iter().chain(limits).min();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
-    event::Event,
+    event::{Event, Malformed},
     failure::{self, ExitCode, FailureClass},
     run::{Attempt, ContainerExit, Run, StartedBy, Status, StopCause},
 };
@@ -64,7 +64,7 @@ pub enum Error {
     },
     /// `detail` is not a task.
     #[error("the event's detail is not a task of ECS's")]
-    Detail(#[source] serde_json::Error),
+    Detail(#[source] Malformed),
 }
 
 impl TaskState {
@@ -80,7 +80,7 @@ impl TaskState {
                 detail_type: event.detail_type().to_owned(),
             });
         }
-        Self::deserialize(&event.value()["detail"]).map_err(Error::Detail)
+        Self::deserialize(&event.value()["detail"]).map_err(|error| Error::Detail(error.into()))
     }
 
     /// Whether it has stopped.

@@ -57,7 +57,7 @@ impl<P: Ports> Engine<P> {
             for (id, turn) in turns {
                 match self.take_turn(&id, turn, &state.queue).await {
                     Ok(run) => {
-                        has_moved_on |= run.queue.as_ref().is_some_and(|queue| queue != limit)
+                        has_moved_on |= run.queue.as_ref().is_some_and(|queue| queue != limit);
                     }
                     Err(error) => {
                         failed.get_or_insert(error);

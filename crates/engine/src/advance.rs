@@ -82,7 +82,7 @@ impl<P: Ports> Engine<P> {
                 match self.ports.runs().update(&run, &next).await? {
                     Updated::Done => {
                         step.freed |= has_freed(&run, &next);
-                        self.tell(&run, &next);
+                        tell(&run, &next);
                         run = *next;
                     }
                     Updated::Conflict => {
@@ -240,7 +240,7 @@ impl<P: Ports> Engine<P> {
                 }
                 (Gate::Closed { until }, Patience::Until(last)) if last < until => return Ok(None),
                 (Gate::Closed { until }, Patience::Until(_)) => {
-                    self.ports.clock().sleep_until(until).await
+                    self.ports.clock().sleep_until(until).await;
                 }
             }
         }
@@ -256,31 +256,31 @@ impl<P: Ports> Engine<P> {
             slot.of += u32::from(is_mutated!(LimitPlusOne));
         }
     }
+}
 
-    /// One line for each change that a person would want to see.
-    fn tell(&self, was: &Run, run: &Run) {
-        let attempt = run.attempt();
-        let (task_arn, failure_class) = attempt.map_or((None, None), |attempt| {
-            (attempt.task_arn.as_deref(), attempt.failure_class.map(tracing::field::display))
-        });
-        let attempt = attempt.map(|attempt| attempt.attempt);
-        let reason = run.reason.as_deref();
-        let has_moved = was.status != run.status || was.attempts.len() != run.attempts.len();
-        match run.status {
-            Status::Launching if reason.is_some() && was.reason != run.reason => warn!(
-                event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, reason, "launching"
-            ),
-            Status::Launching => {}
-            Status::Waiting if has_moved => info!(
-                event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, failure_class, reason,
-                due_at = run.due_at.map(tracing::field::display), "waiting"
-            ),
-            _ if has_moved => info!(
-                event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, task_arn,
-                status = %run.status, failure_class, reason, "tracked"
-            ),
-            _ => {}
-        }
+/// One line for each change that a person would want to see.
+fn tell(was: &Run, run: &Run) {
+    let attempt = run.attempt();
+    let (task_arn, failure_class) = attempt.map_or((None, None), |attempt| {
+        (attempt.task_arn.as_deref(), attempt.failure_class.map(tracing::field::display))
+    });
+    let attempt = attempt.map(|attempt| attempt.attempt);
+    let reason = run.reason.as_deref();
+    let has_moved = was.status != run.status || was.attempts.len() != run.attempts.len();
+    match run.status {
+        Status::Launching if reason.is_some() && was.reason != run.reason => warn!(
+            event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, reason, "launching"
+        ),
+        Status::Launching => {}
+        Status::Waiting if has_moved => info!(
+            event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, failure_class, reason,
+            due_at = run.due_at.map(tracing::field::display), "waiting"
+        ),
+        _ if has_moved => info!(
+            event_id = run.event.id, rule = run.rule, run_id = %run.id, attempt, task_arn,
+            status = %run.status, failure_class, reason, "tracked"
+        ),
+        _ => {}
     }
 }
 

@@ -2,25 +2,36 @@
 //!
 //! Built by `operator`, asked by `search`. Knows nothing of fields or arrays.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use crate::{
     address::{Address, Network},
+    number,
     text::{AnyCase, Wildcard},
 };
 
 /// A string, number or literal of an event.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Scalar<'e> {
-    Text(Cow<'e, [u8]>),
-    /// `value` is `None` where a double cannot stand for the number.
-    Number {
-        raw: &'e str,
-        value: Option<f64>,
-    },
+    Text(&'e [u8]),
+    Number(Number<'e>),
     True,
     False,
     Null,
+}
+
+/// A number of an event, read once a clause asks for its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number<'e> {
+    pub(crate) raw: &'e str,
+    pub(crate) value: &'e OnceCell<Option<f64>>,
+}
+
+impl Number<'_> {
+    /// `None` where a double cannot stand for the number.
+    pub(crate) fn value(&self) -> Option<f64> {
+        *self.value.get_or_init(|| number::comparable(self.raw))
+    }
 }
 
 /// What one element of a field's list asks for.
@@ -66,23 +77,30 @@ pub(crate) struct Bound {
 
 impl Interval {
     #[expect(clippy::float_cmp, reason = "bounds are exact decimals, never results of arithmetic")]
-    fn contains(&self, value: f64) -> bool {
+    pub(crate) fn contains(&self, value: f64) -> bool {
         let above = |low: Bound| value > low.value || (low.included && value == low.value);
         let below = |high: Bound| value < high.value || (high.included && value == high.value);
         self.low.is_none_or(above) && self.high.is_none_or(below)
+    }
+
+    /// The number, if only one is accepted.
+    #[expect(clippy::float_cmp, reason = "bounds are exact decimals, never results of arithmetic")]
+    pub(crate) fn only(&self) -> Option<f64> {
+        let (low, high) = self.low.zip(self.high)?;
+        (low.value == high.value && low.included && high.included).then_some(low.value)
     }
 }
 
 impl Clause {
     /// Whether this value meets the clause.
-    pub(crate) fn accepts(&self, scalar: &Scalar<'_>) -> bool {
+    pub(crate) fn accepts(&self, scalar: Scalar<'_>) -> bool {
         match self {
             Self::Exists => true,
             Self::Absent => false,
             Self::AnythingBut(excluded) => !excluded.iter().any(|clause| clause.accepts(scalar)),
             _ => match scalar {
                 Scalar::Text(text) => self.accepts_text(text),
-                Scalar::Number { raw, value } => self.accepts_number(raw, *value),
+                Scalar::Number(number) => self.accepts_number(number),
                 Scalar::True => matches!(self, Self::True),
                 Scalar::False => matches!(self, Self::False),
                 Scalar::Null => matches!(self, Self::Null),
@@ -108,12 +126,13 @@ impl Clause {
     }
 
     #[expect(clippy::float_cmp, reason = "both are exact decimals, never results of arithmetic")]
-    fn accepts_number(&self, text: &str, number: Option<f64>) -> bool {
+    fn accepts_number(&self, number: Number<'_>) -> bool {
         match self {
             Self::Number { raw, value } => {
-                raw == text || value.zip(number).is_some_and(|(value, number)| value == number)
+                raw == number.raw
+                    || value.is_some_and(|value| number.value().is_some_and(|other| value == other))
             }
-            Self::Numeric(interval) => number.is_some_and(|number| interval.contains(number)),
+            Self::Numeric(interval) => number.value().is_some_and(|value| interval.contains(value)),
             _ => false,
         }
     }

@@ -1,16 +1,19 @@
 //! From the text of an event to the values of the fields that patterns mention.
 //!
 //! An event is flattened as EventBridge does it: each value under the names above it, joined by
-//! dots, with the array elements it lies in. Values of other fields are checked to be JSON and
-//! forgotten. Reads an event once; never recurses deeper than the reader allows.
+//! dots, with the array elements it lies in. `scan` has found the tokens and checked what is between; the
+//! walk here goes from token to token and makes sure that they follow each other as JSON's do. It must
+//! never allocate once its room is warm, nor recurse deeper than an event may be nested.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{cell::OnceCell, ops::Range};
 
 use crate::{
-    clause::Scalar,
-    json::{Flaw, Reader, Shape, Syntax, line_and_column, unquote},
-    number,
-    parse::EventPattern,
+    clause::{Number, Scalar},
+    index::Index,
+    json::{self, Flaw, Reader, Shape, Syntax, line_and_column, unquote_into},
+    names::{NONE, Names, ROOT},
+    scan::Tokens,
+    trigger::Trigger,
 };
 
 /// Longest text of an event, in bytes. EventBridge itself takes far less.
@@ -51,51 +54,69 @@ pub enum EventError {
         max: usize,
     },
     /// Too many elements of the event's arrays would have to be tried together for one pattern.
-    #[error("the event's arrays combine in more than {max} ways for one pattern")]
-    TooManyCombinations {
-        /// The most combinations tried.
-        max: usize,
-    },
+    #[error("the event's arrays combine in too many ways for one pattern")]
+    TooManyCombinations,
 }
 
-/// The paths that patterns mention, numbered.
-#[derive(Debug, Default)]
-pub(crate) struct Paths {
-    numbers: HashMap<Arc<[u8]>, usize>,
-    longest: usize,
-}
-
-impl Paths {
-    /// Numbers the paths of a pattern's leaves, in their order.
-    pub(crate) fn add(&mut self, pattern: &EventPattern) -> Vec<usize> {
-        let mut add = |path: &Arc<[u8]>| {
-            self.longest = self.longest.max(path.len());
-            let next = self.numbers.len();
-            *self.numbers.entry(Arc::clone(path)).or_insert(next)
-        };
-        pattern.leaves().iter().map(|leaf| add(&leaf.path)).collect()
-    }
-}
-
-/// The values of an event at the paths that patterns mention.
+/// A field that patterns mention.
 #[derive(Debug)]
-pub(crate) struct Event<'e> {
-    /// By the number of the path, in the order of the text.
-    values: Vec<Vec<Value<'e>>>,
+pub(crate) struct Field {
+    pub(crate) index: Index,
+    /// Whether its values are looked at again after the walk.
+    pub(crate) is_kept: bool,
+}
+
+/// The values of an event at the fields that are kept.
+///
+/// Its room is used again for the next event.
+#[derive(Debug, Default)]
+pub(crate) struct Event {
+    pub(crate) values: Vec<Value>,
     pub(crate) elements: Vec<Element>,
     pub(crate) arrays: Vec<Array>,
+    /// By the number of the field.
+    ends: Vec<Ends>,
+    /// The fields that have values.
+    present: Vec<u32>,
+    /// The characters of strings that have escapes.
+    unquoted: Vec<u8>,
 }
 
-/// A value of an event.
+/// The first and the last value of a field.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    first: u32,
+    last: u32,
+    /// Whether any of its values lies in an element.
+    in_elements: bool,
+}
+
+const ABSENT: Ends = Ends { first: NONE, last: NONE, in_elements: false };
+
+/// A value of an event. Its number tells its place among all: those of an array or element are
+/// consecutive.
 #[derive(Debug)]
-pub(crate) struct Value<'e> {
-    /// Its JSON text.
-    pub(crate) raw: &'e str,
-    pub(crate) scalar: Scalar<'e>,
-    /// Counts the values of the event; those of an array or element are consecutive.
-    pub(crate) position: usize,
+pub(crate) struct Value {
+    /// Where its JSON text stands.
+    raw: Range<u32>,
+    content: Content,
+    /// The next value of the same field.
+    next: u32,
     /// The innermost array element it lies in.
-    pub(crate) element: Option<usize>,
+    pub(crate) element: u32,
+}
+
+/// What a value holds.
+#[derive(Debug)]
+enum Content {
+    /// Within the quotes.
+    Plain,
+    /// Where the characters stand in `unquoted`.
+    Unquoted(Range<u32>),
+    Number(OnceCell<Option<f64>>),
+    True,
+    False,
+    Null,
 }
 
 /// An object or array that is an element of an array.
@@ -103,223 +124,424 @@ pub(crate) struct Value<'e> {
 /// Scalars are none: nothing beneath them has to be consistent.
 #[derive(Debug)]
 pub(crate) struct Element {
-    pub(crate) array: usize,
-    pub(crate) parent: Option<usize>,
-    pub(crate) positions: Range<usize>,
+    pub(crate) array: u32,
+    pub(crate) parent: u32,
+    /// The values in it.
+    pub(crate) values: Range<u32>,
 }
 
 /// An array of the event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Array {
-    /// The position after its last value.
-    pub(crate) end: usize,
-    /// The path of the values that are elements of it, if patterns mention it and there are any.
-    pub(crate) scalars: Option<usize>,
+    /// The number after its last value.
+    pub(crate) end: u32,
+    /// The field of the values that are elements of it, if there are any.
+    pub(crate) scalars: u32,
 }
 
-impl<'e> Event<'e> {
-    pub(crate) fn read(text: &'e str, paths: &Paths) -> Result<Self, EventError> {
-        if text.len() > EVENT_BYTES_MAX {
-            return Err(EventError::TooLong { bytes: text.len(), max: EVENT_BYTES_MAX });
+impl Event {
+    /// Forgets the last event and makes room for values of so many fields.
+    fn clear(&mut self, fields: usize) {
+        for &field in &self.present {
+            self.ends[field as usize] = ABSENT;
         }
-        let values = paths.numbers.values().map(|_| Vec::new()).collect();
-        let event = Self { values, elements: Vec::new(), arrays: Vec::new() };
-        let reader = Reader::new(text);
-        let mut walk = Walk { reader, paths, path: Vec::new(), position: 0, event };
-        match walk.root() {
-            Ok(Shape::Object) => Ok(walk.event),
-            Ok(other) => Err(EventError::NotAnObject { found: other.name() }),
-            Err(Syntax { at, flaw: reason @ Flaw::Unexpected { .. } }) => {
-                let (line, column) = line_and_column(text, at);
-                Err(EventError::NotJson { reason: reason.to_string(), line, column })
-            }
-            Err(Syntax { flaw: Flaw::TooDeep, .. }) => {
-                Err(EventError::TooDeep { max: crate::json::DEPTH_MAX })
-            }
+        self.present.clear();
+        if self.ends.len() < fields {
+            self.ends.resize(fields, ABSENT);
         }
+        self.values.clear();
+        self.elements.clear();
+        self.arrays.clear();
+        self.unquoted.clear();
     }
 
-    /// The values at a path.
-    pub(crate) fn values(&self, path: usize) -> &[Value<'e>] {
-        &self.values[path]
+    /// The numbers of a field's values.
+    pub(crate) fn values(&self, field: u32) -> impl Iterator<Item = u32> + '_ {
+        let known = |&value: &u32| (value != NONE).then_some(value);
+        let first = known(&self.ends[field as usize].first);
+        std::iter::successors(first, move |&value| known(&self.values[value as usize].next))
+    }
+
+    pub(crate) fn has_values(&self, field: u32) -> bool {
+        self.ends[field as usize].first != NONE
+    }
+
+    /// Whether any value of the field lies in an element of an array.
+    pub(crate) fn is_in_elements(&self, field: u32) -> bool {
+        self.ends[field as usize].in_elements
+    }
+
+    /// The JSON text of a value of the event of this text.
+    pub(crate) fn raw<'e>(&self, text: &'e str, value: u32) -> &'e str {
+        let Range { start, end } = self.values[value as usize].raw;
+        &text[start as usize..end as usize]
+    }
+
+    /// A value of the event of this text.
+    #[inline]
+    pub(crate) fn scalar<'e>(&'e self, text: &'e str, value: u32) -> Scalar<'e> {
+        scalar(&self.values[value as usize], text, &self.unquoted)
     }
 
     /// An element and those around it, from the inside out.
-    pub(crate) fn around(&self, element: Option<usize>) -> impl Iterator<Item = usize> + '_ {
-        std::iter::successors(element, |&element| self.elements[element].parent)
+    pub(crate) fn around(&self, element: u32) -> impl Iterator<Item = u32> + '_ {
+        let known = |element: u32| (element != NONE).then_some(element);
+        std::iter::successors(known(element), move |&element| {
+            known(self.elements[element as usize].parent)
+        })
     }
 }
 
-/// The state of one walk over an event.
-struct Walk<'e, 'p> {
-    reader: Reader<'e>,
-    paths: &'p Paths,
-    /// The names down to here, joined by dots.
-    path: Vec<u8>,
-    position: usize,
-    event: Event<'e>,
+#[inline]
+fn scalar<'e>(value: &'e Value, text: &'e str, unquoted: &'e [u8]) -> Scalar<'e> {
+    let (start, end) = (value.raw.start as usize, value.raw.end as usize);
+    match &value.content {
+        Content::Plain => Scalar::Text(&text.as_bytes()[start + 1..end - 1]),
+        Content::Unquoted(range) => {
+            Scalar::Text(&unquoted[range.start as usize..range.end as usize])
+        }
+        Content::Number(value) => Scalar::Number(Number { raw: &text[start..end], value }),
+        Content::True => Scalar::True,
+        Content::False => Scalar::False,
+        Content::Null => Scalar::Null,
+    }
 }
 
-impl Walk<'_, '_> {
-    /// Walks the object that the event is, or tells what else it is.
-    fn root(&mut self) -> Result<Shape, Syntax> {
-        let shape = self.reader.shape()?;
-        if shape == Shape::Object {
-            self.object(None, true)?;
-        }
-        Ok(shape)
+/// Room for reading events.
+#[derive(Debug)]
+pub(crate) struct Room {
+    tokens: Tokens,
+    lower: Vec<u8>,
+    name: Vec<u8>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self::with_tokens(Tokens::new())
     }
 
-    fn object(&mut self, element: Option<usize>, root: bool) -> Result<(), Syntax> {
-        self.reader.enter()?;
-        let above = self.path.len();
-        let mut first = true;
-        while let Some(name) = self.reader.member(first)? {
-            first = false;
-            if !root {
-                self.path.push(b'.');
-            }
-            // A path longer than all that are mentioned stays so however it goes on; leaving the
-            // name out keeps an event of long names from costing their product with its values.
-            let within = self.path.len() <= self.paths.longest;
-            if within {
-                self.path.extend_from_slice(&unquote(name));
-            }
-            self.value(element)?;
-            self.path.truncate(above);
+    fn with_tokens(tokens: Tokens) -> Self {
+        Self { tokens, lower: Vec::new(), name: Vec::new() }
+    }
+}
+
+/// Reads an event: keeps its values in `event` and calls `found` with what they trigger.
+pub(crate) fn read(
+    text: &str,
+    names: &Names,
+    fields: &[Field],
+    room: &mut Room,
+    event: &mut Event,
+    found: impl FnMut(Trigger),
+) -> Result<(), EventError> {
+    if text.len() > EVENT_BYTES_MAX {
+        return Err(EventError::TooLong { bytes: text.len(), max: EVENT_BYTES_MAX });
+    }
+    let Room { tokens, lower, name } = room;
+    if !tokens.scan(text.as_bytes()) {
+        // What is wrong may stand after the event, where it does not matter.
+        let end = end(text)?;
+        if !tokens.scan(&text.as_bytes()[..end]) {
+            return Err(refusal(text, None));
         }
-        Ok(())
+    }
+    event.clear(fields.len());
+    let positions = tokens.positions();
+    let has_escapes = tokens.has_escapes;
+    let bytes = text.as_bytes();
+    let mut walk =
+        Walk { text, bytes, positions, has_escapes, names, fields, lower, name, event, found };
+    walk.root().map_err(|Broken| match end(text) {
+        Err(error) => error,
+        Ok(_) => refusal(text, None),
+    })
+}
+
+/// Where the event ends, or why it does not, in the words of the reader.
+#[cold]
+fn end(text: &str) -> Result<usize, EventError> {
+    let mut reader = Reader::new(text);
+    match reader.shape() {
+        Ok(Shape::Object) => json::skip(&mut reader),
+        Ok(other) => return Err(EventError::NotAnObject { found: other.name() }),
+        Err(syntax) => Err(syntax),
+    }
+    .map(|()| reader.at())
+    .map_err(|syntax| refusal(text, Some(syntax)))
+}
+
+/// What is wrong with the text.
+///
+/// `None` is not known to happen: it says that the walk refuses what the reader passes.
+#[cold]
+fn refusal(text: &str, syntax: Option<Syntax>) -> EventError {
+    debug_assert!(syntax.is_some(), "what the reader passes, the walk passes");
+    let (at, reason) = match syntax {
+        Some(Syntax { flaw: Flaw::TooDeep, .. }) => {
+            return EventError::TooDeep { max: json::DEPTH_MAX };
+        }
+        Some(Syntax { at, flaw }) => (at, flaw.to_string()),
+        None => (0, "its structure is broken".to_owned()),
+    };
+    let (line, column) = line_and_column(text, at);
+    EventError::NotJson { reason, line, column }
+}
+
+fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// The tokens do not follow each other as JSON's do.
+#[derive(Debug)]
+struct Broken;
+
+/// One walk over an event, which finds out as well whether its tokens are JSON's.
+struct Walk<'w, F> {
+    text: &'w str,
+    bytes: &'w [u8],
+    /// Where the tokens stand. Between two is at most one string or other scalar.
+    positions: &'w [u32],
+    has_escapes: bool,
+    names: &'w Names,
+    fields: &'w [Field],
+    lower: &'w mut Vec<u8>,
+    name: &'w mut Vec<u8>,
+    event: &'w mut Event,
+    found: F,
+}
+
+impl<F: FnMut(Trigger)> Walk<'_, F> {
+    fn root(&mut self) -> Result<(), Broken> {
+        let at = self.at(0)?;
+        if self.bytes[at] == b'{' && self.item(0, at).is_none() {
+            self.object(0, ROOT, NONE, json::DEPTH_MAX).map(|_| ())
+        } else {
+            Err(Broken)
+        }
     }
 
-    fn array(&mut self, parent: Option<usize>) -> Result<(), Syntax> {
-        self.reader.enter()?;
-        let array = self.event.arrays.len();
-        self.event.arrays.push(Array::default());
-        let mut first = true;
-        while self.reader.element(first)? {
-            first = false;
-            let shape = self.reader.shape()?;
-            if matches!(shape, Shape::Object | Shape::Array) {
-                let element = self.event.elements.len();
-                let positions = self.position..self.position;
-                self.event.elements.push(Element { array, parent, positions });
-                self.value(Some(element))?;
-                self.event.elements[element].positions.end = self.position;
+    #[inline]
+    fn at(&self, token: usize) -> Result<usize, Broken> {
+        self.positions.get(token).map(|&at| at as usize).ok_or(Broken)
+    }
+
+    /// Where the string or other scalar between two tokens begins, if there is one.
+    #[inline]
+    fn item(&self, from: usize, to: usize) -> Option<usize> {
+        let first = self.bytes[from..to].first()?;
+        if !is_white(*first) {
+            return Some(from);
+        }
+        let white = self.bytes[from..to].iter().position(|byte| !is_white(*byte));
+        white.map(|white| from + white)
+    }
+
+    /// Walks the object that opens with this token, and tells the token that closes it. Without a
+    /// node nothing in it is mentioned.
+    fn object(
+        &mut self,
+        open: usize,
+        node: u32,
+        element: u32,
+        depth: usize,
+    ) -> Result<usize, Broken> {
+        let depth = depth.checked_sub(1).ok_or(Broken)?;
+        let mut token = open;
+        let mut at = self.at(token)?;
+        loop {
+            // A member: its name, a colon, its value and a token more.
+            let colon = self.at(token + 1)?;
+            let name = self.item(at + 1, colon);
+            match (name, self.bytes[colon]) {
+                (Some(name), b':') if self.bytes[name] == b'"' => {
+                    let below = self.below(node, name, colon);
+                    token = self.value(token + 2, colon + 1, below, element, depth)?;
+                }
+                (None, b'}') if token == open => return Ok(token + 1),
+                _ => return Err(Broken),
+            }
+            at = self.at(token)?;
+            match self.bytes[at] {
+                b',' => {}
+                b'}' => return Ok(token),
+                _ => return Err(Broken),
+            }
+        }
+    }
+
+    /// Walks the value between `from` and the token `next`, or the one that this token opens;
+    /// tells the token after it.
+    #[inline]
+    fn value(
+        &mut self,
+        next: usize,
+        from: usize,
+        node: u32,
+        element: u32,
+        depth: usize,
+    ) -> Result<usize, Broken> {
+        let at = self.at(next)?;
+        let item = self.item(from, at);
+        let close = match (self.bytes[at], item) {
+            (b'{', None) => self.object(next, node, element, depth)?,
+            (b'[', None) => self.array(next, node, element, depth)?,
+            (b',' | b'}' | b']', Some(item)) => {
+                if node != NONE && self.names.field(node) != NONE {
+                    self.scalar(item, at, self.names.field(node), element);
+                }
+                return Ok(next);
+            }
+            _ => return Err(Broken),
+        };
+        let next = close + 1;
+        let at = self.at(next)?;
+        match self.item(self.at(close)? + 1, at) {
+            None => Ok(next),
+            Some(_) => Err(Broken),
+        }
+    }
+
+    /// Walks the array that opens with this token, and tells the token that closes it.
+    fn array(
+        &mut self,
+        open: usize,
+        node: u32,
+        parent: u32,
+        depth: usize,
+    ) -> Result<usize, Broken> {
+        let depth = depth.checked_sub(1).ok_or(Broken)?;
+        let first = self.at(open + 1)?;
+        if self.bytes[first] == b']' && self.item(self.at(open)? + 1, first).is_none() {
+            return Ok(open + 1);
+        }
+        let array = if node == NONE { 0 } else { self.event.arrays.len() };
+        if node != NONE {
+            self.event.arrays.push(Array { end: 0, scalars: NONE });
+        }
+        let mut token = open;
+        loop {
+            let from = self.at(token)? + 1;
+            token = if node == NONE {
+                self.value(token + 1, from, NONE, NONE, depth)?
             } else {
-                let before = self.position;
-                self.value(parent)?;
-                if self.position > before {
-                    self.event.arrays[array].scalars = self.path_number();
-                }
+                self.element(token + 1, from, node, parent, array, depth)?
+            };
+            match self.bytes[self.at(token)?] {
+                b',' => {}
+                b']' => break,
+                _ => return Err(Broken),
             }
         }
-        self.event.arrays[array].end = self.position;
-        Ok(())
+        if node != NONE {
+            self.event.arrays[array].end = self.count();
+        }
+        Ok(token)
     }
 
-    /// The number of the path down to here, if a pattern mentions it.
-    fn path_number(&self) -> Option<usize> {
-        let within = self.path.len() <= self.paths.longest;
-        within.then(|| self.paths.numbers.get(self.path.as_slice()).copied()).flatten()
-    }
-
-    fn value(&mut self, element: Option<usize>) -> Result<(), Syntax> {
-        let shape = self.reader.shape()?;
-        match shape {
-            Shape::Object => self.object(element, false),
-            Shape::Array => self.array(element),
-            _ => {
-                let raw = self.reader.scalar(shape)?;
-                if let Some(path) = self.path_number() {
-                    let scalar = match shape {
-                        Shape::Text => Scalar::Text(unquote(raw)),
-                        Shape::Number => Scalar::Number { raw, value: number::comparable(raw) },
-                        Shape::True => Scalar::True,
-                        Shape::False => Scalar::False,
-                        _ => Scalar::Null,
-                    };
-                    let value = Value { raw, scalar, position: self.position, element };
-                    self.event.values[path].push(value);
-                    self.position += 1;
-                }
-                Ok(())
+    /// Walks an element of an array where something is mentioned.
+    fn element(
+        &mut self,
+        next: usize,
+        from: usize,
+        node: u32,
+        parent: u32,
+        array: usize,
+        depth: usize,
+    ) -> Result<usize, Broken> {
+        let before = self.count();
+        if !matches!(self.bytes[self.at(next)?], b'{' | b'[') {
+            let token = self.value(next, from, node, parent, depth)?;
+            if self.count() > before {
+                self.event.arrays[array].scalars = self.names.field(node);
             }
+            return Ok(token);
+        }
+        let element = self.event.elements.len();
+        let values = before..before;
+        self.event.elements.push(Element { array: small(array), parent, values });
+        let token = self.value(next, from, node, small(element), depth)?;
+        self.event.elements[element].values.end = self.count();
+        Ok(token)
+    }
+
+    /// How many values there are so far.
+    fn count(&self) -> u32 {
+        small(self.event.values.len())
+    }
+
+    /// The node of the name that begins at `from` and ends before `colon`.
+    #[inline]
+    fn below(&mut self, node: u32, from: usize, colon: usize) -> u32 {
+        if node == NONE {
+            return NONE;
+        }
+        let name = &self.bytes[from + 1..self.trimmed(colon) - 1];
+        if self.has_escapes && name.contains(&b'\\') {
+            self.name.clear();
+            unquote_into(name, self.name);
+            return self.names.below(node, self.name);
+        }
+        self.names.below(node, name)
+    }
+
+    /// The end without the white space before it. There must be something else.
+    #[inline]
+    fn trimmed(&self, mut to: usize) -> usize {
+        while is_white(self.bytes[to - 1]) {
+            to -= 1;
+        }
+        to
+    }
+
+    /// Looks up a string or other scalar, and keeps it if it will be looked at again.
+    fn scalar(&mut self, from: usize, to: usize, field: u32, element: u32) {
+        let to = self.trimmed(to);
+        let content = match self.bytes[from] {
+            b'"' => {
+                let inner = &self.bytes[from + 1..to - 1];
+                if self.has_escapes && inner.contains(&b'\\') {
+                    let start = small(self.event.unquoted.len());
+                    unquote_into(inner, &mut self.event.unquoted);
+                    Content::Unquoted(start..small(self.event.unquoted.len()))
+                } else {
+                    Content::Plain
+                }
+            }
+            b't' => Content::True,
+            b'f' => Content::False,
+            b'n' => Content::Null,
+            _ => Content::Number(OnceCell::new()),
+        };
+        let Field { index, is_kept } = &self.fields[field as usize];
+        let raw = small(from)..small(to);
+        let value = Value { raw, content, next: NONE, element };
+        index.look_up(scalar(&value, self.text, &self.event.unquoted), self.lower, &mut self.found);
+        if *is_kept {
+            self.keep(field, value);
         }
     }
+
+    fn keep(&mut self, field: u32, value: Value) {
+        let number = self.count();
+        let ends = &mut self.event.ends[field as usize];
+        ends.in_elements |= value.element != NONE;
+        if ends.first == NONE {
+            ends.first = number;
+            self.event.present.push(field);
+        } else {
+            self.event.values[ends.last as usize].next = number;
+        }
+        ends.last = number;
+        self.event.values.push(value);
+    }
+}
+
+/// Of an event, everything can be counted by a `u32`: it is far shorter.
+#[expect(clippy::cast_possible_truncation, reason = "`EVENT_BYTES_MAX` is checked first")]
+#[inline]
+fn small(count: usize) -> u32 {
+    count as u32
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The raw values of field `pattern_path` in `event`.
-    #[track_caller]
-    fn check(field: &str, event: &str, expected: &[&str]) {
-        let pattern = EventPattern::parse(&format!(r#"{{"{field}":[1]}}"#)).unwrap();
-        let mut paths = Paths::default();
-        let numbers = paths.add(&pattern);
-        let event = Event::read(event, &paths).unwrap();
-        let found: Vec<_> = event.values(numbers[0]).iter().map(|value| value.raw).collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn values_keep_their_spelling() {
-        check(
-            "a",
-            r#"{"a":[1.50,"\u0061",null,[true]],"b":1}"#,
-            &["1.50", r#""\u0061""#, "null", "true"],
-        );
-    }
-
-    #[test]
-    fn repeated_names_all_count() {
-        check("a", r#"{"a":1,"a":2,"\u0061":3}"#, &["1", "2", "3"]);
-    }
-
-    #[test]
-    fn names_join_by_dots() {
-        check("a.b", r#"{"a":{"b":1},"a.b":2,"b":3,"a":4}"#, &["1", "2"]);
-    }
-
-    #[test]
-    fn an_empty_name_is_a_name() {
-        check("a.", r#"{"a":{"":1},"a.":2,"a":3}"#, &["1", "2"]);
-        check("", r#"{"":1,"a":2}"#, &["1"]);
-    }
-
-    #[test]
-    fn longer_names_never_pass_for_a_shorter_path() {
-        check("ab", r#"{"abc":1,"ab":{"":{"c":2}},"abcdef":{"ab":3}}"#, &[]);
-    }
-
-    #[track_caller]
-    fn check_refused(event: &str, message: &str) {
-        let error = Event::read(event, &Paths::default()).unwrap_err();
-        assert_eq!(error.to_string(), message);
-    }
-
-    #[test]
-    fn what_is_not_an_event_is_refused() {
-        check_refused("[1]", "an event is an object, found an array");
-        check_refused("\"a\"", "an event is an object, found a string");
-        check_refused(
-            "{\"a\":1,\n \"z\":tru}",
-            "the event is not JSON: expected `true`, `false` or `null`, found `}` at line 2, column 9",
-        );
-        check_refused(
-            "",
-            "the event is not JSON: expected a JSON value, found the end of the text \
-             at line 1, column 1",
-        );
-    }
-
-    #[test]
-    fn depth_and_length_are_bounded() {
-        check_refused(&"{\"a\":".repeat(1000), "the event is nested deeper than 128 levels");
-        check_refused(
-            &" ".repeat(EVENT_BYTES_MAX + 1),
-            "the event has 16777217 bytes, more than 16777216",
-        );
-    }
-}
+mod tests;

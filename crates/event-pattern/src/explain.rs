@@ -1,11 +1,14 @@
 //! Why a pattern does or does not match an event, field by field.
 //!
-//! For people and their tools; routing asks the [`crate::Matcher`], which decides the same.
+//! For people and their tools; routing asks the [`Matcher`], which decides by the same code.
 
-use std::collections::HashSet;
+use std::{cmp::Reverse, sync::Arc};
 
 use crate::{
-    event::{Event, EventError, Paths},
+    clause::Clause,
+    event::EventError,
+    matcher::{Matcher, Scratch},
+    names::NONE,
     parse::EventPattern,
     search,
 };
@@ -17,6 +20,13 @@ pub struct Explanation {
     pub matches: bool,
     /// The fields of the pattern, in its order.
     pub leaves: Vec<Leaf>,
+    /// If the pattern does not match, which of the leaves failed, the nearest miss first.
+    ///
+    /// Of the ways through the pattern's `$or`s the nearest is the one with the most fields that
+    /// are met, of two such the first; within one the order is the pattern's. Empty also where all
+    /// fields are met and the pattern is not, since their values lie in different elements of one
+    /// array.
+    pub failures: Vec<usize>,
 }
 
 /// One field of a pattern, and the values that an event has there.
@@ -30,6 +40,10 @@ pub struct Leaf {
     ///
     /// An object or an empty array is no value.
     pub found: Vec<String>,
+    /// The first of the values that meets the field, as its place in `found`.
+    ///
+    /// None meets it if it is the absence of a value that does.
+    pub met_by: Option<usize>,
     /// Whether the values meet the field.
     ///
     /// All fields may be met and the pattern still not match, if their values lie in different
@@ -45,30 +59,70 @@ pub struct Leaf {
 ///
 /// [`EventError`] as in [`Matcher::matches`](crate::Matcher::matches).
 pub fn explain(pattern: &EventPattern, event: &str) -> Result<Explanation, EventError> {
-    let mut table = Paths::default();
-    let paths = table.add(pattern);
-    let event = Event::read(event, &table)?;
+    let compiled = Matcher::build(std::slice::from_ref(pattern), true);
+    let mut scratch = Scratch::default();
+    compiled.read(&mut scratch, event)?;
+    let met = compiled.met_alternatives(&mut scratch, event)?;
+    let matches = met.contains(&true);
+    // Where in `leaves` each leaf of the pattern stands, if any alternative asks it.
+    let mut place = vec![None; pattern.leaves().len()];
     // What is met together is met, even where `{"exists": false}` holds for one element only.
-    let mut met: HashSet<usize> = HashSet::new();
-    let mut asked: HashSet<usize> = HashSet::new();
-    for alternative in pattern.alternatives() {
-        asked.extend(alternative);
-        if search::meets(&event, pattern, &paths, alternative)? {
-            met.extend(alternative);
+    let mut is_met_together = vec![false; pattern.leaves().len()];
+    for (alternative, is_met) in pattern.alternatives().iter().zip(&met) {
+        for &leaf in alternative {
+            place[leaf] = Some(0);
+            is_met_together[leaf] |= is_met;
         }
     }
-    let leaves = pattern.leaves().iter().enumerate().filter(|(index, _)| asked.contains(index));
-    let mut explained = Vec::with_capacity(asked.len());
-    for (index, leaf) in leaves {
-        let values = event.values(paths[index]);
-        explained.push(Leaf {
-            path: leaf.label.clone(),
-            expected: pattern.as_str()[leaf.span.clone()].to_owned(),
-            found: values.iter().map(|value| value.raw.to_owned()).collect(),
-            matches: met.contains(&index) || search::meets(&event, pattern, &paths, &[index])?,
+    let mut leaves = Vec::new();
+    for (index, asked) in pattern.leaves().iter().enumerate() {
+        let Some(place) = &mut place[index] else { continue };
+        *place = leaves.len();
+        let clauses = Arc::clone(&asked.clauses);
+        let absence = clauses.iter().any(|clause| matches!(clause, Clause::Absent));
+        let leaf =
+            search::Leaf { field: compiled.field(&asked.path), clauses, absence, shared: NONE };
+        let read = &scratch.event;
+        let found = read.values(leaf.field).map(|value| read.raw(event, value).to_owned());
+        leaves.push(Leaf {
+            path: asked.label.clone(),
+            expected: pattern.as_str()[asked.span.clone()].to_owned(),
+            found: found.collect(),
+            met_by: read.values(leaf.field).position(|value| leaf.accepts(read, event, value)),
+            matches: is_met_together[index] || leaf.is_met(read, event),
         });
     }
-    Ok(Explanation { matches: !met.is_empty(), leaves: explained })
+    let place = |leaf: &usize| place[*leaf].expect("an alternative asks it");
+    let failures = if matches { Vec::new() } else { failures(pattern, &leaves, place) };
+    Ok(Explanation { matches, leaves, failures })
+}
+
+/// The leaves that failed, those of the nearest alternative first.
+fn failures(
+    pattern: &EventPattern,
+    leaves: &[Leaf],
+    place: impl Fn(&usize) -> usize,
+) -> Vec<usize> {
+    let mut alternatives: Vec<Vec<usize>> = pattern
+        .alternatives()
+        .iter()
+        .map(|alternative| alternative.iter().map(&place).collect())
+        .collect();
+    alternatives.sort_by_key(|alternative| {
+        Reverse(alternative.iter().filter(|&&leaf| leaves[leaf].matches).count())
+    });
+    let mut failures = Vec::new();
+    let mut is_listed = vec![false; leaves.len()];
+    for alternative in &mut alternatives {
+        alternative.sort_unstable();
+        for &leaf in &*alternative {
+            if !leaves[leaf].matches && !is_listed[leaf] {
+                is_listed[leaf] = true;
+                failures.push(leaf);
+            }
+        }
+    }
+    failures
 }
 
 #[cfg(test)]
@@ -130,5 +184,23 @@ mod tests {
         let pattern = r#"{"r":{"a":[1],"b":[2]}}"#;
         let event = r#"{"r":[{"a":1},{"b":2}]}"#;
         check(pattern, event, false, &["+ r.a [1] <- 1", "+ r.b [2] <- 2"]);
+    }
+
+    #[test]
+    fn the_nearest_miss_is_first() {
+        let pattern = r#"{"$or":[{"a":[1],"b":[1]},{"a":[2],"b":[2],"c":[1]}]}"#;
+        let pattern = EventPattern::parse(pattern).unwrap();
+        let explanation = explain(&pattern, r#"{"a":2,"b":2,"c":3}"#).unwrap();
+        let failures = explanation.failures.iter().map(|&leaf| &explanation.leaves[leaf].path);
+        assert_eq!(failures.collect::<Vec<_>>(), ["$or[1].c", "$or[0].a", "$or[0].b"]);
+        assert_eq!(explain(&pattern, r#"{"a":1,"b":1}"#).unwrap().failures, [0; 0]);
+    }
+
+    #[test]
+    fn a_field_shows_the_value_that_met_it() {
+        let pattern = EventPattern::parse(r#"{"a":[{"prefix":"x"}],"b":[{"exists":false}]}"#);
+        let explanation = explain(&pattern.unwrap(), r#"{"a":["w","xy","xz"]}"#).unwrap();
+        assert_eq!(explanation.leaves[0].met_by, Some(1));
+        assert_eq!(explanation.leaves[1].met_by, None);
     }
 }

@@ -278,29 +278,56 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Reads one value and forgets it. Text after it is left alone.
+pub(crate) fn skip(reader: &mut Reader<'_>) -> Result<(), Syntax> {
+    let mut first = true;
+    match reader.shape()? {
+        Shape::Object => {
+            reader.enter()?;
+            while reader.member(first)?.is_some() {
+                first = false;
+                skip(reader)?;
+            }
+        }
+        Shape::Array => {
+            reader.enter()?;
+            while reader.element(first)? {
+                first = false;
+                skip(reader)?;
+            }
+        }
+        shape => {
+            reader.scalar(shape)?;
+        }
+    }
+    Ok(())
+}
+
 /// The characters of a quoted string as [`Reader`] returned it.
 ///
 /// Bytes, not `str`: a lone surrogate can be written in JSON, and is kept as the three bytes that
 /// UTF-8 would use if it allowed it (WTF-8), so that it equals itself and nothing else.
 pub(crate) fn unquote(raw: &str) -> Cow<'_, [u8]> {
     let inner = &raw.as_bytes()[1..raw.len() - 1];
-    let Some(mut next) = inner.iter().position(|&byte| byte == b'\\') else {
+    if !inner.contains(&b'\\') {
         return Cow::Borrowed(inner);
-    };
+    }
     let mut out = Vec::with_capacity(inner.len());
+    unquote_into(inner, &mut out);
+    Cow::Owned(out)
+}
+
+/// Adds the characters of what stood between the quotes.
+pub(crate) fn unquote_into(inner: &[u8], out: &mut Vec<u8>) {
     let mut from = 0;
-    loop {
-        out.extend_from_slice(&inner[from..next]);
-        let (code, end) = unescape(inner, next);
-        push_code(&mut out, code);
+    while let Some(distance) = inner[from..].iter().position(|&byte| byte == b'\\') {
+        let escape = from + distance;
+        out.extend_from_slice(&inner[from..escape]);
+        let (code, end) = unescape(inner, escape);
+        push_code(out, code);
         from = end;
-        match inner[from..].iter().position(|&byte| byte == b'\\') {
-            Some(distance) => next = from + distance,
-            None => break,
-        }
     }
     out.extend_from_slice(&inner[from..]);
-    Cow::Owned(out)
 }
 
 /// The code point of the escape at `at`, and where the text goes on.

@@ -80,10 +80,15 @@
 //! # Bounds
 //!
 //! A pattern has at most 32 KiB of text, 256 fields in one combination and 1,000 combinations of its
-//! `$or`s; an event at most 16 MiB. Both may be nested 128 levels deep. Arrays that interlock so that
-//! one field would need more than 500,000 trials are given up. What is beyond is an error, never a
-//! panic. EventBridge's own limits, for the length of a pattern and for wildcards, refuse nothing
-//! here; [`EventPattern::warnings`] tells of them.
+//! `$or`s; an event at most 16 MiB. Both may be nested 128 levels deep. What is beyond is an error,
+//! never a panic. EventBridge's own limits, for the length of a pattern and for wildcards, refuse
+//! nothing here; [`EventPattern::warnings`] tells of them.
+//!
+//! Reading an event takes time in proportion to its length, and asking a pattern at most in proportion
+//! to the lengths of both, wildcards included. Where several fields lie in the same arrays, the ways to choose
+//! elements are followed side by side; a pattern for which that takes more than 50 million steps, or
+//! more than 4 million elements held at once, is given up with
+//! [`EventError::TooManyCombinations`], the same for the same pattern and event wherever they meet.
 
 /// The examples of the README.
 #[cfg(doctest)]
@@ -93,22 +98,28 @@ mod readme {}
 mod address;
 mod clause;
 mod complexity;
+mod draft;
 mod error;
 mod event;
 mod explain;
 mod hint;
+mod index;
 mod json;
 mod matcher;
+mod names;
 mod number;
 mod operator;
 mod parse;
+mod scan;
 mod search;
+mod table;
 mod text;
+mod trigger;
 mod warning;
 
 pub use error::Error;
 pub use event::EventError;
 pub use explain::{Explanation, Leaf, explain};
-pub use matcher::Matcher;
+pub use matcher::{Matcher, Scratch};
 pub use parse::EventPattern;
 pub use warning::Warning;

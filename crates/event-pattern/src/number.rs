@@ -3,44 +3,113 @@
 //! A number takes part in comparisons if it survives a round trip through a double. One that does
 //! not (`12345678901234567891`, `1e400`) equals its own spelling only; it is never rounded.
 
+use std::fmt::{self, Write as _};
+
+/// Any decimal of so many digits is the shortest that stands for its double, unless it is very
+/// large or very small.
+const DIGITS_SAFE: u32 = 15;
+/// Powers of ten up to here, times a number below 2^53, make a normal double.
+const EXPONENT_SAFE: u64 = 250;
+
 /// The value of a JSON number, or `None` if a double cannot stand for it.
 pub(crate) fn comparable(raw: &str) -> Option<f64> {
+    let decimal = Decimal::read(raw.as_bytes())?;
     let value: f64 = raw.parse().ok()?;
+    if decimal.digits <= DIGITS_SAFE && decimal.exponent.unsigned_abs() <= EXPONENT_SAFE {
+        return Some(value);
+    }
     // `{:e}` writes the shortest decimal that reads back as `value`.
-    let stands = value.is_finite() && Decimal::read(raw) == Decimal::read(&format!("{value:e}"));
+    let mut shortest = Text { bytes: [0; 32], length: 0 };
+    write!(shortest, "{value:e}").ok()?;
+    let stands = value.is_finite() && Decimal::read(shortest.written())? == decimal;
     stands.then_some(value)
+}
+
+/// Text of a bounded length on the stack.
+struct Text {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Text {
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.length..self.length + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
 }
 
 /// An exact decimal: digits times a power of ten, without zeros at either end.
 #[derive(Debug, PartialEq)]
 struct Decimal {
     negative: bool,
-    digits: Vec<u8>,
+    mantissa: u64,
+    digits: u32,
     exponent: i64,
 }
 
 impl Decimal {
-    fn read(raw: &str) -> Self {
-        let negative = raw.starts_with('-');
-        let raw = raw.trim_start_matches('-');
-        let (mantissa, power) = raw.split_once(['e', 'E']).unwrap_or((raw, "0"));
-        // A power beyond `i64` belongs to an infinity, or to a zero however it is written.
-        let power: i64 = power.parse().unwrap_or(i64::MAX / 2);
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-        let scale = i64::try_from(fraction.len()).unwrap_or(i64::MAX / 2);
-        let mut exponent = power.saturating_sub(scale);
-        while digits.last() == Some(&b'0') {
-            digits.pop();
-            exponent = exponent.saturating_add(1);
+    /// The most digits that a `u64` is sure to hold; no double needs as many.
+    const DIGITS_MAX: u32 = 19;
+
+    /// Reads a JSON number; `None` if it has too many digits to be any double's shortest.
+    fn read(raw: &[u8]) -> Option<Self> {
+        let (negative, raw) = match raw {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, raw),
+        };
+        let (mut mantissa, mut digits, mut exponent) = (0_u64, 0_u32, 0_i64);
+        // Zeros count once another digit follows them.
+        let mut zeros = 0_u32;
+        let mut in_fraction = false;
+        let mut bytes = raw.iter();
+        while let Some(&byte) = bytes.next() {
+            match byte {
+                b'.' => in_fraction = true,
+                b'e' | b'E' => {
+                    exponent = exponent.saturating_add(power(bytes.as_slice()));
+                    break;
+                }
+                _ => {
+                    exponent -= i64::from(in_fraction);
+                    if byte == b'0' {
+                        zeros = if mantissa == 0 { 0 } else { zeros.saturating_add(1) };
+                        continue;
+                    }
+                    digits = digits.saturating_add(zeros + 1);
+                    if digits > Self::DIGITS_MAX {
+                        return None;
+                    }
+                    mantissa = mantissa * 10_u64.pow(zeros + 1) + u64::from(byte - b'0');
+                    zeros = 0;
+                }
+            }
         }
-        let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
-        digits.drain(..zeros);
-        if digits.is_empty() {
-            return Self { negative: false, digits, exponent: 0 };
+        if mantissa == 0 {
+            return Some(Self { negative: false, mantissa, digits, exponent: 0 });
         }
-        Self { negative, digits, exponent }
+        Some(Self { negative, mantissa, digits, exponent: exponent.saturating_add(zeros.into()) })
     }
+}
+
+/// The value of an exponent, sign and all. One beyond `i64` is as far beyond any double.
+fn power(digits: &[u8]) -> i64 {
+    let (negative, digits) = match digits {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, digits),
+    };
+    let value = digits.iter().fold(0_i64, |value, digit| {
+        value.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
+    });
+    if negative { -value } else { value }
 }
 
 #[cfg(test)]
@@ -78,6 +147,17 @@ mod tests {
         check("1e400", None);
         check("1e-400", None);
         check("1e-99999999999999999999", None);
+    }
+
+    #[test]
+    fn zeros_on_either_side_do_not_matter() {
+        check("100000000000000000000000000000", Some(1e29));
+        check("0.000000000000000000000000000001000000000000000000000000", Some(1e-30));
+        check("1.000000000000000000000000000000000000000000000000000000001", None);
+        check("-122.41600944012424", Some(-122.416_009_440_124_24));
+        check("-122.416009440124241", None);
+        check("1.7976931348623157e308", Some(f64::MAX));
+        check("1.7976931348623159e308", None);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) struct Leaf {
     pub(crate) path: Arc<[u8]>,
     /// Where its list of clauses stands in the pattern's text.
     pub(crate) span: Range<usize>,
-    pub(crate) clauses: Vec<Clause>,
+    pub(crate) clauses: Arc<[Clause]>,
 }
 
 impl EventPattern {

@@ -2,23 +2,31 @@
 //!
 //! Strings are the bytes that `json::unquote` returns. Used by `clause` alone.
 
+use memchr::memmem;
+
 /// A string compiled to be found in any case.
 ///
 /// Case is folded one character at a time, as EventBridge does: `ß` meets `SS`, `ss` does not meet
 /// `ß`. Each character is met by itself, its lower-case and its upper-case form.
 #[derive(Debug)]
-pub(crate) struct AnyCase {
-    characters: Vec<Vec<Vec<u8>>>,
+pub(crate) enum AnyCase {
+    /// ASCII in lower case. No form of its characters lies beyond ASCII.
+    Ascii(Vec<u8>),
+    /// The forms of each character.
+    Forms(Vec<Vec<Vec<u8>>>),
 }
 
 impl AnyCase {
     pub(crate) fn new(text: &[u8]) -> Self {
+        if text.is_ascii() {
+            return Self::Ascii(text.to_ascii_lowercase());
+        }
         let mut characters = Vec::new();
         for chunk in text.utf8_chunks() {
             characters.extend(chunk.valid().chars().map(forms));
             characters.extend(chunk.invalid().iter().map(|&byte| vec![vec![byte]]));
         }
-        Self { characters }
+        Self::Forms(characters)
     }
 
     pub(crate) fn equals(&self, text: &[u8]) -> bool {
@@ -30,8 +38,15 @@ impl AnyCase {
     }
 
     pub(crate) fn is_suffix_of(&self, text: &[u8]) -> bool {
+        let characters = match self {
+            Self::Ascii(lower) => {
+                let end = text.len().checked_sub(lower.len()).map(|from| &text[from..]);
+                return end.is_some_and(|end| end.eq_ignore_ascii_case(lower));
+            }
+            Self::Forms(characters) => characters,
+        };
         let mut rest = text;
-        self.characters.iter().rev().all(|forms| {
+        characters.iter().rev().all(|forms| {
             let before = forms.iter().find_map(|form| rest.strip_suffix(form.as_slice()));
             before.inspect(|before| rest = before).is_some()
         })
@@ -40,9 +55,15 @@ impl AnyCase {
     // The first form that fits is the only one: no form of a character starts or ends another of
     // its forms (held by a test over all characters).
     fn after_prefix<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
-        self.characters.iter().try_fold(text, |rest, forms| {
-            forms.iter().find_map(|form| rest.strip_prefix(form.as_slice()))
-        })
+        match self {
+            Self::Ascii(lower) => {
+                let (start, rest) = text.split_at_checked(lower.len())?;
+                start.eq_ignore_ascii_case(lower).then_some(rest)
+            }
+            Self::Forms(characters) => characters.iter().try_fold(text, |rest, forms| {
+                forms.iter().find_map(|form| rest.strip_prefix(form.as_slice()))
+            }),
+        }
     }
 }
 
@@ -65,6 +86,17 @@ fn forms(c: char) -> Vec<Vec<u8>> {
 pub(crate) struct Wildcard {
     // Invariant: never empty. The texts around the stars, so one more than there are stars.
     parts: Vec<Vec<u8>>,
+}
+
+/// The text around the first and the last star of a [`Wildcard`].
+#[derive(Debug, PartialEq)]
+pub(crate) enum Ends<'w> {
+    /// There is no star.
+    Whole(&'w [u8]),
+    /// There is one.
+    Both(&'w [u8], &'w [u8]),
+    /// There are more.
+    More(&'w [u8], &'w [u8]),
 }
 
 /// Why a text is not a wildcard.
@@ -103,6 +135,16 @@ impl Wildcard {
         Ok(Self { parts })
     }
 
+    /// What a string must begin and end with, and whether that is all that is asked.
+    pub(crate) fn ends(&self) -> Ends<'_> {
+        match &*self.parts {
+            [whole] => Ends::Whole(whole),
+            [first, last] => Ends::Both(first, last),
+            [first, .., last] => Ends::More(first, last),
+            [] => unreachable!("there is always a part"),
+        }
+    }
+
     pub(crate) fn matches(&self, text: &[u8]) -> bool {
         let (first, rest) = self.parts.split_first().expect("there is always a part");
         let Some((last, middle)) = rest.split_last() else {
@@ -112,7 +154,7 @@ impl Wildcard {
         let Some(text) = text.strip_suffix(last.as_slice()) else { return false };
         // Taking each part at its leftmost place leaves the most for those that follow.
         let found = middle.iter().try_fold(text, |text, part| {
-            let at = text.windows(part.len().max(1)).position(|window| window == part)?;
+            let at = memmem::find(text, part)?;
             Some(&text[at + part.len()..])
         });
         found.is_some()
@@ -151,6 +193,13 @@ mod tests {
         assert!(part.is_suffix_of("bonnÉ".as_bytes()));
         assert!(!part.is_suffix_of("née".as_bytes()));
         assert!(AnyCase::new(b"").is_suffix_of(b""));
+    }
+
+    #[test]
+    fn ascii_stays_ascii_in_any_case() {
+        for c in '\0'..='\x7f' {
+            assert!(forms(c).iter().all(|form| form.is_ascii() && form.len() == 1), "{c:?}");
+        }
     }
 
     #[test]

@@ -45,6 +45,15 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether what is in the file is at fault, so that trying again does not help.
+    pub fn is_damaged(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let Self::Sqlite { source, .. } = self else { return false };
+        matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+    }
+}
+
 /// An open state file.
 #[derive(Debug)]
 pub struct Db {

@@ -5,7 +5,9 @@
 
 pub mod db;
 pub mod ecs;
+mod elsewhere;
 pub mod eventbridge;
+mod foreign;
 pub mod identity;
 pub mod lambda;
 pub mod protocol;

@@ -2,26 +2,45 @@
 //!
 //! Each connection is served by itself: a slow or broken client holds up nobody else. Bodies of the JSON services are
 //! read whole, up to a limit; all others are streamed. Only loopback addresses are served, since nobody is asked for
-//! credentials.
+//! credentials, and no other site's web page.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, Method, Request, Response, StatusCode, header},
 };
-use futures_util::future::BoxFuture;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use futures_util::{future::BoxFuture, stream};
+use http_body_util::StreamBody;
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::watch,
     time::{sleep, timeout},
 };
 
 use crate::{
+    elsewhere,
     eventbridge::EventBridgeApi,
+    foreign,
     lambda::Functions,
     protocol::{Answer, BodyError, Exception, read_body, respond},
 };
@@ -34,6 +53,11 @@ const JSON_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a client may take to send a request's head, also from the end of the last request: longer than HTTP clients
 /// keep idle connections, so that the client is the one who closes, and no request meets a closing connection.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How long, and for how many bytes, a client is listened to that still sends when it has been answered.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+const LINGER_BUFFER: usize = 16 * 1024;
 
 /// How long connections that are being answered are waited for at the end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -154,6 +178,7 @@ impl Server {
         let (closing, closed) = watch::channel(());
         let services = Arc::new(services);
         let mut shutdown = std::pin::pin!(shutdown);
+        let mut is_full = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -161,10 +186,14 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
+                    is_full = false;
                     tokio::spawn(connection(stream, Arc::clone(&services), closed.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot take a connection");
+                    // Once until it has passed: it is tried ten times a second.
+                    if !std::mem::replace(&mut is_full, true) {
+                        tracing::warn!(%error, "cannot take connections for now");
+                    }
                     sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -185,27 +214,91 @@ async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: wat
     }
     let service = service_fn(move |request: Request<Incoming>| {
         let services = Arc::clone(&services);
-        async move { Ok::<_, Infallible>(dispatch(&services, request.map(Body::new)).await) }
+        let answer = async move {
+            let (request, is_wanted) = watch_body(request);
+            let mut response = dispatch(&services, request).await;
+            if !is_wanted.load(Ordering::Relaxed) {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        };
+        Box::pin(answer)
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
-        ended = &mut connection => ended,
+        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
         _ = closing.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Pin::new(&mut connection).graceful_shutdown();
+            log_break(connection.await);
+            return;
         }
     };
+    log_break(ended);
+    tokio::select! {
+        () = linger(connection.into_parts().io.into_inner()) => {}
+        _ = closing.changed() => {}
+    }
+}
+
+/// Tells whether a body that a client asked about beforehand was read; every other is as if it was.
+///
+/// A client that was not told to continue sends no body, so the connection is at its end with the answer. It has to be
+/// told so, or it sends the next request on it.
+fn watch_body(request: Request<Incoming>) -> (Request<Body>, Arc<AtomicBool>) {
+    let is_asked = request.headers().contains_key(header::EXPECT);
+    let is_wanted = Arc::new(AtomicBool::new(!is_asked));
+    let read = Arc::clone(&is_wanted);
+    let request = request.map(|mut body| {
+        if !is_asked {
+            return Body::new(body);
+        }
+        Body::new(StreamBody::new(stream::poll_fn(move |context| {
+            read.store(true, Ordering::Relaxed);
+            Pin::new(&mut body).poll_frame(context)
+        })))
+    });
+    (request, is_wanted)
+}
+
+fn log_break(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
 }
 
+/// Closes a connection so that its last answer arrives.
+///
+/// A client may still be sending a body that was refused unread, one also that asked beforehand, and waited no longer.
+/// Were the connection closed under it, the system would answer with a reset, and the client lose what it has not read.
+async fn linger(mut stream: TcpStream) {
+    let lingered = async {
+        stream.shutdown().await?;
+        let mut taken = 0;
+        let mut buffer = vec![0; LINGER_BUFFER];
+        while taken < LINGER_BYTES_MAX {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                bytes => taken += bytes,
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    if let Ok(Err(error)) = timeout(LINGER_TIME_MAX, lingered).await {
+        tracing::debug!(%error, "a client was gone before its connection was closed");
+    }
+}
+
 /// Sends a request to its service.
 async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body> {
+    if foreign::is_foreign(request.headers()) {
+        drop(read(request).await);
+        return foreign::refusal();
+    }
     if let Some(target) = request.headers().get("x-amz-target") {
         let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
         return respond(json_operation(services, &target, request).await, AMZ_JSON);
@@ -229,6 +322,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         return response;
+    }
+    if let Some(service) = elsewhere::service(request.headers()) {
+        return elsewhere::refuse(&service, request).await;
     }
     services.s3.call(request).await
 }

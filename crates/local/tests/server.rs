@@ -74,6 +74,55 @@ async fn a_json_request_that_makes_no_sense_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_signed_for_a_service_that_is_not_here_is_refused_by_its_name() {
+    let local = Local::start().await;
+    let signed = |service: &str| {
+        format!(
+            "AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        )
+    };
+    let form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+    let sts = signed("sts");
+    let body = b"Action=GetCallerIdentity&Version=2011-06-15";
+    let answer = local.http("POST", "/", &[form, ("authorization", &sts)], body).await;
+    let told = "<Message>sts on this machine has no operation GetCallerIdentity</Message>";
+    let body = String::from_utf8(answer.body).unwrap();
+    assert!(answer.status == 400 && body.contains(told), "{body}");
+    let lambda = signed("lambda");
+    let path = "/2015-03-31/functions/s3";
+    let answer = local.http("GET", path, &[("authorization", &lambda)], b"").await;
+    assert_eq!(
+        (answer.status, &answer.json()["__type"]),
+        (400, &json!("UnknownOperationException"))
+    );
+    let told = format!("lambda on this machine has no operation GET {path}");
+    assert_eq!(answer.json()["message"], told);
+    let s3 = signed("s3");
+    let answer = local.http("GET", "/schedules", &[("authorization", &s3)], b"").await;
+    assert_eq!((answer.status, &answer.json()["service"]), (200, &json!("s3")));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_web_page_of_another_site_reaches_no_service() {
+    let local = Local::start().await;
+    let form = ("content-type", "multipart/form-data; boundary=b");
+    for (method, path) in [("POST", "/bucket"), ("POST", "/2015-03-31/functions/f/invocations")] {
+        let foreign = [("origin", "https://example.com"), form];
+        let answer = local.http(method, path, &foreign, b"--b--").await;
+        assert_eq!(answer.status, 403);
+        assert_eq!(answer.header("x-amzn-errortype"), Some("accessdeniedexception"));
+    }
+    let answer = local.http("POST", "/bucket", &[("origin", "http://localhost:3000")], b"x").await;
+    assert_eq!(answer.json()["service"], "s3");
+    // Whose name was made to lead here.
+    let mut stream = TcpStream::connect(local.addr).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: example.com:4566\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut stream, b"</Error>").await.starts_with(b"HTTP/1.1 403 Forbidden"));
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn a_large_object_streams_through() {
     let local = Local::start().await;
     let body = vec![b'x'; 32 * 1024 * 1024];
@@ -100,8 +149,27 @@ async fn a_client_that_expects_to_be_told_to_continue_is_told() {
     let told = read_until(&mut stream, b"\r\n\r\n").await;
     assert_eq!(told, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"abc").await.unwrap();
-    let answer = read_until(&mut stream, b"}").await;
-    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    let answer = String::from_utf8(read_until(&mut stream, b"}").await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && !answer.contains("connection: close"));
+    local.stop().await;
+}
+
+/// As boto3 does: it asks first, waits a second for the answer, and then sends all the same.
+#[tokio::test]
+async fn a_client_that_sends_what_was_refused_unread_is_not_cut_off() {
+    let local = Local::start().await;
+    let mut stream = TcpStream::connect(local.addr).await.unwrap();
+    let head = "GET /_taskferry/health HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n";
+    stream.write_all(format!("{head}content-length: 1000000\r\n\r\n").as_bytes()).await.unwrap();
+    // The answer, and that there will be no other.
+    let mut answer = Vec::new();
+    soon(stream.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("connection: close"));
+    for _ in 0..100 {
+        soon(stream.write_all(&[b'x'; 10_000])).await.unwrap();
+    }
+    drop(stream);
     local.stop().await;
 }
 

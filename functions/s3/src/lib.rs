@@ -22,7 +22,8 @@ pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Res
     let records = match s3::normalise(&invocation.payload)? {
         Notification::Records(records) => records,
         Notification::Test => {
-            info!("test event of S3: notifications are configured");
+            // S3 sends it when notifications are configured: it is no object's.
+            info!(source = "aws.s3", detail_type = "s3:TestEvent", rules = 0_u64, "routed");
             return Ok(());
         }
     };

@@ -87,7 +87,8 @@ fn task_definitions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
         Err(_) => BTreeMap::new(),
     };
     for (family, request) in &rules.task_definitions {
-        if registered.get(family) != Some(request) {
+        // They are gone, too, where the services' database was deleted and this list was not.
+        if registered.get(family) != Some(request) || is_missing(aws, family) {
             call(aws, "RegisterTaskDefinition", request)
                 .with_context(|| format!("taskDefinitions.{family}"))?;
             registered.insert(family.clone(), request.clone());
@@ -108,12 +109,9 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// What is to be said of rules whose task definition is not on this machine: each event would fail its run.
 pub(super) fn missing_task_definitions(aws: &Aws, rules: &Rules) -> Vec<String> {
-    let is_missing = |name: &str| {
-        call(aws, "DescribeTaskDefinition", &json!({ "taskDefinition": name })).is_err()
-    };
     let missing = rules.rules.iter().filter_map(|rule| {
         let name = rule.target.as_json()["taskDefinition"].as_str()?;
-        (!is_template(name) && is_missing(name)).then(|| {
+        (!is_template(name) && is_missing(aws, name)).then(|| {
             format!(
                 "there is no task definition `{name}` here, which rule {} starts: register it, or add it to taskDefinitions",
                 rule.name
@@ -121,6 +119,10 @@ pub(super) fn missing_task_definitions(aws: &Aws, rules: &Rules) -> Vec<String> 
         })
     });
     missing.collect()
+}
+
+fn is_missing(aws: &Aws, task_definition: &str) -> bool {
+    call(aws, "DescribeTaskDefinition", &json!({ "taskDefinition": task_definition })).is_err()
 }
 
 fn clusters(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
@@ -144,12 +146,11 @@ fn call(aws: &Aws, operation: &str, request: &Value) -> anyhow::Result<Value> {
 fn functions(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
     let path = aws.state.rules();
     replace(&path, rules.to_json().as_bytes())?;
-    let program = std::env::current_exe().context("cannot tell where this program is")?;
     let runs = format!("sqlite:{}", absolute(&aws.state.runs())?);
     let environment = vec![(RULES.to_owned(), absolute(&path)?), (RUNS.to_owned(), runs)];
     for function in Function::ALL {
         let name = function.as_str();
-        let command: [OsString; 3] = [program.clone().into(), "function".into(), name.into()];
+        let command: [OsString; 3] = [aws.program.clone().into(), "function".into(), name.into()];
         let function = lambda::Function {
             command: command.to_vec(),
             environment: environment.clone(),

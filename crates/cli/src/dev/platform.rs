@@ -2,7 +2,13 @@
 //!
 //! Used by `dev` and by `demo`. What the rules ask for is made by `deploy`.
 
-use std::{ffi::OsString, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use axum::{
@@ -15,7 +21,7 @@ use serde_json::Value;
 use taskferry_core::{rules::Rules, wiring::Function};
 use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
-    ecs::{Containers, Ecs, EcsConfig},
+    ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
     eventbridge::{EventBridge, EventBridgeApi},
     lambda::{Functions, FunctionsConfig, Invocations},
     protocol::{Answer, respond},
@@ -38,6 +44,8 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// The services, opened and wired to each other.
 pub(super) struct Aws {
+    /// Where this program was when it started: once it has been replaced there, as a build does, the system cannot tell.
+    pub(super) program: PathBuf,
     pub(super) state: StateDir,
     pub(super) ecs: Arc<Ecs>,
     pub(super) event_bridge: Arc<EventBridge>,
@@ -166,7 +174,7 @@ impl Aws {
             EcsConfig {
                 tasks_dir: state.tasks(),
                 endpoint_url: format!("http://{address}"),
-                reaper: vec![program.into(), OsString::from("reaper")],
+                reaper: vec![program.clone().into(), OsString::from("reaper")],
                 containers,
             },
         )?;
@@ -178,7 +186,8 @@ impl Aws {
         )?;
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-        let aws = Self { state: state.clone(), ecs, event_bridge, functions, runs, s3, locked };
+        let aws =
+            Self { program, state: state.clone(), ecs, event_bridge, functions, runs, s3, locked };
         deploy::deploy(&aws, project, rules)?;
         Ok(aws)
     }
@@ -237,7 +246,8 @@ struct Metadata(Arc<Ecs>);
 impl HttpService for Metadata {
     fn call(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
         Box::pin(async move {
-            if let Some(metadata) = self.0.metadata(request.uri().path()) {
+            let path = request.uri().path().strip_prefix(METADATA_PREFIX);
+            if let Some(metadata) = path.and_then(|path| self.0.metadata(path)) {
                 respond(Ok(metadata), "application/json")
             } else {
                 let mut response = Response::new(Body::from("no such container\n"));

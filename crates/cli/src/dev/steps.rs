@@ -252,10 +252,9 @@ impl Logged {
         match self.message.as_str() {
             "routed" => "route",
             "planned" => "plan",
-            "launched" => "launch",
+            "launching" | "launched" => "launch",
             "tracked" => "track",
             "waiting" => "wait",
-            "launching" => "launch",
             other => other,
         }
     }

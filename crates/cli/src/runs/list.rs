@@ -1,15 +1,21 @@
 //! `taskferry runs list`.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::anyhow;
-use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use jiff::Timestamp;
 use taskferry_core::run::{Run, Status};
 use taskferry_engine::ports::{Page, RunQuery, Runs as _};
 
 use super::view::{RunView, duration, short_id};
-use crate::{output::wants_colour, state::Records};
+use crate::{
+    output::{printable, wants_colour},
+    state::Records,
+};
 
 /// What `taskferry runs list` takes.
 #[derive(Debug, clap::Args)]
@@ -68,9 +74,9 @@ pub(crate) async fn run(
     } else if runs.is_empty() {
         writeln!(out, "{}", none(arguments))?;
     } else {
-        writeln!(out, "{}", table(&runs, Timestamp::now(), wants_colour()))?;
+        writeln!(out, "{}", on_terminal(&runs))?;
         if let Some(next) = next {
-            eprintln!("hint: there are more: --after {next}, or a larger --limit");
+            writeln!(io::stderr(), "hint: there are more: --after {next}, or a larger --limit")?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -88,35 +94,108 @@ fn none(arguments: &Arguments) -> String {
     }
 }
 
-pub(crate) fn table(runs: &[Run], now: Timestamp, wants_colour: bool) -> Table {
+/// The columns, in their order.
+const HEADER: [&str; 7] = ["RUN", "RULE", "STATUS", "CREATED", "TOOK", "EVENT", "REASON"];
+const RULE: usize = 1;
+const CREATED: usize = 3;
+const TOOK: usize = 4;
+const EVENT: usize = 5;
+const REASON: usize = 6;
+
+/// How much of what may be cut is wanted at least.
+const CUT_MIN: usize = 16;
+
+/// What is between two columns.
+const GAP: u16 = 2;
+
+/// The runs as a table for whoever reads standard output.
+pub(crate) fn on_terminal(runs: &[Run]) -> String {
+    let terminal = Table::new();
+    let width = if terminal.is_tty() { terminal.width() } else { None };
+    table(runs, Timestamp::now(), width, wants_colour())
+}
+
+/// A line a run. On a terminal, whose width this is, a line is no longer than that: `runs show` has the whole, and what is
+/// no terminal gets all.
+fn table(runs: &[Run], now: Timestamp, width: Option<u16>, wants_colour: bool) -> String {
+    let mut rows: Vec<[String; 7]> = runs.iter().map(|run| cells(run, now)).collect();
+    let hidden = width.map_or_else(Vec::new, |width| fit(&mut rows, usize::from(width)));
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    // A line a run, cut to the terminal; `runs show` has the whole. What is no terminal gets all.
-    let is_on_terminal = table.is_tty();
-    if is_on_terminal {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
+    let mut header = Row::from(HEADER);
+    if let Some(width) = width {
+        header.max_height(1);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
-    table.set_header(["RUN", "RULE", "STATUS", "CREATED", "TOOK", "EVENT", "REASON"]);
-    for run in runs {
-        let mut status = Cell::new(run.status);
-        if wants_colour {
-            status = status.fg(colour(run.status));
+    table.load_style(presets::NOTHING).set_header(header);
+    for (run, cells) in runs.iter().zip(rows) {
+        let mut row = Row::new();
+        for (column, text) in cells.into_iter().enumerate() {
+            let cell = Cell::new(text);
+            let is_status = HEADER[column] == "STATUS";
+            row.add_cell(if is_status && wants_colour {
+                cell.fg(colour(run.status))
+            } else {
+                cell
+            });
         }
-        let mut row = Row::from([
-            Cell::new(short_id(run)),
-            Cell::new(&run.rule),
-            status,
-            Cell::new(run.created_at.strftime("%Y-%m-%d %H:%M:%SZ")),
-            Cell::new(duration(run.created_at, run.ended_at.unwrap_or(now))),
-            Cell::new(&run.event.detail_type),
-            Cell::new(run.reason.as_deref().unwrap_or_default()),
-        ]);
-        if is_on_terminal {
+        if width.is_some() {
             row.max_height(1);
         }
         table.add_row(row);
     }
-    table
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, GAP));
+        if hidden.contains(&index) {
+            column.set_constraint(ColumnConstraint::Hidden);
+        } else if ![RULE, REASON].contains(&index) {
+            // A time or an id of which the end is cut says nothing.
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    table.trim_fmt()
+}
+
+fn cells(run: &Run, now: Timestamp) -> [String; 7] {
+    [
+        short_id(run).to_owned(),
+        printable(&run.rule),
+        run.status.to_string(),
+        run.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        duration(run.created_at, run.ended_at.unwrap_or(now)),
+        printable(&run.event.detail_type),
+        printable(run.reason.as_deref().unwrap_or_default()),
+    ]
+}
+
+/// The columns to leave out, so that the others have room: what is missed least goes first.
+fn fit(rows: &mut [[String; 7]], width: usize) -> Vec<usize> {
+    let natural = |rows: &[[String; 7]], column: usize| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        let width = widths.chain([HEADER[column].len()]).max().unwrap_or(0);
+        let can_be_cut = [RULE, REASON].contains(&column);
+        usize::from(GAP) + if can_be_cut { width.min(CUT_MIN) } else { width }
+    };
+    let has_room = |rows: &[[String; 7]], hidden: &[usize]| {
+        let shown = (0..HEADER.len()).filter(|column| !hidden.contains(column));
+        shown.map(|column| natural(rows, column)).sum::<usize>() <= width
+    };
+    let mut hidden = Vec::new();
+    if has_room(rows, &hidden) {
+        return hidden;
+    }
+    for row in rows.iter_mut() {
+        // The year.
+        row[CREATED].drain(.."2026-".len());
+    }
+    let says_nothing = rows.iter().all(|row| row[REASON].is_empty());
+    let order = if says_nothing { [REASON, EVENT] } else { [EVENT, REASON] };
+    for column in order.into_iter().chain([CREATED, TOOK]) {
+        if has_room(rows, &hidden) {
+            break;
+        }
+        hidden.push(column);
+    }
+    hidden
 }
 
 fn colour(status: Status) -> Color {
@@ -137,4 +216,74 @@ fn status(text: &str) -> anyhow::Result<Status> {
         let all: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
         anyhow!("`{text}` is no status; one of {}", all.join(", "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The table of a run that failed and one that did not, on a terminal of this width.
+    fn lines(width: Option<u16>, reason: Option<&str>) -> Vec<String> {
+        let run = |id: &str, rule: &str, reason: Option<&str>| {
+            let status = if reason.is_some() { "failed" } else { "succeeded" };
+            let run = json!({
+                "id": id.repeat(32), "rule": rule, "status": status, "reason": reason, "dedupeKey": "k",
+                "event": {
+                    "id": "i", "source": "aws.s3", "detailType": "Object Created", "time": "2026-01-01T00:00:00Z",
+                },
+                "createdAt": "2026-01-01T00:00:00.5Z", "endedAt": "2026-01-01T00:00:02Z",
+                "essential": [], "attempts": [], "revision": 1,
+            });
+            serde_json::from_value::<Run>(run).unwrap()
+        };
+        let runs = [run("a", "thumbnails", reason), run("b", "large-orders", None)];
+        let table = table(&runs, Timestamp::UNIX_EPOCH, width, false);
+        table.lines().map(str::to_owned).collect()
+    }
+
+    const REASON: &str =
+        "task definition `review:42` cannot be used: ClientException: no such thing";
+
+    #[test]
+    fn what_is_no_terminal_gets_all() {
+        assert_eq!(
+            lines(None, Some(REASON)),
+            [
+                "RUN           RULE          STATUS     CREATED               TOOK  EVENT           REASON",
+                &format!(
+                    "aaaaaaaaaaaa  thumbnails    failed     2026-01-01 00:00:00Z  1.5s  Object Created  {REASON}"
+                ),
+                "bbbbbbbbbbbb  large-orders  succeeded  2026-01-01 00:00:00Z  1.5s  Object Created",
+            ]
+        );
+    }
+
+    #[test]
+    fn on_a_terminal_of_eighty_columns_only_a_reason_is_cut() {
+        assert_eq!(
+            lines(Some(80), Some(REASON)),
+            [
+                "RUN           RULE          STATUS     CREATED          TOOK  REASON",
+                "aaaaaaaaaaaa  thumbnails    failed     01-01 00:00:00Z  1.5s  task definition…",
+                "bbbbbbbbbbbb  large-orders  succeeded  01-01 00:00:00Z  1.5s",
+            ]
+        );
+        assert_eq!(
+            lines(Some(80), None)[1],
+            "aaaaaaaaaaaa  thumbnails    succeeded  01-01 00:00:00Z  1.5s  Object Created"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_whole_columns_and_fewer() {
+        for width in [30, 40, 50, 60] {
+            let lines = lines(Some(width), Some(REASON));
+            assert!(lines[1].starts_with("aaaaaaaaaaaa  "), "{width}: {lines:?}");
+            assert!(lines[1].contains("  failed"), "{width}: {lines:?}");
+            let is_within = |line: &String| line.chars().count() <= usize::from(width);
+            assert!(lines.len() == 3 && lines.iter().all(is_within), "{width}: {lines:?}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! `taskferry runs logs`.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
-    io::{self, Write},
+    io::{self, BufRead as _, BufReader, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -37,15 +38,20 @@ pub(crate) struct Arguments {
     follow: bool,
 }
 
-/// Prints what the containers wrote, standard output before standard error.
+/// Prints what the containers wrote, standard output before standard error; of several, under the name of each.
 pub(crate) async fn run(
     records: &Records,
     arguments: &Arguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let mut run = records.run(&arguments.id).await?;
+    if arguments.follow && !run.status.is_terminal() {
+        records.tell_if_idle(&mut io::stderr())?;
+    }
     let mut files: Vec<LogFile> = Vec::new();
     let mut bytes = 0;
+    // The container of which something was printed last.
+    let mut shown: Option<String> = None;
     loop {
         // Looked at before the logs are read, so that what was written before the end is read after it.
         let has_ended = run.status.is_terminal();
@@ -54,9 +60,21 @@ pub(crate) async fn run(
                 files.push(LogFile::open(path)?);
             }
         }
+        let named = has_several(&files)?;
         for file in &mut files {
-            bytes +=
-                io::copy(&mut file.file, out).with_context(|| file.path.display().to_string())?;
+            let reason = || file.path.display().to_string();
+            let mut more = BufReader::new(&mut file.file);
+            if more.fill_buf().with_context(reason)?.is_empty() {
+                continue;
+            }
+            let container = container_of(&file.path);
+            if named && container.map(str::to_owned) != shown {
+                // As `tail` has it, for several files.
+                let gap = if bytes == 0 { "" } else { "\n" };
+                writeln!(out, "{gap}==> {} <==", container.unwrap_or_default())?;
+            }
+            shown = container.map(str::to_owned);
+            bytes += io::copy(&mut more, out).with_context(reason)?;
         }
         out.flush()?;
         if has_ended || !arguments.follow {
@@ -110,6 +128,17 @@ impl LogFile {
         let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self { path, file })
     }
+}
+
+/// Whether more than one container has written something, so that a reader has to be told which wrote what.
+fn has_several(files: &[LogFile]) -> io::Result<bool> {
+    let mut writers = HashSet::new();
+    for file in files {
+        if file.file.metadata()?.len() > 0 {
+            writers.insert(container_of(&file.path));
+        }
+    }
+    Ok(writers.len() > 1)
 }
 
 /// The logs that there are, in the order of their names.

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// The run's id, or enough of its beginning
     id: String,
     /// Print the `RunTask` request of each attempt too
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     request: bool,
     /// Print JSON
     #[arg(long)]
@@ -32,7 +32,9 @@ pub(crate) async fn run(
 ) -> anyhow::Result<process::ExitCode> {
     let run = records.run(&arguments.id).await?;
     if arguments.json {
-        serde_json::to_writer_pretty(&mut *out, &RunView::from(&run))?;
+        let view =
+            if arguments.request { RunView::with_requests(&run)? } else { RunView::from(&run) };
+        serde_json::to_writer_pretty(&mut *out, &view)?;
         writeln!(out)?;
     } else {
         print(out, &run, arguments.request)?;

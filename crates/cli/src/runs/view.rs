@@ -2,6 +2,7 @@
 
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use taskferry_core::{
     failure::FailureClass,
     limits::LimitId,
@@ -41,6 +42,20 @@ struct AttemptView<'a> {
     stopped_reason: Option<&'a str>,
     failure_class: Option<FailureClass>,
     containers: &'a [ContainerExit],
+    // There only where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a RawValue>,
+}
+
+impl<'a> RunView<'a> {
+    /// The run with the `RunTask` request of each attempt, as it is recorded.
+    pub(crate) fn with_requests(run: &'a Run) -> serde_json::Result<Self> {
+        let mut view = Self::from(run);
+        for (view, attempt) in view.attempts.iter_mut().zip(&run.attempts) {
+            view.request = attempt.request.as_deref().map(serde_json::from_str).transpose()?;
+        }
+        Ok(view)
+    }
 }
 
 impl<'a> From<&'a Run> for RunView<'a> {
@@ -75,6 +90,7 @@ impl<'a> From<&'a Attempt> for AttemptView<'a> {
             stopped_reason: attempt.stopped_reason.as_deref(),
             failure_class: attempt.failure_class,
             containers: &attempt.containers,
+            request: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use taskferry_core::run::{Run, RunId, Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
 use taskferry_local::runs::SqliteRuns;
@@ -38,9 +38,13 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let one = match &arguments.id {
-        Some(id) => Some(records.run(id).await?.id),
+        Some(id) => Some(records.run(id).await?),
         None => None,
     };
+    if one.as_ref().is_none_or(|run| !run.status.is_terminal()) {
+        records.tell_if_idle(&mut io::stderr())?;
+    }
+    let one = one.map(|run| run.id);
     // A line that is written over, where a person looks on.
     let shows_progress = !arguments.json && io::stdout().is_terminal();
     let began = Instant::now();
@@ -97,14 +101,11 @@ fn print(out: &mut dyn Write, run: &Run, json: bool) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let took = duration(run.created_at, run.ended_at.unwrap_or(now));
         let status = status(run.status, wants_colour());
-        let reason = run.reason.as_deref().unwrap_or_default();
-        writeln!(
-            out,
-            "{}  {}  {}  {status:<10} {took:>7}  {reason}",
-            now.strftime("%H:%M:%S"),
-            short_id(run),
-            run.rule
-        )?;
+        let reason = run.reason.as_deref().map(|reason| format!("  {reason}")).unwrap_or_default();
+        // The time of day here, as in the lines of `dev`.
+        let now = now.to_zoned(TimeZone::system()).strftime("%H:%M:%S");
+        let (id, rule) = (short_id(run), &run.rule);
+        writeln!(out, "{now}  {id}  {rule}  {status:<10} {took:>7}{reason}")?;
     }
     Ok(out.flush()?)
 }

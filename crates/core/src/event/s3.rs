@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Envelope, Event};
+use super::{Envelope, Event, Malformed};
 use crate::digest;
 
 /// What an S3 notification holds.
@@ -27,14 +27,14 @@ pub enum Notification {
 pub enum Error {
     /// The payload is not JSON, or has neither `Records` nor `Event: s3:TestEvent`.
     #[error("the payload is not an S3 event notification")]
-    Payload(#[source] serde_json::Error),
+    Payload(#[source] Malformed),
     /// The record lacks a member or has one of another type.
     #[error("record {index} is not of S3's shape")]
     Record {
         /// The record's place in `Records`, from 0.
         index: usize,
         /// Which member, and what is wrong with it.
-        source: serde_json::Error,
+        source: Malformed,
     },
     /// The key's bytes are not UTF-8 once decoded.
     #[error("record {index}: the object's key `{key}` does not decode to UTF-8")]
@@ -151,21 +151,22 @@ impl Deref for Text<'_> {
 /// [`Error::Payload`] if the whole is not S3's. A record that is not is an `Err` in its place: one bad record never
 /// fails its batch.
 pub fn normalise(payload: &str) -> Result<Notification, Error> {
-    let payload: Payload<'_> = serde_json::from_str(payload).map_err(Error::Payload)?;
+    let payload: Payload<'_> =
+        serde_json::from_str(payload).map_err(|error| Error::Payload(error.into()))?;
     match payload {
         Payload { records: Some(records), .. } => Ok(Notification::Records(
             records.into_iter().enumerate().map(|(index, record)| event(index, record)).collect(),
         )),
         Payload { event: Some(event), .. } if event == "s3:TestEvent" => Ok(Notification::Test),
         Payload { .. } => {
-            Err(Error::Payload(serde::de::Error::custom("neither `Records` nor `s3:TestEvent`")))
+            Err(Error::Payload(Malformed::new("neither `Records` nor `s3:TestEvent`")))
         }
     }
 }
 
 fn event(index: usize, record: &RawValue) -> Result<Event, Error> {
-    let record: Record<'_> =
-        serde_json::from_str(record.get()).map_err(|source| Error::Record { index, source })?;
+    let record: Record<'_> = serde_json::from_str(record.get())
+        .map_err(|error| Error::Record { index, source: Malformed::from(error) })?;
     let key = decode_key(&record.s3.object.key)
         .ok_or_else(|| Error::Key { index, key: record.s3.object.key.clone().into_owned() })?;
     envelope(&record, &key).map_err(|source| Error::Event { index, source })

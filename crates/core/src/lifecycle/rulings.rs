@@ -154,12 +154,13 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Hindered => Ruling::Defer,
             // Two have sent the same request, and the other was throttled.
             Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
-            Kind::Denied | Kind::Throttled | Kind::Lost => Ruling::Ignore,
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
             Kind::Skip => Ruling::Skip,
             Kind::Published => Ruling::Note,
-            Kind::Discarded | Kind::Redriven => Ruling::Ignore,
+            Kind::Denied | Kind::Throttled | Kind::Lost | Kind::Discarded | Kind::Redriven => {
+                Ruling::Ignore
+            }
         },
         Status::Launching => match kind {
             Kind::Due => Ruling::Look,

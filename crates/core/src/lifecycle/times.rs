@@ -43,15 +43,12 @@ pub(super) fn exceeded(
         return Some((StopCause::RunTimedOut, reason));
     }
     let attempt_deadline = attempt_deadline(run, attempt)?;
-    let reason = match run.status {
-        Status::Running => format!(
-            "the task ran longer than `timeout.run`, {} s",
-            timeout.run_seconds.unwrap_or_default()
-        ),
-        _ => format!(
-            "the task did not run within `timeout.start`, {} s",
-            timeout.start_seconds.unwrap_or_default()
-        ),
+    let reason = if run.status == Status::Running {
+        let seconds = timeout.run_seconds.unwrap_or_default();
+        format!("the task ran longer than `timeout.run`, {seconds} s")
+    } else {
+        let seconds = timeout.start_seconds.unwrap_or_default();
+        format!("the task did not run within `timeout.start`, {seconds} s")
     };
     (attempt_deadline <= now).then_some((StopCause::AttemptTimedOut, reason))
 }
@@ -83,8 +80,23 @@ pub(crate) fn deadlines(run: &Run) -> Option<Timestamp> {
     of_attempt.into_iter().chain(run.total_deadline()).min()
 }
 
+/// When a run that has no other date is looked at.
+pub(super) fn look_again(run: &Run, now: Timestamp) -> Timestamp {
+    match run.status {
+        Status::Starting | Status::Running => next_check(run, now),
+        Status::Launching => after(now, VERIFY_SECONDS),
+        Status::Stopping => after(now, STOP_CHECK_SECONDS),
+        Status::Waiting
+        | Status::Succeeded
+        | Status::Failed
+        | Status::TimedOut
+        | Status::Cancelled
+        | Status::Skipped => now,
+    }
+}
+
 /// When ECS is asked about a task of which nothing is heard: the longer it runs, the less often.
-pub(super) fn next_check(run: &Run, now: Timestamp) -> Timestamp {
+fn next_check(run: &Run, now: Timestamp) -> Timestamp {
     let since = run.attempt().map_or(run.created_at, |attempt| attempt.created_at);
     let age_seconds = u64::try_from(now.duration_since(since).as_secs()).unwrap_or_default();
     after(now, age_seconds.clamp(CHECK_SECONDS, CHECK_SECONDS_MAX))

@@ -368,7 +368,7 @@ impl Pieces<'_> {
         match self.pieces.last_mut() {
             Some(Piece::Json(json)) => json.push_str(text),
             Some(Piece::Template(_) | Piece::Payload) | None => {
-                self.pieces.push(Piece::Json(text.to_owned()))
+                self.pieces.push(Piece::Json(text.to_owned()));
             }
         }
     }

@@ -238,6 +238,18 @@ type Events<'a> = Vec<(Event<'a>, Span)>;
 const INVALID: &str = "see that the lines above are indented alike, with spaces and no tabs, \
     brackets and quotes are closed, and text with `: `, ` #` or a leading `*`, `&`, `!`, `{`, `[`, `%`, `@` is quoted";
 
+/// What to do where it is a tab that YAML gave up at: in this line's indentation, or in the next one's, which it may take
+/// for more of this line.
+fn tab_after(text: &str, line_start: usize) -> Option<String> {
+    let number = text[..line_start].matches('\n').count() + 1;
+    let mut lines = text[line_start..].lines().take(2).zip(number..);
+    let (_, number) = lines.find(|(line, _)| {
+        let indentation = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+        indentation.contains('\t')
+    })?;
+    Some(format!("line {number} is indented with a tab: YAML takes spaces alone"))
+}
+
 /// All events of the text, bounded in number and depth.
 fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
     let options = granit_parser::options! {
@@ -269,7 +281,7 @@ fn events<'a>(text: &'a str, faults: &mut Faults) -> Option<Events<'a>> {
                     Some(template) => {
                         format!("quote the whole value that holds the template, as in {template}")
                     }
-                    None => INVALID.to_owned(),
+                    None => tab_after(text, line_start).unwrap_or_else(|| INVALID.to_owned()),
                 });
                 return None;
             }

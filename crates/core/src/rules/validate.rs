@@ -307,6 +307,20 @@ impl<'a> Validator<'a, '_> {
             Kind::Text(text) if wanted.contains("number") && text.value.parse::<i64>().is_ok() => {
                 fault.hint(format!("take the quotes away: {}", text.value));
             }
+            Kind::Text(text) if wanted.contains("`true`") => {
+                // What YAML 1.1 and people take for truth values, and YAML 1.2 for text.
+                fault.hint_if(match text.value.to_lowercase().as_str() {
+                    "yes" | "on" | "true" | "1" => Some("write `true`".to_owned()),
+                    "no" | "off" | "false" | "0" => Some("write `false`".to_owned()),
+                    _ => None,
+                });
+            }
+            Kind::Text(text)
+                if schema.get("type").is_some_and(|name| name == "object")
+                    && text.value.trim_start().starts_with('{') =>
+            {
+                fault.hint("take the quotes around it away: JSON is YAML too");
+            }
             Kind::Map(_) if pairs.is_some() => {
                 fault.hint_if(pairs);
             }

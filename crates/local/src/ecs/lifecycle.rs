@@ -22,7 +22,8 @@ use super::{
     Containers, Ecs,
     containers::{self, Failure, Plan},
     launch::Launch,
-    process::{self, Process},
+    process::Process,
+    strays,
     task::{self, Changing, Container, Epoch, Status, StopCode, Task},
 };
 
@@ -56,7 +57,7 @@ impl Ecs {
                 &mut *self.lifecycles.lock().unwrap_or_else(PoisonError::into_inner),
             );
             if lifecycles.is_empty() {
-                process::kill_strays(&self.config.tasks_dir);
+                strays::kill_all(&self.config.tasks_dir);
                 return;
             }
             let live: Vec<_> =
@@ -239,7 +240,7 @@ impl Life {
                     format!("{error}{}", source.unwrap_or_default())
                 })?;
                 let identity = (process.group.as_raw(), process.started.clone());
-                let exit = self.ecs.supervise(process, stopped, plan.stop_timeout);
+                let exit = self.ecs.supervise(process, stopped, plan, directory);
                 self.exits.spawn(async move { (index, exit.await) });
                 Some(identity)
             }

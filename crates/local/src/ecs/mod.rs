@@ -19,6 +19,7 @@ mod recovery;
 mod retention;
 mod run_task;
 mod shapes;
+mod strays;
 mod tags;
 mod task;
 mod task_definitions;
@@ -126,6 +127,7 @@ pub struct Ecs {
     lifecycles: Mutex<JoinSet<()>>,
     closing: AtomicBool,
     purge: tasks::Purge,
+    strays: strays::Strays,
 }
 
 /// Why an operation has no answer.
@@ -168,10 +170,11 @@ impl Ecs {
     ) -> Result<Arc<Self>, Error> {
         let tasks_dir = |source| Error::TasksDir { path: config.tasks_dir.clone(), source };
         std::fs::create_dir_all(&config.tasks_dir).map_err(tasks_dir)?;
-        // A task's working directory is not ours, so what it is told must hold anywhere.
-        config.tasks_dir = std::path::absolute(&config.tasks_dir).map_err(tasks_dir)?;
+        // A task's working directory is not ours, so what it is told must hold anywhere; without links, the system tells
+        // the same of its files.
+        config.tasks_dir = std::fs::canonicalize(&config.tasks_dir).map_err(tasks_dir)?;
         recovery::recover(&db, &eventbridge)?;
-        process::kill_strays(&config.tasks_dir);
+        strays::kill_all(&config.tasks_dir);
         let reaper = match (config.containers, config.reaper.is_empty()) {
             (Containers::HostProcesses, false) => {
                 let reaper = reaper::Reaper::start(config.reaper.clone());
@@ -189,6 +192,7 @@ impl Ecs {
             lifecycles: Mutex::default(),
             closing: AtomicBool::new(false),
             purge: tasks::Purge::default(),
+            strays: strays::Strays::default(),
         }))
     }
 

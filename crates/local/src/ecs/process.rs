@@ -12,7 +12,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill, killpg},
+    sys::signal::{Signal, killpg},
     unistd::{AccessFlags, Pid, access},
 };
 use tokio::{
@@ -107,13 +107,15 @@ impl Process {
 }
 
 impl Ecs {
-    /// Follows a process to its end, with the reaper knowing of it.
+    /// Follows a container's process to its end, and that of all that it started, with the reaper knowing of it.
     pub(super) fn supervise(
         self: &Arc<Self>,
         process: Process,
         stop: oneshot::Receiver<()>,
-        grace: time::Duration,
+        plan: &Plan,
+        task_directory: PathBuf,
     ) -> impl Future<Output = i32> + use<> {
+        let (name, grace) = (plan.name.clone(), plan.stop_timeout);
         let ecs = Arc::clone(self);
         let group = process.group;
         if let Some(reaper) = &ecs.reaper {
@@ -124,6 +126,7 @@ impl Ecs {
             if let Some(reaper) = &ecs.reaper {
                 reaper.release(group);
             }
+            ecs.strays.kill(&task_directory, &name).await;
             exit_code
         }
     }
@@ -149,28 +152,6 @@ pub(super) fn signal(group: Pid, signal: Signal) {
         && error != nix::errno::Errno::ESRCH
     {
         tracing::debug!(%group, %signal, %error, "a process group was not signalled");
-    }
-}
-
-/// Kills what tasks left running outside their groups, as daemons do, with a container that is no more.
-///
-/// Each process of a task that did not cover its tracks carries a home below `tasks_dir` in its environment. Where the
-/// system has no `/proc`, daemons have to end by themselves.
-pub(super) fn kill_strays(tasks_dir: &Path) {
-    let mut home = b"TMPDIR=".to_vec();
-    home.extend_from_slice(tasks_dir.as_os_str().as_encoded_bytes());
-    home.push(b'/');
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for process in processes {
-        let pid = process.file_name().to_str().and_then(|pid| pid.parse().ok());
-        let own = i32::try_from(std::process::id()).ok();
-        let Some(pid) = pid.filter(|pid: &i32| *pid > 1 && Some(*pid) != own) else { continue };
-        // Unreadable: somebody else's, or gone.
-        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-        let is_stray = environment.split(|byte| *byte == 0).any(|pair| pair.starts_with(&home));
-        if is_stray && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL) {
-            tracing::debug!(pid, %error, "a process that a task left running was not killed");
-        }
     }
 }
 

@@ -225,7 +225,7 @@ impl Fleet {
         let process = self.processes.get_mut(process)?;
         let name = Arc::clone(&process.name);
         match &mut process.phase {
-            Phase::Stopping { _next } => *_next = Some(next),
+            Phase::Stopping { next: waiting } => *waiting = Some(next),
             // The connection broke before the invocation arrived. Its time keeps running.
             Phase::Busy { work, deadline } => {
                 let delivery = Delivery {
@@ -377,7 +377,7 @@ impl Fleet {
                 Supervision::Stuck
             }
             Phase::Busy { deadline, .. } if *deadline <= now => {
-                match std::mem::replace(&mut process.phase, Phase::Stopping { _next: None }) {
+                match std::mem::replace(&mut process.phase, Phase::Stopping { next: None }) {
                     Phase::Busy { work, .. } => Supervision::Timeout(work),
                     _ => Supervision::Retire,
                 }
@@ -405,7 +405,7 @@ impl Fleet {
     /// A process answered an invocation: takes the invocation, if it is the one that the process works on.
     pub(super) fn answered(&mut self, process: &str, request_id: &str) -> Option<(Arc<str>, Work)> {
         let process = self.processes.get_mut(process)?;
-        match std::mem::replace(&mut process.phase, Phase::Stopping { _next: None }) {
+        match std::mem::replace(&mut process.phase, Phase::Stopping { next: None }) {
             Phase::Busy { work, deadline } if &*work.request_id == request_id => {
                 process.phase = Phase::Answered { deadline };
                 Some((Arc::clone(&process.name), work))

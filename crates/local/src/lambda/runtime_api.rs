@@ -85,7 +85,9 @@ impl Functions {
         };
         match delivered.await {
             Ok(delivery) => deliver(delivery, &function),
-            Err(_) => refuse(StatusCode::GONE, "Gone", "the process is being stopped"),
+            // The process is being ended, or has asked anew. A runtime takes whatever it is answered for an invocation,
+            // and panics over what is none, so it is not answered: the connection ends with the process.
+            Err(_) => std::future::pending().await,
         }
     }
 

@@ -141,10 +141,17 @@ fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
         let (decoded, trailer) = chunked::decode(body);
         body = decoded;
         parts.extensions.insert(trailer);
-        match headers.remove("x-amz-decoded-content-length") {
-            Some(length) => headers.insert(header::CONTENT_LENGTH, length),
-            None => return Err(S3ErrorCode::MissingContentLength.into()),
-        };
+        let length = headers
+            .remove("x-amz-decoded-content-length")
+            .ok_or(Fault::from(S3ErrorCode::MissingContentLength))?;
+        // Nobody behind this door would miss a length that is none.
+        if length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit) {
+            return Err(refuse(
+                S3ErrorCode::InvalidArgument,
+                "x-amz-decoded-content-length is not a length.",
+            ));
+        }
+        headers.insert(header::CONTENT_LENGTH, length);
         headers.remove(header::TRANSFER_ENCODING);
         strip_chunked_encoding(headers);
     }

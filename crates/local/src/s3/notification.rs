@@ -119,13 +119,19 @@ pub(super) struct Change<'a> {
     pub(super) request_id: &'a str,
 }
 
+/// The event of a change, if it led nowhere: for [`S3::tell`], after the transaction.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Nowhere(Option<String>);
+
 impl S3 {
-    /// Queues what is to be told of a change: durable with the transaction that makes it.
+    /// Queues what is to be told of a change: durable with the transaction that makes it. What led nowhere is to be told
+    /// once that stands.
     pub(super) fn announce(
         &self,
         tx: &Transaction<'_>,
         change: &Change<'_>,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Nowhere> {
         let mut is_notified = false;
         for bucket in self.notifications().iter().filter(|it| it.bucket == change.bucket) {
             for FunctionNotification { function, filters } in &bucket.functions {
@@ -139,10 +145,15 @@ impl S3 {
         }
         // On AWS each bucket is told to do so; here each does, and what no rule asks for goes nowhere.
         let event = json_text(&change.event());
-        if !self.eventbridge.publish(tx, "default", &event)? && !is_notified {
-            self.eventbridge.tell_unmatched(&event);
+        let leads_anywhere = self.eventbridge.publish(tx, "default", &event)? || is_notified;
+        Ok(Nowhere((!leads_anywhere).then_some(event)))
+    }
+
+    /// Tells of a change that led nowhere, now that it stands.
+    pub(super) fn tell(&self, Nowhere(event): &Nowhere) {
+        if let Some(event) = event {
+            self.eventbridge.tell_unmatched(event);
         }
-        Ok(())
     }
 }
 

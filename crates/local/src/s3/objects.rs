@@ -16,7 +16,7 @@ use super::{
     conditions::WriteConditions,
     digests::Checksum,
     fault::Fault,
-    notification::{Cause, Change},
+    notification::{Cause, Change, Nowhere},
 };
 
 /// What a client says of an object's bytes, and gets back with them.
@@ -89,6 +89,14 @@ pub(super) struct NewObject<'a> {
     pub(super) request_id: &'a str,
 }
 
+/// What a deleted object leaves to be done once the transaction stands.
+#[derive(Debug)]
+pub(super) struct Deleted {
+    /// Its bytes, which are of no use any more.
+    pub(super) blob: String,
+    pub(super) nowhere: Nowhere,
+}
+
 impl S3 {
     /// An object's row.
     ///
@@ -125,14 +133,14 @@ impl S3 {
             properties: new.properties,
             tags: new.tags,
         };
-        let stale = self.db.write(|tx| {
+        let (stale, nowhere) = self.db.write(|tx| {
             buckets::check(tx, new.bucket)?;
             let old = find_blob(tx, new.bucket, new.key)?;
             conditions.check(old.as_ref().map(|(_, etag)| etag.as_str()))?;
             let mut stale = also(tx)?;
             stale.extend(old.map(|(blob, _)| blob));
             insert(tx, new.bucket, new.key, &object)?;
-            self.announce(
+            let nowhere = self.announce(
                 tx,
                 &Change {
                     bucket: new.bucket,
@@ -145,23 +153,24 @@ impl S3 {
                     request_id: new.request_id,
                 },
             )?;
-            Ok::<_, Fault>(stale)
+            Ok::<_, Fault>((stale, nowhere))
         })?;
         new.draft.keep();
+        self.tell(&nowhere);
         self.blobs.discard(new.bucket, stale).await;
         Ok(object)
     }
 
     /// Deletes an object, if it is there and the conditions hold, and tells of it.
     ///
-    /// The blob that is of no use once the transaction stands is returned.
+    /// What is to be done once the transaction stands is returned, if there was an object.
     pub(super) fn delete(
         &self,
         tx: &Transaction<'_>,
         (bucket, key): (&str, &str),
         conditions: &WriteConditions,
         request_id: &str,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<Option<Deleted>, Fault> {
         let old = find_blob(tx, bucket, key)?;
         conditions.check(old.as_ref().map(|(_, etag)| etag.as_str()))?;
         let Some((blob, etag)) = old else { return Ok(None) };
@@ -171,11 +180,11 @@ impl S3 {
         let sequencer = next_sequencer(tx, time)?;
         let cause = Cause::Delete;
         let etag = &etag;
-        self.announce(
+        let nowhere = self.announce(
             tx,
             &Change { bucket, key, cause, size: 0, etag, sequencer, time, request_id },
         )?;
-        Ok(Some(blob))
+        Ok(Some(Deleted { blob, nowhere }))
     }
 }
 

@@ -31,6 +31,7 @@ use super::{
     fault::{Fault, message},
     get::check_version,
     notification::Cause,
+    objects::Deleted,
     tagging,
 };
 
@@ -244,12 +245,22 @@ impl S3 {
         check_version(input.version_id.as_deref())?;
         let conditions = WriteConditions { if_match: input.if_match, if_none_match: None };
         let object = (&*input.bucket, &*input.key);
-        let stale = self.db.write(|tx| {
+        let deleted = self.db.write(|tx| {
             buckets::check(tx, &input.bucket)?;
             self.delete(tx, object, &conditions, RequestId::of(&extensions))
         })?;
-        self.blobs.discard(&input.bucket, stale.into_iter().collect()).await;
+        self.clear(&input.bucket, deleted.into_iter().collect()).await;
         Ok(())
+    }
+
+    /// Tells of deleted objects that led nowhere, and deletes their bytes.
+    async fn clear(&self, bucket: &str, deleted: Vec<Deleted>) {
+        let mut blobs = Vec::with_capacity(deleted.len());
+        for Deleted { blob, nowhere } in deleted {
+            self.tell(&nowhere);
+            blobs.push(blob);
+        }
+        self.blobs.discard(bucket, blobs).await;
     }
 
     async fn delete_many(
@@ -274,8 +285,8 @@ impl S3 {
                     self.delete(tx, target, &conditions, RequestId::of(&extensions))
                 });
                 match done {
-                    Ok(blob) => {
-                        stale.extend(blob);
+                    Ok(done) => {
+                        stale.extend(done);
                         deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
                     }
                     Err(Fault::Refused(error)) => errors.push(Failed {
@@ -289,7 +300,7 @@ impl S3 {
             }
             Ok(())
         })?;
-        self.blobs.discard(&bucket, stale).await;
+        self.clear(&bucket, stale).await;
         Ok(DeleteObjectsOutput {
             deleted: Some(deleted).filter(|_| delete.quiet != Some(true)),
             errors: Some(errors),

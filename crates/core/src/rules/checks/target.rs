@@ -395,7 +395,10 @@ impl Checker<'_, '_> {
             };
             if !ENVELOPE.contains(&parts[0]) {
                 let fault = self.faults.warning(at(&name), format!("no event has `{}`", parts[0]));
+                // To Jinja `detail-type` is a difference, of which `detail` is there.
+                let is_difference = parts[0] == "type" && template.source().contains("detail-type");
                 fault.hint(match nearest(parts[0], ENVELOPE) {
+                    _ if is_difference => "`detail-type` is written `detail_type` here".to_owned(),
                     Some(nearest) => format!("did you mean `{nearest}`?"),
                     None => format!(
                         "an event has {}; what it carries is in `detail`",

@@ -199,16 +199,12 @@ fn the_reaper_kills_what_is_registered_at_the_end_of_its_input_and_nothing_else(
     sleepers[0].wait().unwrap();
 }
 
+/// As one that a task started at the moment at which its program was killed.
 #[tokio::test]
-async fn a_daemon_that_left_its_tasks_group_ends_with_the_ecs() {
+async fn a_daemon_of_a_task_that_nobody_remembers_ends_with_the_ecs() {
     let fixture = Fixture::new(Containers::HostProcesses);
-    let script = "setsid sleep 600 >/dev/null 2>&1 & echo $!
-                  until grep -q sleep /proc/$!/comm; do :; done";
-    fixture.register("daemon", &["sh", "-c", script]);
-    let task = fixture.run("daemon", &json!([]));
-    fixture.until_stopped(&task).await;
-    let pid = fixture.stdout(&task, "app").trim().parse().unwrap();
-    assert!(is_running(pid));
+    let temporary = fixture.ecs.config.tasks_dir.join("forgotten/app.tmp");
+    let mut daemon = Command::new("sleep").arg("600").env("TMPDIR", temporary).spawn().unwrap();
     fixture.ecs.shutdown().await;
-    until_gone(&[pid]).await;
+    assert_eq!(daemon.wait().unwrap().code(), None);
 }

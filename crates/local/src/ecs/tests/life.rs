@@ -398,19 +398,57 @@ async fn a_stopped_task_is_asked_first_and_killed_after_its_timeout() {
     assert_eq!(again["task"]["version"], task["version"]);
 }
 
-#[tokio::test]
-async fn what_a_process_leaves_in_its_group_is_killed() {
-    let fixture = Fixture::new(Containers::HostProcesses);
-    fixture.register("f", &sh("sleep 600 & echo $!"));
-    let arn = fixture.run("f", &json!([]));
-    fixture.until_stopped(&arn).await;
-    let pid: i32 = fixture.stdout(&arn, "app").trim().parse().unwrap();
+/// What a container printed as a process's number must be gone, or be about to go.
+async fn printed_process_goes(fixture: &Fixture, arn: &str) {
+    let pid: i32 = fixture.stdout(arn, "app").trim().parse().unwrap();
     let gone = async {
         while is_running(pid) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_process_leaves_in_its_group_is_killed() {
+    let fixture = Fixture::new(Containers::HostProcesses);
+    fixture.register("f", &sh("sleep 600 & echo $!"));
+    let arn = fixture.run("f", &json!([]));
+    fixture.until_stopped(&arn).await;
+    printed_process_goes(&fixture, &arn).await;
+}
+
+#[tokio::test]
+async fn what_a_container_leaves_outside_its_group_is_killed_when_it_ends_and_no_other_containers()
+{
+    let fixture = Fixture::new(Containers::HostProcesses);
+    // The daemon says its number itself: when `setsid` forks is its own affair.
+    let daemon = |how: &str| {
+        let told = "until [ -s ../app.stdout.log ]; do sleep 0.01; done";
+        format!("{how} sh -c 'echo $$; exec sleep 600' & {told}")
+    };
+    let script = daemon("setsid");
+    let left = sh(&script);
+    let other = format!("{}; touch other; exec sleep 600", daemon("setsid"));
+    fixture.register("other", &sh(&other));
+    let other = fixture.run("other", &json!([]));
+    fixture.register("f", &left);
+    let script = daemon("env -i setsid");
+    fixture.register("without-environment", &sh(&script));
+    for family in ["f", "without-environment"] {
+        let arn = fixture.run(family, &json!([]));
+        fixture.until_stopped(&arn).await;
+        printed_process_goes(&fixture, &arn).await;
+    }
+    let home = fixture.ecs.config.tasks_dir.join(other.rsplit('/').next().unwrap()).join("app");
+    while !home.join("other").exists() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let pid: i32 = fixture.stdout(&other, "app").trim().parse().unwrap();
+    assert!(is_running(pid));
+    fixture.ok("StopTask", &json!({ "cluster": "c", "task": other }));
+    fixture.until_stopped(&other).await;
+    printed_process_goes(&fixture, &other).await;
 }
 
 #[tokio::test]

@@ -36,16 +36,18 @@ pub(super) enum Phase {
     /// Has answered and not asked for the next one yet; is not left to idle about past the deadline.
     Answered { deadline: Instant },
     /// Is being stopped. Its `next` stays unanswered: an answer that is no invocation makes a runtime panic.
-    Stopping { _next: Option<oneshot::Sender<Delivery>> },
+    Stopping { next: Option<oneshot::Sender<Delivery>> },
 }
 
 impl Process {
-    /// Has the supervisor stop the process.
+    /// Has the supervisor stop the process. Done twice, it still waits for the answer to its `next` that never comes.
     pub(super) fn stop(&mut self) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Stopping { _next: None });
-        if let Phase::Idle { next, .. } = phase {
-            self.phase = Phase::Stopping { _next: Some(next) };
-        }
+        let next = match std::mem::replace(&mut self.phase, Phase::Stopping { next: None }) {
+            Phase::Idle { next, .. } => Some(next),
+            Phase::Stopping { next } => next,
+            Phase::Starting { .. } | Phase::Busy { .. } | Phase::Answered { .. } => None,
+        };
+        self.phase = Phase::Stopping { next };
         self.changed.notify_one();
     }
 }

@@ -230,3 +230,20 @@ fn a_function_that_is_held_begins_nothing_more() {
     assert_eq!(it.start().len(), 0);
     assert!(!it.fleet.is_active(|_| true));
 }
+
+/// A runtime takes whatever its `next` is answered for an invocation, and panics over what is none.
+#[test]
+fn a_process_that_is_stopped_is_not_answered_however_often_it_is_told() {
+    let mut it = Fixture::new();
+    it.start();
+    let mut next = it.next("1");
+    it.fleet.close();
+    it.fleet.stop_all();
+    it.fleet.stop_all();
+    assert_eq!(next.try_recv().unwrap_err(), oneshot::error::TryRecvError::Empty);
+    assert!(matches!(it.fleet.supervise("1", it.now), Supervision::Retire));
+    // One that asks once more while it is being stopped waits as well.
+    let mut again = it.next("1");
+    it.fleet.stop_all();
+    assert_eq!(again.try_recv().unwrap_err(), oneshot::error::TryRecvError::Empty);
+}

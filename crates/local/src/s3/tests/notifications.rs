@@ -138,3 +138,34 @@ async fn a_change_that_nobody_asked_for_is_told_to_whoever_listens() {
     assert_eq!(told.object.as_deref(), Some("s3://bucket/a b/한.csv"));
     assert!(unmatched.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn a_change_that_leads_nowhere_is_told_of_once_it_stands_and_never_if_it_does_not() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    machine.s3.set_notifications(Vec::new());
+    let mut told = machine.s3.eventbridge.unmatched();
+    // From now on whatever writes an object's row fails when it is committed, as on a full disk.
+    let broken = "CREATE TABLE mended (id INTEGER PRIMARY KEY);
+        CREATE TABLE broken (id INTEGER REFERENCES mended DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER put AFTER INSERT ON s3_objects BEGIN INSERT INTO broken VALUES (1); END;
+        CREATE TRIGGER gone AFTER DELETE ON s3_objects BEGIN INSERT INTO broken VALUES (1); END;";
+    machine.db.write(|tx| tx.execute_batch(broken)).unwrap();
+    machine.send("PUT", "/key", &[], b"one").await.expect(StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(told.try_recv().is_err());
+    assert!(folder.blobs().is_empty());
+
+    machine.db.write(|tx| tx.execute("INSERT INTO mended VALUES (1)", [])).unwrap();
+    machine.put("key", b"one").await;
+    assert_eq!(told.try_recv().unwrap().detail_type, "Object Created");
+
+    machine.db.write(|tx| tx.execute_batch("DELETE FROM broken; DELETE FROM mended")).unwrap();
+    let keys = "<Delete><Object><Key>key</Key></Object></Delete>";
+    let delete = || machine.send("POST", "?delete", &[], keys.as_bytes());
+    delete().await.expect(StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(told.try_recv().is_err());
+    machine.db.write(|tx| tx.execute("INSERT INTO mended VALUES (1)", [])).unwrap();
+    delete().await.expect(StatusCode::OK);
+    assert_eq!(told.try_recv().unwrap().detail_type, "Object Deleted");
+    assert!(told.try_recv().is_err());
+}

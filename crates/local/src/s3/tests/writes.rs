@@ -36,6 +36,22 @@ async fn of_racing_creations_exactly_one_wins() {
 }
 
 #[tokio::test]
+async fn a_decoded_length_that_is_none_is_refused() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    let body = b"3\r\nnew\r\n0\r\n\r\n";
+    for length in ["-3", "", "three", "3 3"] {
+        let headers = [
+            ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+            ("x-amz-decoded-content-length", length),
+        ];
+        let answer = machine.send("PUT", "/key", &headers, body).await;
+        answer.refused(StatusCode::BAD_REQUEST, "InvalidArgument");
+    }
+    assert!(folder.0.join("s3").read_dir().unwrap().next().is_none());
+}
+
+#[tokio::test]
 async fn a_bad_digest_leaves_the_old_object_whole() {
     let folder = Folder::new();
     let machine = Machine::start(&folder);
