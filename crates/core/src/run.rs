@@ -254,9 +254,10 @@ impl Run {
 
     /// Whether the run takes up its slots: from its admission to its end, the waits between attempts included.
     pub fn holds_slots(&self) -> bool {
-        if crate::is_mutated!(SlotGivenBackInBackoff) && self.status == Status::Waiting
-            || crate::is_mutated!(SlotGivenBackOnStop) && self.status == Status::Stopping
-        {
+        if crate::is_mutated!(SlotGivenBackInBackoff) && self.status == Status::Waiting {
+            return false;
+        }
+        if crate::is_mutated!(SlotGivenBackOnStop) && self.status == Status::Stopping {
             return false;
         }
         let has_ended = self.status.is_terminal() && !crate::is_mutated!(SlotKeptAfterEnd);
