@@ -19,9 +19,12 @@ use taskferry_tests::{Project, taskferry};
 /// What each document has at least: rules files, refusals, command lines. One without them has lost what it is for.
 const EXPECTED: &[(&str, [usize; 3])] = &[
     ("README.md", [1, 0, 4]),
+    ("docs/dead-letters.md", [0, 0, 9]),
     ("docs/event-patterns.md", [0, 0, 4]),
     ("docs/local.md", [0, 0, 5]),
-    ("docs/rules.md", [20, 5, 3]),
+    ("docs/retries-and-limits.md", [9, 0, 2]),
+    ("docs/rules.md", [29, 8, 3]),
+    ("docs/run-lifecycle.md", [1, 0, 0]),
     ("examples/csv-report/README.md", [0, 0, 3]),
 ];
 

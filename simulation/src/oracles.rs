@@ -304,7 +304,7 @@ impl World {
     fn judge_attempt_end(&mut self, run: &Run) {
         let Some(attempt) = run.attempt() else { return };
         let Some(class) = attempt.failure_class else { return };
-        let ended_so = run.attempts.iter().filter(|it| it.failure_class == Some(class)).count();
+        let ended_so = scenario::spent(run, class);
         let budget = scenario::budget(&run.rule, class);
         self.held(ended_so <= budget, Oracle::BudgetsAreTheirOwn, || {
             format!("run {} has {ended_so} attempts that ended as {class}, of {budget}", run.id)
@@ -356,7 +356,7 @@ impl World {
         }
         let class = run.attempt().and_then(|attempt| attempt.failure_class);
         if let (Status::Failed, Some(class)) = (run.status, class) {
-            let ended_so = run.attempts.iter().filter(|it| it.failure_class == Some(class)).count();
+            let ended_so = scenario::spent(run, class);
             let budget = scenario::budget(&run.rule, class);
             let no_time =
                 run.total_deadline().is_some_and(|deadline| deadline <= at(self.now + 20 * MINUTE));

@@ -9,6 +9,7 @@ use taskferry_core::{
     event::Event,
     failure::FailureClass,
     rules::{self, Rules},
+    run::Run,
 };
 
 use crate::world::Micros;
@@ -144,6 +145,13 @@ pub(crate) fn budget(rule: &str, class: FailureClass) -> usize {
             attempts(rule)
         }
     }
+}
+
+/// How many attempts of a run have spent from the budget of a class: the application has one for all its own.
+pub(crate) fn spent(run: &Run, class: FailureClass) -> usize {
+    let own = [FailureClass::OutOfMemory, FailureClass::ExitCode, FailureClass::TimedOut];
+    let ended_so = run.attempts.iter().filter_map(|attempt| attempt.failure_class);
+    ended_so.filter(|other| *other == class || own.contains(other) && own.contains(&class)).count()
 }
 
 /// An event of the scenario, and what must come of it.

@@ -185,6 +185,11 @@ const TEXTS: &[(&str, FailureClass)] = &[
     ("INACTIVE", FailureClass::Refused),
 ];
 
+/// The texts of ECS's that name a class, in the order in which they are looked for; `docs/retries-and-limits.md` shows them.
+pub fn texts() -> impl Iterator<Item = (&'static str, FailureClass)> {
+    TEXTS.iter().copied()
+}
+
 /// The class that a text of ECS's names, if one does.
 pub(crate) fn of_text(text: &str) -> Option<FailureClass> {
     TEXTS.iter().find(|(part, _)| text.contains(part)).map(|(_, class)| *class)

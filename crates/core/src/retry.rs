@@ -113,6 +113,16 @@ impl Policy {
         }
     }
 
+    /// Whether attempts that ended in the one class and in the other are counted together: all of the application's own, but
+    /// for a class that has attempts of its own.
+    fn share_budget(&self, one: FailureClass, other: FailureClass) -> bool {
+        let is_applications = |class: FailureClass| {
+            let attempts = self.classes.get(&class).and_then(|said| said.attempts);
+            class.budget().is_none() && attempts.is_none()
+        };
+        one == other || (is_applications(one) && is_applications(other))
+    }
+
     /// Whether the request of the attempt after a failure of this class may be changed to fit.
     pub fn changes_request(&self, class: FailureClass) -> bool {
         self.classes.get(&class).and_then(|said| said.change_request).unwrap_or(true)
@@ -128,8 +138,10 @@ pub fn delay(run: &Run) -> Option<Duration> {
     if class == FailureClass::ExitCode && !is_worth_it(run, last) {
         return None;
     }
-    let ended_so =
-        run.attempts.iter().filter(|attempt| attempt.failure_class == Some(class)).count();
+    let is_counted = |attempt: &&Attempt| {
+        attempt.failure_class.is_some_and(|other| run.policy.retry.share_budget(class, other))
+    };
+    let ended_so = run.attempts.iter().filter(is_counted).count();
     let ended_so = if crate::is_mutated!(BudgetShared) { run.attempts.len() } else { ended_so };
     let ended_so = u32::try_from(ended_so).unwrap_or(u32::MAX);
     let mut budget = run.policy.retry.budget(class);
@@ -225,6 +237,16 @@ mod tests {
         let classes = [&spot[..], &[FailureClass::ExitCode]].concat();
         check(attempts(2), &classes, Some((10, 20)));
         check(attempts(2), &[&classes[..], &[FailureClass::ExitCode]].concat(), None);
+    }
+
+    #[test]
+    fn the_application_s_own_failures_are_counted_together() {
+        let classes = [FailureClass::ExitCode, FailureClass::OutOfMemory];
+        check(attempts(3), &classes, Some((10, 40)));
+        check(attempts(2), &classes, None);
+        let two = ClassPolicy { attempts: NonZeroU32::new(2), ..ClassPolicy::default() };
+        let classes_policy = BTreeMap::from([(FailureClass::OutOfMemory, two)]);
+        check(Policy { classes: classes_policy, ..attempts(2) }, &classes, Some((10, 20)));
     }
 
     #[test]

@@ -56,6 +56,16 @@ fn to_on_demand(request: &mut Map<String, Value>) {
     if strategy.is_empty() {
         strategy.push(json!({ "capacityProvider": "FARGATE", "weight": 1 }));
     }
+    weigh_alone(strategy);
+}
+
+/// A provider that is alone gets tasks, whatever its weight was among others: ECS refuses one of weight 0.
+fn weigh_alone(strategy: &mut [Value]) {
+    if let [Value::Object(only)] = strategy
+        && only.get("weight").is_none_or(|weight| *weight == 0)
+    {
+        only.insert("weight".to_owned(), 1.into());
+    }
 }
 
 /// Where there was no room in one availability zone there may be in the next: one subnet after the other, alone.
@@ -74,12 +84,7 @@ fn to_next_subnet(request: &mut Map<String, Value>, times: usize) {
 fn to_next_capacity_provider(request: &mut Map<String, Value>, times: usize) {
     if let Some(Value::Array(strategy)) = request.get_mut("capacityProviderStrategy") {
         keep_one(strategy, times);
-        // Alone, whatever the weight it had among others.
-        if let [Value::Object(only)] = strategy.as_mut_slice()
-            && only.get("weight").is_some_and(|weight| *weight == 0)
-        {
-            only.insert("weight".to_owned(), 1.into());
-        }
+        weigh_alone(strategy);
     }
 }
 
@@ -163,6 +168,10 @@ mod tests {
         let on_demand =
             json!({ "capacityProviderStrategy": [{ "capacityProvider": "FARGATE", "weight": 1 }] });
         check(&spot, &[FailureClass::SpotInterruption], &on_demand);
+        let both = json!({ "capacityProviderStrategy": [
+            { "capacityProvider": "FARGATE_SPOT", "weight": 1 }, { "capacityProvider": "FARGATE", "weight": 0 },
+        ] });
+        check(&both, &[FailureClass::SpotInterruption], &on_demand);
         let mine = json!({ "capacityProviderStrategy": [{ "capacityProvider": "mine-spot" }] });
         check(&mine, &[FailureClass::SpotInterruption], &mine);
     }

@@ -221,7 +221,7 @@ pub(super) struct Concurrency {
     /// A limit of `limits` that the rule shares with others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<String>,
-    /// What the limit is counted by; a template. The whole rule when absent.
+    /// What the rule's own `limit` is counted by; a template. The whole rule when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
     /// What becomes of an event while the limit is reached; `queue` when absent.
@@ -234,11 +234,12 @@ pub(super) struct Concurrency {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields, extend("examples" = [{ "attempts": 3 }]))]
 pub(super) struct Retry {
-    /// Attempts in all, the first included.
+    /// Attempts that may end in the same failure of the task's own, the first included: `exitCode`, `outOfMemory` and
+    /// `timedOut` count apart. 1 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub(super) attempts: Option<u32>,
-    /// The waits between attempts.
+    /// The waits after such failures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) backoff: Option<Backoff>,
     /// Exit codes that are worth another attempt; every one but 0 when absent.
@@ -303,12 +304,12 @@ pub(super) struct RetryClass {
     pub(super) change_request: Option<bool>,
 }
 
-/// The waits between attempts: they double from `min` up to `max`.
+/// The waits between attempts: each is drawn between `min` and a bound that doubles with each failure, up to `max`.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields, extend("examples" = [{ "min": "10s", "max": "10m" }]))]
 pub(super) struct Backoff {
-    /// The first wait, such as `10s`.
+    /// The shortest wait, such as `10s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["10s"]))]
     pub(super) min: Option<String>,
