@@ -6,6 +6,7 @@ mod bench;
 mod clients;
 mod emulators;
 mod fuzz;
+mod simulate;
 mod steps;
 mod test;
 mod venv;
@@ -17,7 +18,9 @@ use anyhow::bail;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test            everything: format, lints, docs, tests, independent servers and clients
+  test            everything: format, lints, docs, tests, the simulation, independent servers and clients
+  simulate [--seeds N | --seed S | --minutes M | --exhaustive | --mutations]
+                  the real core and engine in a world that breaks by the seed; 10,000 seeds unless said
   fuzz [TARGET] [--minutes M]
                   libFuzzer on pattern, event or pair, or each in turn, for 5 minutes unless said
   clients         only the independent clients: boto3 and the AWS CLI against `taskferry dev`
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         ["test"] => test::run(),
+        ["simulate", rest @ ..] => simulate::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["clients"] => clients::run(),
         ["emulators"] => emulators::run(),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
 use crate::{
-    clients, emulators,
+    clients, emulators, simulate,
     steps::{cargo, step},
 };
 
@@ -25,6 +25,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     // The end-to-end tests start the programs, so those are built first.
     step(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
     step(cargo().args(["test", "--locked", "--workspace"]))?;
+    simulate::run(&[])?;
     emulators::run()?;
     clients::run()
 }

@@ -84,7 +84,7 @@ impl LifecycleEvent {
 /// What the change from `was` to `run` tells, in order.
 pub(crate) fn told(was: Option<&Run>, run: &Run) -> Vec<LifecycleEvent> {
     let mut told = Vec::new();
-    if run.has_started() && !was.is_some_and(Run::has_started) {
+    if run.has_started() && !crate::is_mutated!(StartUntold) && !was.is_some_and(Run::has_started) {
         told.push(LifecycleEvent::RunStarted);
     }
     if was.is_some_and(|was| was.status.is_terminal()) {
@@ -93,6 +93,7 @@ pub(crate) fn told(was: Option<&Run>, run: &Run) -> Vec<LifecycleEvent> {
     match run.status {
         Status::Succeeded => told.push(LifecycleEvent::RunSucceeded),
         Status::Failed => told.extend([LifecycleEvent::RunFailed, LifecycleEvent::RunDeadLettered]),
+        Status::TimedOut if crate::is_mutated!(EndUntold) => {}
         Status::TimedOut => {
             told.extend([LifecycleEvent::RunTimedOut, LifecycleEvent::RunDeadLettered]);
         }

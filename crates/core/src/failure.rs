@@ -207,6 +207,9 @@ pub(crate) fn of_stopped_task(
     // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html (stopCode)
     match stop_code {
         Some("UserInitiated" | "ServiceSchedulerInitiated") => FailureClass::StoppedByUser,
+        Some("SpotInterruption") if crate::is_mutated!(SpotSpendsAttempts) => {
+            FailureClass::ExitCode
+        }
         Some("SpotInterruption") => FailureClass::SpotInterruption,
         Some("TerminationNotice" | "InfrastructureHealth") => FailureClass::Infrastructure,
         Some("EssentialContainerExited") => texts

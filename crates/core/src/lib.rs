@@ -21,6 +21,8 @@ pub mod failure;
 pub mod launch;
 pub mod lifecycle;
 pub mod limits;
+#[doc(hidden)]
+pub mod mutations;
 pub mod pace;
 pub mod plan;
 mod reason;

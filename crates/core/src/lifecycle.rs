@@ -230,6 +230,12 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
         (Ruling::Postpone, Happening::Unpaced { until }) => postpone(run, *until),
         (Ruling::Queue, Happening::Full { limit }) => queue(run, limit),
         (Ruling::Defer, Happening::Hindered { reason }) => defer(run, reason, now),
+        // Whoever found its limit full may have looked a while ago: what was admitted since waits for something else.
+        (Ruling::Skip, Happening::Skip { .. })
+            if run.queue.is_none() && !crate::is_mutated!(StaleSkip) =>
+        {
+            Decision::rest()
+        }
         (Ruling::Skip, Happening::Skip { reason }) => {
             end(run, Status::Skipped, reason.clone(), now)
         }
@@ -281,7 +287,10 @@ fn proceed(run: &Run, now: Timestamp) -> Decision {
         return Decision::rest();
     }
     match run.attempt() {
-        Some(attempt) if attempt.is_unproven() || is_token_old(attempt, now) => {
+        Some(attempt)
+            if attempt.is_unproven() && !crate::is_mutated!(DenialIsProof)
+                || is_token_old(attempt, now) =>
+        {
             Decision::only(Then::Find)
         }
         _ => Decision::only(Then::Pace),
@@ -293,6 +302,9 @@ fn proceed(run: &Run, now: Timestamp) -> Decision {
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html>: a token lives for 24 hours, or for one
 /// hour after its task has stopped, whichever is less.
 fn is_token_old(attempt: &Attempt, now: Timestamp) -> bool {
+    if crate::is_mutated!(TokenForEver) {
+        return false;
+    }
     attempt.was_sent() && attempt.is_open() && after(attempt.created_at, TOKEN_SECONDS) <= now
 }
 
@@ -300,11 +312,21 @@ fn is_token_old(attempt: &Attempt, now: Timestamp) -> bool {
 fn launch(name: &str, run: &Run, now: Timestamp) -> Decision {
     let mut next = run.clone();
     match next.attempts.last_mut() {
-        Some(attempt) if attempt.is_open() => {
+        Some(attempt)
+            if attempt.is_open()
+                && !(crate::is_mutated!(FreshTokenAfterLoss) && attempt.was_sent()) =>
+        {
             if !attempt.was_sent() {
                 attempt.created_at = now;
             }
-            attempt.sends += 1;
+            if crate::is_mutated!(RequestMadeAnew) {
+                let (name, run_id, attempt_number) =
+                    (name.to_owned(), run.id.clone(), attempt.attempt);
+                let started_by = crate::run::StartedBy { name, run_id, attempt: attempt_number };
+                attempt.request = retry::request(run, &started_by);
+            }
+            attempt.sends +=
+                u32::from(!(crate::is_mutated!(ResendsNotCounted) && attempt.was_sent()));
         }
         _ => {
             if !begin_attempt(name, &mut next, now) {
@@ -395,6 +417,9 @@ fn answered(run: &Run, answer: &Answer, now: Timestamp) -> Decision {
         }
         Answer::NotNow { class: FailureClass::Throttled, message } => {
             last.throttles += 1;
+            if crate::is_mutated!(ThrottleIsFailure) {
+                conclude(last, FailureClass::Throttled, message, now);
+            }
             let throttled = last.clone();
             next.due_at = Some(after_delay(now, retry::throttle_delay(run, &throttled)));
             next.reason = Some(format!("throttled: {message}"));
@@ -445,7 +470,8 @@ fn take_in(run: &Run, task: &TaskState, now: Timestamp) -> Decision {
     let Some(attempt) = of_attempt else { return Decision::rest() };
     if track::is_stale(attempt, task) {
         // Nothing new; but if that was asked for, the run has been looked at, and a word that was lost is said again.
-        let then = run.stop.as_ref().filter(|_| !task.is_stopping() && !run.status.is_terminal());
+        let said = run.stop.as_ref().filter(|_| !crate::is_mutated!(StopNotRepeated));
+        let then = said.filter(|_| !task.is_stopping() && !run.status.is_terminal());
         let then = then.map_or(Then::Rest, |stop| stop_task(&task.task_arn, &stop.reason));
         return Decision::write(run.clone(), then);
     }
@@ -454,7 +480,8 @@ fn take_in(run: &Run, task: &TaskState, now: Timestamp) -> Decision {
     if run.status.is_terminal()
         || !is_last
         || is_other_task
-        || (!attempt.is_open() && attempt.task_arn.is_some())
+        || (!attempt.is_open()
+            && (attempt.task_arn.is_some() || crate::is_mutated!(AdoptionSkipped)))
     {
         return if task.is_stopping() {
             Decision::rest()
@@ -466,7 +493,7 @@ fn take_in(run: &Run, task: &TaskState, now: Timestamp) -> Decision {
     match (&next.attempts.last(), &next.stop) {
         (Some(attempt), _) if !attempt.is_open() => after_attempt(next, now),
         // Told to stop, and not stopping: it is told again.
-        (_, Some(stop)) if !task.is_stopping() => {
+        (_, Some(stop)) if !task.is_stopping() && !crate::is_mutated!(StopNotRepeated) => {
             let then = stop_task(&task.task_arn, &stop.reason);
             Decision::write(next, then)
         }
@@ -496,6 +523,9 @@ fn after_attempt(mut run: Run, now: Timestamp) -> Decision {
     let stop = run.stop.as_ref().filter(|_| was_stopped);
     let reason = stop.map_or(sentence, |stop| stop.reason.clone());
     let delay = if last_word { None } else { retry::delay(&run) };
+    let delay = delay.or(crate::is_mutated!(StoppedRunRetries)
+        .then_some(std::time::Duration::from_secs(10))
+        .filter(|_| cause == Some(StopCause::Cancelled)));
     match delay {
         Some(delay)
             if run.total_deadline().is_none_or(|deadline| after_delay(now, delay) < deadline) =>
@@ -539,7 +569,10 @@ fn vanished(run: &Run, now: Timestamp) -> Decision {
             }
         }
         // Told to stop before a task was known of: whoever was sending has answered by now.
-        (Status::Stopping, None) if after(since, STOP_CHECK_SECONDS) <= now => {
+        (Status::Stopping, None)
+            if after(since, STOP_CHECK_SECONDS) <= now
+                || crate::is_mutated!(StopConcludedAtOnce) =>
+        {
             conclude(last, stop_class(run), "no task was started", now);
             after_attempt(next, now)
         }
@@ -558,6 +591,9 @@ fn vanished(run: &Run, now: Timestamp) -> Decision {
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>: stopped tasks are told of for at least
 /// one hour.
 fn lost(mut run: Run, now: Timestamp) -> Decision {
+    if crate::is_mutated!(LostTaskIsSuccess) {
+        return end(&run, Status::Succeeded, "its task is gone".to_owned(), now);
+    }
     let class = run.stop.as_ref().map_or(FailureClass::Infrastructure, |_| stop_class(&run));
     if let Some(last) = run.attempts.last_mut() {
         conclude(
@@ -577,6 +613,7 @@ fn look(run: &Run, now: Timestamp) -> Decision {
     let is_due = run.due_at.is_some_and(|due_at| due_at <= now);
     let Some(attempt) = run.attempt().filter(|_| is_due) else { return Decision::rest() };
     if run.status != Status::Stopping
+        && !crate::is_mutated!(TimeoutNotChecked)
         && let Some((cause, reason)) = times::exceeded(run, attempt, now)
     {
         return stop(run, cause, &reason, now);
@@ -600,12 +637,15 @@ fn date(run: &mut Run, now: Timestamp) {
     if let Some(ended_at) = run.ended_at {
         let soon = after(now, TELL_SECONDS);
         let telling = (!run.outbox.is_empty()).then_some(soon);
-        let tidying = run.payload.as_ref().map(|_| after(ended_at, PAYLOAD_SECONDS).max(soon));
+        let kept_for = if crate::is_mutated!(PayloadDiscardedAtEnd) { 0 } else { PAYLOAD_SECONDS };
+        let tidying = run.payload.as_ref().map(|_| after(ended_at, kept_for).max(soon));
+        let tidying = tidying.filter(|_| !crate::is_mutated!(PayloadKept));
         run.due_at = telling.or(tidying);
         return;
     }
     let own = match run.due_at {
         _ if run.queue.is_some() => None,
+        _ if crate::is_mutated!(DueDateDropped) && run.status == Status::Starting => None,
         Some(due_at) if now < due_at => Some(due_at),
         _ => Some(times::look_again(run, now)),
     };

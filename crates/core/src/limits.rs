@@ -69,11 +69,13 @@ pub fn moves<'a>(was: Option<&'a Run>, run: &'a Run) -> Moves<'a> {
     let was_queued = was.and_then(|was| was.queue.as_ref());
     let was_holding = was.is_some_and(Run::holds_slots);
     let stays = was_queued == run.queue.as_ref();
+    let is_taken = !crate::is_mutated!(SlotNotTaken);
+    let kept = usize::from(crate::is_mutated!(SlotOfOneLimitOnly) && run.slots.len() > 1);
     Moves {
         leave: was_queued.filter(|_| !stays),
         join: run.queue.as_ref().filter(|_| !stays),
-        take: if !was_holding && run.holds_slots() { &run.slots } else { &[] },
-        give: if was_holding && !run.holds_slots() { &run.slots } else { &[] },
+        take: if !was_holding && run.holds_slots() && is_taken { &run.slots } else { &[] },
+        give: if was_holding && !run.holds_slots() { &run.slots[kept..] } else { &[] },
     }
 }
 
@@ -141,7 +143,8 @@ fn superseded(by: &RunId) -> Turn {
 
 /// When the limit must be looked at again: soon if runs wait, else not before the next change.
 pub fn check_at(state: &LimitState, now: Timestamp) -> Option<Timestamp> {
-    (!state.queue.is_empty()).then(|| crate::run::after(now, CHECK_SECONDS))
+    (!state.queue.is_empty() && !crate::is_mutated!(QueueWithoutDate))
+        .then(|| crate::run::after(now, CHECK_SECONDS))
 }
 
 #[cfg(test)]

@@ -165,8 +165,10 @@ fn slots(rules: &Rules, rule: &Rule, context: &Context<'_>) -> Result<Vec<Slot>,
 
 fn dedupe_key(rule: &Rule, event: &Event, context: &Context<'_>) -> Result<String, Refusal> {
     match &rule.dedupe {
-        Some(template) => template.render(context).map(Cow::into_owned).map_err(Refusal::Dedupe),
-        None => Ok(chain::dedupe_key(event).unwrap_or_else(|| event.id().to_owned())),
+        Some(template) if !crate::is_mutated!(DedupeForgotten) => {
+            template.render(context).map(Cow::into_owned).map_err(Refusal::Dedupe)
+        }
+        Some(_) | None => Ok(chain::dedupe_key(event).unwrap_or_else(|| event.id().to_owned())),
     }
 }
 
@@ -227,5 +229,8 @@ impl Request {
 /// At most 43 of the 64 characters that ECS allows.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html>
 pub fn client_token(started_by: &StartedBy) -> String {
+    if crate::is_mutated!(TokenWithoutAttempt) {
+        return started_by.run_id.to_string();
+    }
     format!("{}-{}", started_by.run_id, started_by.attempt)
 }

@@ -142,8 +142,13 @@ pub fn delay(run: &Run) -> Option<Duration> {
         attempt.failure_class.is_some_and(|other| run.policy.retry.share_budget(class, other))
     };
     let ended_so = run.attempts.iter().filter(is_counted).count();
+    let ended_so = if crate::is_mutated!(BudgetShared) { run.attempts.len() } else { ended_so };
     let ended_so = u32::try_from(ended_so).unwrap_or(u32::MAX);
-    let budget = run.policy.retry.budget(class);
+    let mut budget = run.policy.retry.budget(class);
+    if crate::is_mutated!(BackoffFromTheClock) {
+        budget.backoff.min_seconds += u64::try_from(last.created_at.as_second() % 60).unwrap_or(0);
+    }
+    budget.attempts += u32::from(crate::is_mutated!(BudgetOneMore));
     (ended_so < budget.attempts).then(|| jittered(budget.backoff, &run.id, last.attempt, ended_so))
 }
 

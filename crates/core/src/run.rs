@@ -254,7 +254,14 @@ impl Run {
 
     /// Whether the run takes up its slots: from its admission to its end, the waits between attempts included.
     pub fn holds_slots(&self) -> bool {
-        !self.slots.is_empty() && self.queue.is_none() && !self.status.is_terminal()
+        if crate::is_mutated!(SlotGivenBackInBackoff) && self.status == Status::Waiting {
+            return false;
+        }
+        if crate::is_mutated!(SlotGivenBackOnStop) && self.status == Status::Stopping {
+            return false;
+        }
+        let has_ended = self.status.is_terminal() && !crate::is_mutated!(SlotKeptAfterEnd);
+        !self.slots.is_empty() && self.queue.is_none() && !has_ended
     }
 
     /// Whether the run is a dead letter: it came to nothing, and nobody has had it done again.
@@ -276,7 +283,7 @@ impl Run {
     pub(crate) fn end(&mut self, status: Status, reason: Option<String>, now: Timestamp) {
         debug_assert!(status.is_terminal(), "{status} is no end");
         self.status = status;
-        self.reason = reason;
+        self.reason = reason.filter(|_| !crate::is_mutated!(ReasonForgotten));
         self.ended_at = Some(now);
         self.queue = None;
         self.due_at = None;

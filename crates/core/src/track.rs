@@ -106,6 +106,9 @@ impl TaskState {
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwet_handling.html>: "Duplicate events have the same
 /// `version` in the `detail` object."
 pub(crate) fn is_stale(attempt: &Attempt, task: &TaskState) -> bool {
+    if crate::is_mutated!(VersionIgnored) {
+        return false;
+    }
     attempt.task_arn.as_ref().is_none_or(|known| *known == task.task_arn)
         && attempt.version.is_some_and(|known| task.version.is_some_and(|version| version <= known))
 }
@@ -155,6 +158,7 @@ fn class(run: &Run, task: &TaskState) -> Option<FailureClass> {
         &exits(task),
     );
     let timed_out = run.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::Cancelled);
+    let timed_out = timed_out && !crate::is_mutated!(TimeoutIsPersonsWord);
     Some(if class == FailureClass::StoppedByUser && timed_out {
         FailureClass::TimedOut
     } else {
@@ -165,15 +169,21 @@ fn class(run: &Run, task: &TaskState) -> Option<FailureClass> {
 /// Success is proven, never assumed: a task can stop without containers, without exit codes, and out of memory with
 /// exit code 0.
 fn has_succeeded(essential: &[String], task: &TaskState) -> bool {
+    if crate::is_mutated!(NoContainersIsSuccess) && task.containers.is_empty() {
+        return true;
+    }
     let exited_with_0 = |name: &String| {
         task.containers.iter().any(|container| {
             container.name == *name
-                && container.exit_code == Some(0)
-                && container.reason.as_deref().and_then(failure::of_text)
-                    != Some(FailureClass::OutOfMemory)
+                && (container.exit_code == Some(0)
+                    || crate::is_mutated!(NoExitCodeIsSuccess) && container.exit_code.is_none())
+                && (crate::is_mutated!(OutOfMemoryIsSuccess)
+                    || container.reason.as_deref().and_then(failure::of_text)
+                        != Some(FailureClass::OutOfMemory))
         })
     };
-    task.stop_code.as_deref() == Some("EssentialContainerExited")
+    (task.stop_code.as_deref() == Some("EssentialContainerExited")
+        || crate::is_mutated!(StopCodeIgnored))
         && !essential.is_empty()
         && essential.iter().all(exited_with_0)
 }
@@ -191,7 +201,8 @@ fn exits(task: &TaskState) -> Vec<ContainerExit> {
 
 /// What happened, in one sentence.
 pub(crate) fn sentence(class: FailureClass, attempt: &Attempt) -> String {
-    let because = attempt.stopped_reason.as_deref().unwrap_or("ECS gave no reason");
+    let because = attempt.stopped_reason.as_deref().filter(|reason| !reason.is_empty());
+    let because = because.unwrap_or("ECS gave no reason");
     let exited = attempt
         .containers
         .iter()

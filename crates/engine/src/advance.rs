@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use taskferry_core::{
     chain,
     failure::FailureClass,
+    is_mutated,
     launch::{Answer, Gate},
     lifecycle::{self, Decision, Happening, Then},
     limits, reason,
@@ -57,6 +58,10 @@ impl<P: Ports> Engine<P> {
         then: Then,
         patience: Patience,
     ) -> Result<Run, Error> {
+        let recorded_at = run.attempt().map_or(run.created_at, |attempt| attempt.created_at);
+        if then == Then::RunTask && self.is_late(recorded_at) {
+            return Ok(run);
+        }
         match self.perform_once(&run, then, patience).await? {
             Some(happening) => self.advance(run, happening, patience).await,
             None if run.queue.is_some() => self.run(&run.id).await,
@@ -72,6 +77,8 @@ impl<P: Ports> Engine<P> {
                 lifecycle::decide(self.stack(), &run, &step.happening, now);
             let told = run.outbox.len();
             if let Some(next) = next {
+                #[cfg(mutations)]
+                let next = self.mutated_before_write(&mut run, next, &then, patience).await?;
                 match self.ports.runs().update(&run, &next).await? {
                     Updated::Done => {
                         step.freed |= has_freed(&run, &next);
@@ -89,9 +96,7 @@ impl<P: Ports> Engine<P> {
                     }
                 }
             }
-            // A process that was frozen in between must not send what others have long seen to.
-            let late = self.ports.clock().now().duration_since(now) > SEND_WITHIN;
-            if then == Then::RunTask && late {
+            if then == Then::RunTask && self.is_late(now) {
                 break;
             }
             match self.perform_once(&run, then, patience).await? {
@@ -112,6 +117,32 @@ impl<P: Ports> Engine<P> {
             self.admit_next(&run).await?;
         }
         Ok(run)
+    }
+
+    /// What is written, and what is done too early, with a bug in it.
+    #[cfg(mutations)]
+    async fn mutated_before_write(
+        &self,
+        run: &mut Run,
+        mut next: Box<Run>,
+        then: &Then,
+        patience: Patience,
+    ) -> Result<Box<Run>, Error> {
+        if is_mutated!(CallBeforeRecord) && *then == Then::RunTask {
+            self.perform_once(&next, then.clone(), patience).await?;
+        }
+        if is_mutated!(LastWriterWins) {
+            *run = self.run(&run.id).await?;
+            next.revision = run.revision + 1;
+        }
+        Ok(next)
+    }
+
+    /// Whether so much time has gone by since a request was decided upon that others may have seen to it: a process that was
+    /// frozen in between must not send it any more.
+    fn is_late(&self, decided_at: Timestamp) -> bool {
+        let late = self.ports.clock().now().duration_since(decided_at);
+        late > SEND_WITHIN && !is_mutated!(LateSend)
     }
 
     /// Does what was decided; what came of it, if anything came.
@@ -177,7 +208,10 @@ impl<P: Ports> Engine<P> {
     async fn publish(&self, run: &Run) -> Result<Happening, ports::Error> {
         let detail = chain::detail(&self.rules.name, run).to_string();
         let time = run.ended_at.unwrap_or_else(|| self.ports.clock().now());
-        self.ports.events().publish(&run.outbox, &detail, time).await?;
+        let published = self.ports.events().publish(&run.outbox, &detail, time).await;
+        if !is_mutated!(OutboxClearedFirst) {
+            published?;
+        }
         Ok(Happening::Published { events: run.outbox.clone() })
     }
 
@@ -214,8 +248,12 @@ impl<P: Ports> Engine<P> {
 
     /// How many slots the run's limits have by the rules of now: a limit that was changed holds for what waits.
     fn refresh_slots(&self, run: &mut Run) {
+        if is_mutated!(LimitOfThen) {
+            return;
+        }
         for slot in &mut run.slots {
             slot.of = self.rules.slots_of(&slot.limit).unwrap_or(slot.of);
+            slot.of += u32::from(is_mutated!(LimitPlusOne));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use taskferry_core::{
     event::Event,
+    is_mutated,
     launch::{self, Gate, TaskDefinition},
     lifecycle::{self, Happening, Then},
     plan::{self, Plan, Request},
@@ -74,6 +75,9 @@ impl<P: Ports> Engine<P> {
                         event_id = event.id(), rule = %plan.rule.name, run_id = %plan.run_id,
                         error = reason(&error), "not recorded"
                     );
+                    if is_mutated!(FirstFailureEndsDispatch) {
+                        return Err(error);
+                    }
                     failed.get_or_insert(error);
                 }
             }
@@ -87,7 +91,10 @@ impl<P: Ports> Engine<P> {
             Err(_) => launch::refused(plan, self.ports.clock().now()),
             Ok(request) => self.pinned(plan, request).await?,
         };
-        let run = self.put_aside(plan, run).await?;
+        #[cfg(mutations)]
+        let late = is_mutated!(PayloadAfterLaunch).then(|| run.clone());
+        let run =
+            if is_mutated!(PayloadAfterLaunch) { run } else { self.put_aside(plan, run).await? };
         let run = lifecycle::begin(self.stack(), run, self.ports.clock().now());
         info!(event_id = plan.event.id(), rule = run.rule, run_id = %run.id, "planned");
         match self.ports.runs().create(&run, plan.event).await? {
@@ -106,7 +113,12 @@ impl<P: Ports> Engine<P> {
                 return Ok(How::Duplicate);
             }
         }
-        Ok(self.launch_recorded(run, plan.event.id()).await)
+        let how = self.launch_recorded(run, plan.event.id()).await;
+        #[cfg(mutations)]
+        if let Some(late) = late {
+            self.put_aside(plan, late).await?;
+        }
+        Ok(how)
     }
 
     /// Takes a run that was just recorded as far as it goes. Where that fails, the sweep goes on with it.
@@ -156,7 +168,10 @@ impl<P: Ports> Engine<P> {
                     "task definition `{task_definition}` cannot be used: {}",
                     reason(&*source)
                 );
-                Ok(launch::unusable(plan, reason, now))
+                let mut run = launch::unusable(plan, reason, now);
+                // A delivery that died before its record may have put the event aside.
+                run.payload = plan.payload_url().map(str::to_owned);
+                Ok(run)
             }
             Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
         }
@@ -165,7 +180,9 @@ impl<P: Ports> Engine<P> {
     /// Puts the event where its task will find it, if it is too long for the request; the run's record follows, and the launch
     /// after that.
     async fn put_aside(&self, plan: &Plan<'_>, run: Run) -> Result<Run, Error> {
-        let Some(url) = &run.payload else { return Ok(run) };
+        let Some(url) = run.payload.as_ref().filter(|_| !run.status.is_terminal()) else {
+            return Ok(run);
+        };
         match self.ports.payloads().put(url, plan.event.text()).await {
             Ok(()) => Ok(run),
             Err(ports::Error::Refused { source, .. }) => {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use taskferry_core::{
+    is_mutated,
     lifecycle::{self, Happening, Then},
     reason,
     run::Run,
@@ -60,6 +61,9 @@ impl<P: Ports> Engine<P> {
             }
             let failed_before = swept.failed;
             for limit in limits {
+                if is_mutated!(LimitsNotSwept) {
+                    break;
+                }
                 let admitted = self.admit(&limit).await;
                 swept.failed += u32::from(!told(admitted, "limit not looked at"));
             }

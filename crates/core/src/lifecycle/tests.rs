@@ -393,3 +393,15 @@ proptest! {
         }
     }
 }
+
+/// Seeds 6129 and 6157 of the simulation: the limit was full when somebody looked, and free again when the run was admitted.
+#[test]
+fn only_what_waits_in_a_queue_is_skipped() {
+    let limit = LimitId { name: "rule/thumbnails".to_owned(), key: String::new() };
+    let skip = Happening::Skip { reason: "full".to_owned() };
+    let mut waiting = run(Status::Waiting);
+    assert_eq!(decide(STACK, &waiting, &skip, second(5)).next, None);
+    waiting.queue = Some(limit);
+    let next = decide(STACK, &waiting, &skip, second(5)).next;
+    assert_eq!(next.map(|next| next.status), Some(Status::Skipped));
+}

@@ -1,0 +1,112 @@
+//! Bugs that a person could write, for the simulation to find.
+//!
+//! `cargo xtask simulate --mutations` builds with `--cfg mutations` and turns on one after the other; each must be found by a seed.
+//! In every other build `is_mutated!` is `false` and none of them is there.
+
+/// Whether a bug is turned on; never, but in builds with `--cfg mutations`.
+#[cfg(mutations)]
+#[macro_export]
+#[doc(hidden)]
+macro_rules! is_mutated {
+    ($mutation:ident) => {
+        $crate::mutations::is_on($crate::mutations::Mutation::$mutation)
+    };
+}
+
+/// Whether a bug is turned on; never, but in builds with `--cfg mutations`.
+#[cfg(not(mutations))]
+#[macro_export]
+#[doc(hidden)]
+macro_rules! is_mutated {
+    ($mutation:ident) => {
+        false
+    };
+}
+
+#[cfg(mutations)]
+pub use self::selected::{Mutation, is_on, select};
+
+#[cfg(mutations)]
+mod selected {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Declares the bugs and lists them.
+    macro_rules! mutations {
+        ($($name:ident: $what:literal,)*) => {
+            /// A bug.
+            #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+            pub enum Mutation {
+                $(#[doc = $what] $name,)*
+            }
+
+            impl Mutation {
+                /// All of them, with what each does.
+                pub const ALL: &[(Self, &str)] = &[$((Self::$name, $what),)*];
+            }
+        };
+    }
+
+    mutations! {
+        TokenWithoutAttempt: "the client token is the run's, and not the attempt's",
+        DedupeForgotten: "the rule's `dedupe` is not looked at",
+        VersionIgnored: "an event that was overtaken is taken in",
+        NoExitCodeIsSuccess: "a container without an exit code has succeeded",
+        NoContainersIsSuccess: "a task without containers has succeeded",
+        OutOfMemoryIsSuccess: "exit code 0 is success, out of memory or not",
+        StopCodeIgnored: "exit code 0 is success, whatever stopped the task",
+        TimeoutIsPersonsWord: "a task that took too long counts as stopped by a person",
+        TokenForEver: "a client token is relied upon for ever",
+        DenialIsProof: "`failures[]` is taken for proof that there is no task",
+        FreshTokenAfterLoss: "after an answer that was lost the next attempt begins",
+        ThrottleIsFailure: "a throttle ends the attempt",
+        SlotKeptAfterEnd: "a run keeps its slots after its end",
+        SlotGivenBackInBackoff: "a run gives its slots back while it waits for its next attempt",
+        SlotGivenBackOnStop: "a run gives its slots back when its task is told to stop",
+        SlotNotTaken: "a run is admitted without taking its slots",
+        SlotOfOneLimitOnly: "a run gives back the slot of its first limit alone",
+        LimitPlusOne: "a limit admits one more than it says",
+        LimitOfThen: "a limit that was changed holds for new runs only",
+        DueDateDropped: "a task that starts has no date",
+        QueueWithoutDate: "a limit with a queue has no date",
+        BackoffFromTheClock: "the dice of a wait are the time of the attempt",
+        BudgetShared: "all classes spend one budget",
+        BudgetOneMore: "a budget is one attempt larger than it says",
+        SpotSpendsAttempts: "what Spot takes back counts as the application's failure",
+        StopNotRepeated: "a stop that was lost is not said again",
+        TimeoutNotChecked: "nobody looks at the limits of time",
+        StopConcludedAtOnce: "a stopped run without a task is over at once",
+        AdoptionSkipped: "a task that turns up after `failures[]` is a stray",
+        StoppedRunRetries: "what a person stopped is tried again",
+        EndUntold: "a run that timed out tells nothing",
+        StartUntold: "a run that has started tells nothing",
+        OutboxClearedFirst: "the outbox is cleared though publishing failed",
+        PayloadAfterLaunch: "the event is put aside after the launch",
+        PayloadDiscardedAtEnd: "what was put aside goes with the end of the run",
+        PayloadKept: "what was put aside stays",
+        PacingForgotten: "nobody asks the quota",
+        CalmForEver: "a process always takes itself for calm",
+        LateSend: "a request goes out however late",
+        CallBeforeRecord: "the request goes out before its record is written",
+        LastWriterWins: "the record that stands is not looked at before it is written over",
+        RequestMadeAnew: "a request is rendered anew each time it is sent",
+        StaleSkip: "what was admitted is skipped since the limit was full a while ago",
+        AdmissionLeftToSweep: "a slot that comes free is left to the sweep",
+        LimitsNotSwept: "the sweep sees to runs alone",
+        ReasonForgotten: "an end has no reason",
+        FirstFailureEndsDispatch: "the first rule that fails keeps the others from their runs",
+        LostTaskIsSuccess: "a task that ECS has forgotten has succeeded",
+        ResendsNotCounted: "a launch that is sent again is written as the first",
+    }
+
+    static SELECTED: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+    /// Turns one on, and all others off.
+    pub fn select(mutation: Mutation) {
+        SELECTED.store(mutation as usize, Ordering::Relaxed);
+    }
+
+    /// Whether it is on.
+    pub fn is_on(mutation: Mutation) -> bool {
+        SELECTED.load(Ordering::Relaxed) == mutation as usize
+    }
+}

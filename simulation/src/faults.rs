@@ -1,0 +1,378 @@
+//! What can go wrong, where, and how often it did.
+//!
+//! Each seed has some faults often, some seldom and some never, so that each is met alone and in company. What was met is
+//! counted, and a fault that never was is a gap in the proof.
+
+use std::fmt;
+
+use crate::dice::Dice;
+
+/// A call of a port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Call {
+    /// `Runs::create`.
+    Create,
+    /// `Runs::update`.
+    Update,
+    /// `Runs::get`.
+    Get,
+    /// `Runs::due`.
+    Due,
+    /// `Runs::limit`.
+    Limit,
+    /// `Runs::settle_limit`.
+    SettleLimit,
+    /// `Runs::take_token`.
+    TakeToken,
+    /// `Runs::close_window`.
+    CloseWindow,
+    /// `Tasks::run`.
+    RunTask,
+    /// `Tasks::describe_task_definition`.
+    DescribeTaskDefinition,
+    /// `Tasks::describe`.
+    DescribeTasks,
+    /// `Tasks::list_started_by`.
+    ListTasks,
+    /// `Tasks::stop`.
+    StopTask,
+    /// `Events::publish`.
+    Publish,
+    /// `Payloads::put`.
+    PutPayload,
+    /// `Payloads::discard`.
+    DiscardPayload,
+}
+
+impl Call {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Create,
+        Self::Update,
+        Self::Get,
+        Self::Due,
+        Self::Limit,
+        Self::SettleLimit,
+        Self::TakeToken,
+        Self::CloseWindow,
+        Self::RunTask,
+        Self::DescribeTaskDefinition,
+        Self::DescribeTasks,
+        Self::ListTasks,
+        Self::StopTask,
+        Self::Publish,
+        Self::PutPayload,
+        Self::DiscardPayload,
+    ];
+}
+
+/// What befalls a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mishap {
+    /// The request never arrives.
+    RequestLost,
+    /// It has its effect, and the answer never arrives.
+    ResponseLost,
+    /// It is refused for now, without effect.
+    Throttled,
+    /// The process dies before the call has its effect.
+    CrashBefore,
+    /// The process dies after it, with the answer unread.
+    CrashAfter,
+    /// The process is frozen for minutes before it reads the answer.
+    Frozen,
+}
+
+impl Mishap {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::RequestLost,
+        Self::ResponseLost,
+        Self::Throttled,
+        Self::CrashBefore,
+        Self::CrashAfter,
+        Self::Frozen,
+    ];
+}
+
+/// What goes wrong elsewhere, or in a way of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Twist {
+    /// `due` tells of a record as it was a while ago.
+    StaleDue,
+    /// `limit` tells of a limit as it was a while ago.
+    StaleLimit,
+    /// A write met another one.
+    Conflict,
+    /// A limit that had a slot has none any more.
+    Full,
+    /// `RunTask` was called more often than ECS allows.
+    QuotaExceeded,
+    /// 200, `failures[]`, no task.
+    FailuresOnly,
+    /// 200, `failures[]`, and a task all the same.
+    FailuresAndTask,
+    /// 200, `failures[]`, no task, and a task turns up later.
+    FailuresThenTask,
+    /// An exception: no room.
+    NoRoom,
+    /// An exception: refused.
+    Refused,
+    /// A repeated request is met by a `ConflictException` with its task.
+    TokenConflict,
+    /// A Task State Change never comes.
+    EventDropped,
+    /// It comes more than once.
+    EventRepeated,
+    /// It comes after later ones.
+    EventReordered,
+    /// It comes hours later.
+    EventLate,
+    /// Changes come that nobody subscribed to.
+    EventOfAnotherStep,
+    /// A new task is not in ECS's lists yet.
+    TaskUnseen,
+    /// A task that stopped is forgotten.
+    TaskForgotten,
+    /// A task takes long to start.
+    SlowStart,
+    /// Spot takes the task back.
+    SpotInterruption,
+    /// The host is retired.
+    TerminationNotice,
+    /// The host fails.
+    InfrastructureHealth,
+    /// Out of memory, and exit code 0.
+    OutOfMemoryExit0,
+    /// Out of memory, and exit code 137.
+    OutOfMemoryExit137,
+    /// Stopped without any container.
+    NoContainers,
+    /// `EssentialContainerExited` without an exit code.
+    NoExitCode,
+    /// A sidecar exits with something else than 0.
+    SidecarFailed,
+    /// The application exits with something else than 0.
+    ExitCode,
+    /// The image cannot be pulled.
+    ImagePull,
+    /// Secrets, network or logs cannot be set up.
+    Initialization,
+    /// The agent is gone, and ECS learns so hours later.
+    AgentVanished,
+    /// The task hangs until it is told to stop.
+    Hangs,
+    /// `StopTask` comes while the task exits by itself.
+    StopRacesExit,
+    /// The task definition is gone.
+    TaskDefinitionGone,
+    /// Rules change while runs are under way.
+    RulesChanged,
+    /// An event is delivered again, minutes to days later.
+    Redelivered,
+    /// Some of the lifecycle events are published, and then the call fails.
+    PublishedPartly,
+    /// A process whose clock is off.
+    SkewedClock,
+    /// A process dies between two calls.
+    Killed,
+    /// A person stops a run.
+    PersonStops,
+    /// Two sweeps at once.
+    SweepsOverlap,
+    /// A sweep that runs out of time.
+    SweepCutShort,
+    /// No sweep for hours.
+    SweepsStop,
+    /// A person has a run done again.
+    PersonRedrives,
+}
+
+impl Twist {
+    /// All of them.
+    pub const ALL: [Self; 44] = [
+        Self::StaleDue,
+        Self::StaleLimit,
+        Self::Conflict,
+        Self::Full,
+        Self::QuotaExceeded,
+        Self::FailuresOnly,
+        Self::FailuresAndTask,
+        Self::FailuresThenTask,
+        Self::NoRoom,
+        Self::Refused,
+        Self::TokenConflict,
+        Self::EventDropped,
+        Self::EventRepeated,
+        Self::EventReordered,
+        Self::EventLate,
+        Self::EventOfAnotherStep,
+        Self::TaskUnseen,
+        Self::TaskForgotten,
+        Self::SlowStart,
+        Self::SpotInterruption,
+        Self::TerminationNotice,
+        Self::InfrastructureHealth,
+        Self::OutOfMemoryExit0,
+        Self::OutOfMemoryExit137,
+        Self::NoContainers,
+        Self::NoExitCode,
+        Self::SidecarFailed,
+        Self::ExitCode,
+        Self::ImagePull,
+        Self::Initialization,
+        Self::AgentVanished,
+        Self::Hangs,
+        Self::StopRacesExit,
+        Self::TaskDefinitionGone,
+        Self::RulesChanged,
+        Self::Redelivered,
+        Self::PublishedPartly,
+        Self::SkewedClock,
+        Self::Killed,
+        Self::PersonStops,
+        Self::SweepsOverlap,
+        Self::SweepCutShort,
+        Self::SweepsStop,
+        Self::PersonRedrives,
+    ];
+}
+
+/// How often each fault was met.
+#[derive(Clone, Debug)]
+pub struct Coverage {
+    calls: [[u64; Mishap::ALL.len()]; Call::ALL.len()],
+    twists: [u64; Twist::ALL.len()],
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self { calls: [[0; Mishap::ALL.len()]; Call::ALL.len()], twists: [0; Twist::ALL.len()] }
+    }
+}
+
+impl Coverage {
+    /// A call was met by a mishap.
+    pub fn befell(&mut self, call: Call, mishap: Mishap) {
+        self.calls[call as usize][mishap as usize] += 1;
+    }
+
+    /// Something else went wrong.
+    pub fn met(&mut self, twist: Twist) {
+        self.twists[twist as usize] += 1;
+    }
+
+    /// Adds what another simulation met.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.calls.iter_mut().flatten().zip(other.calls.iter().flatten()) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.twists.iter_mut().zip(other.twists) {
+            *mine += theirs;
+        }
+    }
+
+    /// The faults that were never met.
+    pub fn gaps(&self) -> Vec<String> {
+        let calls = Call::ALL.iter().flat_map(|call| {
+            let never =
+                Mishap::ALL.iter().filter(|it| self.calls[*call as usize][**it as usize] == 0);
+            never.map(move |mishap| format!("{call:?} {mishap:?}"))
+        });
+        let twists = Twist::ALL.iter().filter(|twist| self.twists[**twist as usize] == 0);
+        calls.chain(twists.map(|twist| format!("{twist:?}"))).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:24}", "")?;
+        for mishap in Mishap::ALL {
+            write!(f, "{:>13}", format!("{mishap:?}"))?;
+        }
+        for call in Call::ALL {
+            write!(f, "\n{:24}", format!("{call:?}"))?;
+            for mishap in Mishap::ALL {
+                write!(f, "{:>13}", self.calls[call as usize][mishap as usize])?;
+            }
+        }
+        for twists in Twist::ALL.chunks(4) {
+            writeln!(f)?;
+            for twist in twists {
+                let count = self.twists[*twist as usize];
+                write!(f, "{:22}{count:>9}  ", format!("{twist:?}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often what goes wrong in one seed, in thousandths.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Knobs {
+    /// Calls that fail.
+    pub lost: u64,
+    /// Calls at which a process dies.
+    pub crash: u64,
+    /// Calls at which a process freezes.
+    pub frozen: u64,
+    /// Calls that are throttled.
+    pub throttled: u64,
+    /// `RunTask` that answers badly.
+    pub denied: u64,
+    /// Events dropped.
+    pub dropped: u64,
+    /// Events repeated.
+    pub repeated: u64,
+    /// Events late.
+    pub late: u64,
+    /// Reads that are stale, and lists that lag.
+    pub stale: u64,
+    /// Tasks that end badly by AWS's fault.
+    pub hosts: u64,
+    /// Tasks that end badly by the application's fault.
+    pub application: u64,
+    /// Task definitions that go.
+    pub gone: u64,
+    /// Runs stopped by a person.
+    pub person: u64,
+    /// Steps at which a process dies for no reason.
+    pub killed: u64,
+    /// The longest usual latency in microseconds.
+    pub latency: i64,
+    /// How far clocks may be off, in microseconds.
+    pub skew: i64,
+}
+
+impl Knobs {
+    /// The faults of a seed.
+    pub fn new(dice: &mut Dice) -> Self {
+        let mut rate = |often: u64| match dice.below(6) {
+            0..=2 => 0,
+            3 => often / 10 + 1,
+            4 => often / 3 + 1,
+            _ => often,
+        };
+        let mut knobs = Self {
+            lost: rate(200),
+            crash: rate(100),
+            frozen: rate(30),
+            throttled: rate(200),
+            denied: rate(500),
+            dropped: rate(500),
+            repeated: rate(500),
+            late: rate(300),
+            stale: rate(500),
+            hosts: rate(400),
+            application: rate(500),
+            gone: rate(100),
+            person: rate(300),
+            killed: rate(5),
+            latency: 0,
+            skew: 0,
+        };
+        knobs.latency = dice.pick(&[2_000, 20_000, 200_000, 2_000_000]);
+        knobs.skew = dice.pick(&[0, 0, 500_000, 2_000_000]);
+        knobs
+    }
+}

@@ -1,0 +1,696 @@
+//! The oracles: each promise as a check of its own, upon the truth and not upon what the engine believes.
+//!
+//! Asked by the ports as records are written and tasks started, by the loop as time passes, and at the end. The first promise
+//! found broken ends the simulation.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use taskferry_core::{
+    failure::FailureClass,
+    limits::LimitId,
+    retry,
+    rules::Rules,
+    run::{Attempt, Run, RunId, Status, StopCause},
+};
+use taskferry_engine::ports::Created;
+
+use crate::{
+    scenario::{self, STACK},
+    world::{HOUR, MINUTE, Micros, SECOND, World, at, since},
+};
+
+/// A promise.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Oracle {
+    /// Once a source has been told "done", every matching rule has a run.
+    NothingIsLost,
+    /// One run for each rule and dedupe key.
+    OneRunForEachKey,
+    /// One task for each attempt, however often its request is sent.
+    OneTaskForEachAttempt,
+    /// At most one wanted task of a run lives.
+    OneLiveTask,
+    /// No task is started for a run that has ended, or has gone on to another attempt.
+    NoTaskForNobody,
+    /// A limit is never exceeded: every wanted task's run holds its slots.
+    LimitsHold,
+    /// Slots and queues say what the records say, and are empty in the end.
+    NoSlotIsLeaked,
+    /// A run never moves backwards, and an end is final.
+    NothingMovesBackwards,
+    /// Every run that has not ended has a date, or waits in a queue that has one.
+    EverythingHasADate,
+    /// Nothing that is due stays undone, once nothing fails any more.
+    NothingWaitsForEver,
+    /// An attempt's request is the same, byte for byte, each time.
+    SameRequest,
+    /// A request is never sent again when ECS may have forgotten its token.
+    TokensAreFresh,
+    /// No launch without room in the quota.
+    PacingHolds,
+    /// A throttle spends no attempt.
+    AThrottleIsNoFailure,
+    /// A run fails only when the budget of the class in which it failed is spent, and classes tell whose fault it was.
+    BudgetsAreTheirOwn,
+    /// Success is proven.
+    SuccessIsProven,
+    /// A wait is a function of run and attempt.
+    WaitsAreRepeatable,
+    /// Each beginning and each end is told.
+    EndsAreTold,
+    /// What is put aside is there before its task, and goes after the end.
+    PayloadsAreThere,
+    /// What a person stopped stays stopped.
+    AStopIsFinal,
+    /// Each bad end says why.
+    EndsSayWhy,
+    /// One bad rule or record stops no other.
+    OthersGoOn,
+    /// A free slot goes to who waits, soon.
+    WaitersAreAdmitted,
+    /// What is skipped or replaced was so by the rule's own word.
+    OverlapIsKept,
+}
+
+impl Oracle {
+    /// The promise, as a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::NothingIsLost => "an event that was taken has a run for each rule that matches",
+            Self::OneRunForEachKey => "there is one run for each rule and dedupe key",
+            Self::OneTaskForEachAttempt => "an attempt has one task, however often it is sent",
+            Self::OneLiveTask => "at most one wanted task of a run lives",
+            Self::NoTaskForNobody => "no task is started for an attempt that is over",
+            Self::LimitsHold => "every wanted task's run holds its slots, and no limit is exceeded",
+            Self::NoSlotIsLeaked => "slots and queues say what the records say",
+            Self::NothingMovesBackwards => "a run never moves backwards, and an end is final",
+            Self::EverythingHasADate => "what has not ended has a date",
+            Self::NothingWaitsForEver => "what is due is done",
+            Self::SameRequest => "an attempt's request is the same each time, byte for byte",
+            Self::TokensAreFresh => "no request is sent again past its token's life",
+            Self::PacingHolds => "no launch without room in the quota",
+            Self::AThrottleIsNoFailure => "a throttle spends no attempt",
+            Self::BudgetsAreTheirOwn => {
+                "each class of failure spends its own budget, and all of it"
+            }
+            Self::SuccessIsProven => "success is proven",
+            Self::WaitsAreRepeatable => "a wait is a function of run and attempt",
+            Self::EndsAreTold => "each beginning and each end is told on the bus",
+            Self::PayloadsAreThere => {
+                "what is put aside is there before its task and goes after the end"
+            }
+            Self::AStopIsFinal => "what was stopped is not begun again",
+            Self::EndsSayWhy => "each bad end says why",
+            Self::OthersGoOn => "one bad rule stops no other",
+            Self::WaitersAreAdmitted => "a free slot goes to who waits for it, soon",
+            Self::OverlapIsKept => {
+                "a run is skipped only where its limit is full and its rule says so"
+            }
+        }
+    }
+}
+
+/// A broken promise.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which.
+    pub oracle: Oracle,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({}): {}", self.oracle, self.oracle.sentence(), self.seen)
+    }
+}
+
+/// What the oracles remember.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    /// The requests that were sent: the text, and when first.
+    requests: BTreeMap<String, (String, Micros)>,
+    /// The runs by rule and key.
+    made: BTreeMap<(String, String), RunId>,
+    /// The rules that processes have now.
+    pub(crate) rules: Vec<Arc<Rules>>,
+    /// How many slots a limit had when a run was admitted to it.
+    admitted: BTreeMap<(RunId, LimitId), usize>,
+    /// Since when a limit has had both a free slot and somebody who waits.
+    stalled: BTreeMap<LimitId, Micros>,
+    /// When nothing failed any more.
+    pub(crate) calm_since: Option<Micros>,
+}
+
+/// How long a limit may have a free slot and somebody who waits.
+const STALLED_MAX: Micros = 10 * SECOND;
+/// How long something may be due.
+const OVERDUE_MAX: Micros = 4 * MINUTE;
+/// What was begun while things failed may take so long.
+const CALMING: Micros = 30 * MINUTE;
+/// By when every run has ended once nothing fails any more.
+pub(crate) const END_WITHIN: Micros = 36 * HOUR;
+
+impl World {
+    /// A promise was found broken; the first counts.
+    pub(crate) fn broken(&mut self, oracle: Oracle, seen: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            let seen = seen();
+            self.note(|| format!("BROKEN   {oracle:?}: {seen}"));
+            self.violation = Some(Violation { oracle, seen });
+        }
+    }
+
+    pub(crate) fn held(&mut self, holds: bool, oracle: Oracle, seen: impl FnOnce() -> String) {
+        if !holds {
+            self.broken(oracle, seen);
+        }
+    }
+
+    // ---- records ----
+
+    /// A record was to be made.
+    pub(crate) fn judge_create(&mut self, run: &Run, created: &Created) {
+        let key = (run.rule.clone(), run.dedupe_key.clone());
+        let known = self.judge.made.entry(key).or_insert_with(|| run.id.clone()).clone();
+        self.held(known == run.id, Oracle::OneRunForEachKey, || {
+            format!("{} and {known} are both of rule {}, key {}", run.id, run.rule, run.dedupe_key)
+        });
+        if *created == Created::New {
+            self.judge_standing(run);
+        }
+    }
+
+    /// A record was written.
+    pub(crate) fn judge_write(&mut self, stood: Option<&Run>, run: &Run) {
+        let Some(stood) = stood else { return };
+        self.judge_order(stood, run);
+        self.judge_standing(run);
+        if stood.attempts.len() < run.attempts.len() {
+            self.judge_next_attempt(stood, run);
+        }
+        if stood.queue.is_some() && run.queue.is_none() && !run.status.is_terminal() {
+            self.judge_admission(run);
+        }
+        let was_open = stood.attempt().is_some_and(Attempt::is_open);
+        if was_open && run.attempt().is_some_and(|attempt| !attempt.is_open()) {
+            self.judge_attempt_end(run);
+        }
+        if run.status.is_terminal() && !stood.status.is_terminal() {
+            self.judge_end(stood, run);
+        }
+        if run.status == Status::Waiting && stood.status != Status::Waiting {
+            self.judge_wait(run);
+        }
+    }
+
+    /// What holds of each record whenever it stands.
+    fn judge_standing(&mut self, run: &Run) {
+        if !run.status.is_terminal() {
+            let in_queue = run.queue.as_ref().and_then(|queue| {
+                self.store.limits().find(|(id, _)| *id == queue).and_then(|(_, row)| row.check_at)
+            });
+            self.held(
+                run.due_at.is_some() || in_queue.is_some(),
+                Oracle::EverythingHasADate,
+                || format!("run {} is {} and has no date", run.id, run.status),
+            );
+        } else if !run.outbox.is_empty() || run.payload.is_some() {
+            self.held(run.due_at.is_some(), Oracle::EverythingHasADate, || {
+                format!("run {} has something to tell or to discard, and no date", run.id)
+            });
+        }
+        let limits: Vec<LimitId> = run.slots.iter().map(|slot| slot.limit.clone()).collect();
+        for limit in limits {
+            self.judge_limit(&limit);
+            self.judge_stall(&limit);
+        }
+    }
+
+    fn judge_order(&mut self, stood: &Run, run: &Run) {
+        let attempts = stood.attempts.len();
+        let later = run.attempts.len() > attempts;
+        let told = || format!("run {}: {} -> {}", run.id, stood.status, run.status);
+        let kept = run.attempts.len() >= attempts
+            && run.attempts.len() <= attempts + 1
+            && stood.attempts.iter().zip(&run.attempts).enumerate().all(|(index, (was, is))| {
+                let is_last = index + 1 == attempts;
+                is_last || (was.task_arn == is.task_arn && was.stopped_at == is.stopped_at)
+            });
+        self.held(kept, Oracle::NothingMovesBackwards, || format!("{}: attempts changed", told()));
+        self.held(run.revision == stood.revision + 1, Oracle::NothingMovesBackwards, || {
+            format!("{}: revision {} -> {}", told(), stood.revision, run.revision)
+        });
+        if stood.status.is_terminal() {
+            let same = stood.status == run.status && stood.ended_at == run.ended_at;
+            self.held(same, Oracle::NothingMovesBackwards, || format!("{}: it had ended", told()));
+            return;
+        }
+        let (Some(was), Some(is)) = (stood.attempts.last(), run.attempts.get(attempts - 1)) else {
+            return;
+        };
+        let had_task = was.task_arn.is_some();
+        let reopened = had_task && !was.is_open() && is.is_open();
+        self.held(!reopened, Oracle::NothingMovesBackwards, || {
+            format!("{}: an attempt that had ended is open again", told())
+        });
+        let other = had_task && was.task_arn != is.task_arn;
+        self.held(!other, Oracle::NothingMovesBackwards, || {
+            format!("{}: the task was {:?} and is {:?}", told(), was.task_arn, is.task_arn)
+        });
+        self.held(was.version <= is.version, Oracle::NothingMovesBackwards, || {
+            format!("{}: version {:?} -> {:?}", told(), was.version, is.version)
+        });
+        let back = run.status < stood.status && !later;
+        let waits_again =
+            run.status == Status::Waiting && (!is.is_open() || is.throttles > was.throttles);
+        // A task was found though ECS had said that there was none.
+        self.held(!back || waits_again, Oracle::NothingMovesBackwards, told);
+    }
+
+    fn judge_next_attempt(&mut self, stood: &Run, run: &Run) {
+        let Some(last) = stood.attempts.last() else { return };
+        self.held(!last.is_open(), Oracle::NothingMovesBackwards, || {
+            format!(
+                "run {}: attempt {} begins while {} is open",
+                run.id,
+                last.attempt + 1,
+                last.attempt
+            )
+        });
+        let was_stopped =
+            stood.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::AttemptTimedOut);
+        self.held(!was_stopped, Oracle::AStopIsFinal, || {
+            format!("run {} was stopped ({:?}) and has another attempt", run.id, stood.stop)
+        });
+        if last.failure_class == Some(FailureClass::Throttled) {
+            let age = self.now - since(last.created_at);
+            self.held(age >= 45 * MINUTE, Oracle::AThrottleIsNoFailure, || {
+                format!("run {}: a throttle ended attempt {}", run.id, last.attempt)
+            });
+        }
+        let live = self.ecs.tasks.iter().position(|task| {
+            task.run_id == run.id && task.attempt == last.attempt && task.is_wanted()
+        });
+        if let Some(task) = live.filter(|_| last.task_arn.is_some()) {
+            self.broken(Oracle::OneLiveTask, || {
+                format!("run {} begins another attempt while its task {task} lives", run.id)
+            });
+        }
+    }
+
+    fn judge_attempt_end(&mut self, run: &Run) {
+        let Some(attempt) = run.attempt() else { return };
+        let Some(class) = attempt.failure_class else { return };
+        let ended_so = scenario::spent(run, class);
+        let budget = scenario::budget(&run.rule, class);
+        self.held(ended_so <= budget, Oracle::BudgetsAreTheirOwn, || {
+            format!("run {} has {ended_so} attempts that ended as {class}, of {budget}", run.id)
+        });
+        let Some(task) =
+            self.ecs.tasks.iter().find(|task| Some(&task.arn) == attempt.task_arn.as_ref())
+        else {
+            return;
+        };
+        let is_own = matches!(class, FailureClass::ExitCode | FailureClass::OutOfMemory);
+        let by_itself = task.has_failed_by_itself()
+            || task.is_wanted()
+            || task.state().stop_code.as_deref() == Some("EssentialContainerExited");
+        let seen = (!by_itself && is_own)
+            .then(|| format!("run {}: {class}, and ECS says {:?}", run.id, task.state().stop_code));
+        if let Some(seen) = seen {
+            self.broken(Oracle::BudgetsAreTheirOwn, || seen);
+        }
+    }
+
+    fn judge_end(&mut self, stood: &Run, run: &Run) {
+        let left = self.ecs.tasks.iter().position(|task| task.run_id == run.id && task.is_wanted());
+        if let Some(task) = left {
+            self.broken(Oracle::NoTaskForNobody, || {
+                format!("run {} is {}, and its task {task} lives", run.id, run.status)
+            });
+        }
+        let last = run.attempt().and_then(|attempt| attempt.task_arn.as_ref());
+        let task = self.ecs.tasks.iter().find(|task| Some(&task.arn) == last);
+        if run.status == Status::Succeeded {
+            let proven = task.is_some_and(super::ecs::Task::has_succeeded);
+            self.held(proven, Oracle::SuccessIsProven, || {
+                format!("run {} has succeeded, and its task has not", run.id)
+            });
+            return;
+        }
+        self.held(run.reason.as_ref().is_some_and(|it| !it.is_empty()), Oracle::EndsSayWhy, || {
+            format!("run {} is {} for no reason", run.id, run.status)
+        });
+        let cancelled = run.stop.as_ref().is_some_and(|stop| stop.cause == StopCause::Cancelled);
+        self.held(cancelled || run.status != Status::Cancelled, Oracle::AStopIsFinal, || {
+            format!("run {} is cancelled, and nobody said so", run.id)
+        });
+        if run.status == Status::Skipped {
+            let by_rule = matches!(run.rule.as_str(), "skip" | "latest" | "replace");
+            self.held(by_rule && stood.queue.is_some(), Oracle::OverlapIsKept, || {
+                format!("run {} of rule {} was skipped", run.id, run.rule)
+            });
+        }
+        let class = run.attempt().and_then(|attempt| attempt.failure_class);
+        if let (Status::Failed, Some(class)) = (run.status, class) {
+            let ended_so = scenario::spent(run, class);
+            let budget = scenario::budget(&run.rule, class);
+            let no_time =
+                run.total_deadline().is_some_and(|deadline| deadline <= at(self.now + 20 * MINUTE));
+            self.held(ended_so == budget || no_time, Oracle::BudgetsAreTheirOwn, || {
+                format!(
+                    "run {} failed after {ended_so} of {budget} attempts that ended as {class}",
+                    run.id
+                )
+            });
+        }
+    }
+
+    fn judge_wait(&mut self, run: &Run) {
+        let mut moved = run.clone();
+        let later = |time: jiff::Timestamp| {
+            time.saturating_add(SignedDuration::from_secs(7)).unwrap_or(time)
+        };
+        moved.created_at = later(moved.created_at);
+        moved.due_at = moved.due_at.map(later);
+        for attempt in &mut moved.attempts {
+            attempt.created_at = later(attempt.created_at);
+            attempt.stopped_at = attempt.stopped_at.map(later);
+            attempt.started_at = attempt.started_at.map(later);
+        }
+        let (now, then) = (retry::delay(run), retry::delay(&moved));
+        let throttled = |run: &Run| run.attempt().map(|last| retry::throttle_delay(run, last));
+        let same = now == then && throttled(run) == throttled(&moved);
+        self.held(same, Oracle::WaitsAreRepeatable, || {
+            format!("run {} waits {now:?}, and seven seconds later {then:?}", run.id)
+        });
+    }
+
+    // ---- limits ----
+
+    /// Slots and queue of a limit say what the records say.
+    pub(crate) fn judge_limit(&mut self, limit: &LimitId) {
+        let Some((_, row)) = self.store.limits().find(|(id, _)| *id == limit) else { return };
+        let row = row.clone();
+        let of = |run: &Run| run.slots.iter().any(|slot| slot.limit == *limit);
+        let mut holders: Vec<RunId> = Vec::new();
+        let mut queue: Vec<RunId> = Vec::new();
+        for run in self.store.rows().map(|row| &row.run).filter(|run| of(run)) {
+            // In the oracles' own words: a slot is held from admission to the end, and not in a queue.
+            match (run.status.is_terminal(), &run.queue) {
+                (false, None) => holders.push(run.id.clone()),
+                (false, Some(queued)) if queued == limit => queue.push(run.id.clone()),
+                _ => {}
+            }
+        }
+        let mut held = row.holders.clone();
+        held.sort();
+        self.held(held == holders, Oracle::NoSlotIsLeaked, || {
+            format!("{limit:?} is held by {held:?}, and the records say {holders:?}")
+        });
+        let mut queued: Vec<RunId> = row.queue.iter().map(|(_, id)| id.clone()).collect();
+        queued.sort();
+        self.held(queued == queue, Oracle::NoSlotIsLeaked, || {
+            format!("{limit:?} is waited for by {queued:?}, and the records say {queue:?}")
+        });
+        self.held(queue.is_empty() || row.check_at.is_some(), Oracle::EverythingHasADate, || {
+            format!("{limit:?} has a queue and no date")
+        });
+    }
+
+    /// A run has left its queue for its slots.
+    fn judge_admission(&mut self, run: &Run) {
+        for slot in &run.slots {
+            let Some(slots) = self.slots_of(&slot.limit) else { continue };
+            let held = self.store.limit(&slot.limit, 0).holders.len();
+            self.held(held <= slots, Oracle::LimitsHold, || {
+                format!(
+                    "run {} is admitted as holder {held} of {slots} of {:?}",
+                    run.id, slot.limit
+                )
+            });
+            self.judge.admitted.insert((run.id.clone(), slot.limit.clone()), slots);
+        }
+    }
+
+    /// How many slots a limit has, by the most generous rules that some process has.
+    fn slots_of(&self, limit: &LimitId) -> Option<usize> {
+        let known = self.judge.rules.iter().filter_map(|rules| rules.slots_of(limit)).max();
+        known.map(|slots| slots as usize)
+    }
+
+    // ---- tasks ----
+
+    /// A request is about to be sent.
+    pub(crate) fn judge_request(&mut self, process: usize, request: &str) {
+        let parsed: Value = serde_json::from_str(request).unwrap_or_default();
+        let started_by = parsed["startedBy"].as_str().unwrap_or_default().to_owned();
+        let now = self.now;
+        let (first, sent_at) = self
+            .judge
+            .requests
+            .entry(started_by.clone())
+            .or_insert_with(|| (request.to_owned(), now))
+            .clone();
+        self.held(first == request, Oracle::SameRequest, || {
+            format!("{started_by} was sent as {first} and as {request}")
+        });
+        self.held(now - sent_at < HOUR, Oracle::TokensAreFresh, || {
+            format!("{started_by} is sent again after {} minutes", (now - sent_at) / MINUTE)
+        });
+        // A process that asks seldom need not ask. Between its question and its call lies what calls take; where that is
+        // long, nothing can be told from outside.
+        let is_prompt = self.knobs.frozen == 0 && self.knobs.latency <= 20_000;
+        let state = &mut self.processes[process];
+        let is_calm =
+            !is_prompt || state.sent_at.is_none_or(|at| now - at >= 2 * SECOND - SECOND / 2);
+        state.sent_at = Some(now);
+        let has_token = !state.tokens.is_empty();
+        if !is_calm && has_token {
+            state.tokens.remove(0);
+        }
+        self.held(is_calm || has_token, Oracle::PacingHolds, || {
+            format!("process {process} sends {started_by} without a token")
+        });
+    }
+
+    /// A task was started.
+    pub(crate) fn judge_task(&mut self, number: usize, request: &Value) {
+        let task = self.ecs.tasks[number].clone();
+        let others = &self.ecs.tasks[..number];
+        let twin = others.iter().any(|other| other.started_by == task.started_by);
+        self.held(!twin, Oracle::OneTaskForEachAttempt, || {
+            format!("{} has a second task", task.started_by)
+        });
+        let others = &self.ecs.tasks[..number];
+        let live = others.iter().position(|other| other.run_id == task.run_id && other.is_wanted());
+        if let Some(other) = live {
+            self.broken(Oracle::OneLiveTask, || {
+                format!("task {number} for {} starts while task {other} lives", task.started_by)
+            });
+        }
+        let Some(run) = self.store.get(&task.run_id).cloned() else {
+            self.broken(Oracle::NoTaskForNobody, || format!("{} has no record", task.started_by));
+            return;
+        };
+        let is_last = run.attempt().is_some_and(|last| last.attempt == task.attempt);
+        self.held(is_last && !run.status.is_terminal(), Oracle::NoTaskForNobody, || {
+            format!("{} starts, and its run is {}", task.started_by, run.status)
+        });
+        self.judge_payload(&run, request);
+        for slot in &run.slots {
+            let holds = run.queue.is_none() && !run.status.is_terminal();
+            self.held(holds, Oracle::LimitsHold, || {
+                format!("{} starts without its slot of {:?}", task.started_by, slot.limit)
+            });
+            self.judge_slots(&slot.limit);
+        }
+    }
+
+    /// No more wanted tasks than slots, but for limits that were lowered meanwhile.
+    fn judge_slots(&mut self, limit: &LimitId) {
+        let Some(slots) = self.slots_of(limit) else { return };
+        let wanted = self.ecs.tasks.iter().filter(|task| task.is_wanted());
+        let runs = wanted.filter_map(|task| self.store.get(&task.run_id));
+        let live: Vec<&Run> =
+            runs.filter(|run| run.slots.iter().any(|slot| slot.limit == *limit)).collect();
+        // Admitted before the limit was lowered: each remembers how many there were.
+        let admitted = live
+            .iter()
+            .filter_map(|run| self.judge.admitted.get(&(run.id.clone(), limit.clone())).copied());
+        let most = admitted.max().unwrap_or(slots).max(slots);
+        let live = live.len();
+        self.held(live <= most, Oracle::LimitsHold, || {
+            format!("{live} tasks live under {limit:?}, which has {most} slots")
+        });
+    }
+
+    fn judge_payload(&mut self, run: &Run, request: &Value) {
+        let text = request.to_string();
+        let Some(begin) = text.find("s3://aside/") else { return };
+        let url: String = text[begin..].chars().take_while(|it| *it != '"').collect();
+        let there = self.payloads.contains(&url);
+        self.held(there, Oracle::PayloadsAreThere, || {
+            format!("run {} starts a task, and {url} is not there", run.id)
+        });
+    }
+
+    /// A payload was discarded.
+    pub(crate) fn judge_discard(&mut self, url: &str) {
+        let run =
+            self.store.rows().map(|row| &row.run).find(|run| run.payload.as_deref() == Some(url));
+        let Some(run) = run else { return };
+        let (id, ended_at) = (run.id.clone(), run.ended_at);
+        let over = ended_at.is_some_and(|ended_at| self.now - since(ended_at) >= 20 * HOUR);
+        self.held(over, Oracle::PayloadsAreThere, || {
+            format!("{url} is discarded, and run {id} ended at {ended_at:?}")
+        });
+    }
+
+    // ---- time ----
+
+    /// A source was told "done".
+    pub(crate) fn judge_done(&mut self, planned: &scenario::Planned) {
+        for (rule, key) in &planned.matches {
+            let id = RunId::new(STACK, rule, key);
+            let there = self.store.get(&id).is_some();
+            self.held(there, Oracle::NothingIsLost, || {
+                format!("event {} was taken, and rule {rule} has no run", planned.event.id())
+            });
+        }
+    }
+
+    /// A dispatch failed: no more rules may be without a run than calls have failed.
+    pub(crate) fn judge_others(&mut self, planned: &scenario::Planned, failed: u64) {
+        let without = planned
+            .matches
+            .iter()
+            .filter(|(rule, key)| self.store.get(&RunId::new(STACK, rule, key)).is_none());
+        let without = without.count() as u64;
+        self.held(without <= failed, Oracle::OthersGoOn, || {
+            format!(
+                "{failed} calls failed, and {without} rules have no run of {}",
+                planned.event.id()
+            )
+        });
+    }
+
+    /// Time has passed.
+    pub(crate) fn judge_time(&mut self) {
+        let now = self.now;
+        if let Some(calm_since) = self.judge.calm_since.filter(|since| now - since > CALMING) {
+            let due = self.store.next_due().map(since).map(|due| due.max(calm_since + CALMING));
+            if let Some(due) = due.filter(|due| now - due > OVERDUE_MAX) {
+                self.broken(Oracle::NothingWaitsForEver, || {
+                    format!("something has been due for {} s", (now - due) / SECOND)
+                });
+            }
+            if now - calm_since > END_WITHIN {
+                let left = self.store.rows().find(|row| !row.run.status.is_terminal());
+                let left = left.map(|row| (row.run.id.clone(), row.run.status));
+                if let Some((id, status)) = left {
+                    self.broken(Oracle::NothingWaitsForEver, || {
+                        format!("run {id} is {status} still")
+                    });
+                }
+            }
+        }
+        let limits: Vec<LimitId> = self.store.limits().map(|(id, _)| id.clone()).collect();
+        for limit in limits {
+            self.judge_stall(&limit);
+        }
+    }
+
+    /// A limit has had a free slot and somebody who waits for it, for how long?
+    fn judge_stall(&mut self, limit: &LimitId) {
+        let now = self.now;
+        let Some((_, row)) = self.store.limits().find(|(id, _)| *id == limit) else { return };
+        let least = self.judge.rules.iter().filter_map(|rules| rules.slots_of(limit)).min();
+        let is_free = least.is_some_and(|slots| row.holders.len() < slots as usize);
+        let is_stalled = is_free && !row.queue.is_empty();
+        let began = self.judge.stalled.remove(limit).unwrap_or(now);
+        if self.judge.calm_since.is_none_or(|since| now - since < CALMING) {
+            return;
+        }
+        if is_stalled {
+            self.judge.stalled.insert(limit.clone(), began);
+        }
+        self.held(now - began < STALLED_MAX, Oracle::WaitersAreAdmitted, || {
+            format!("{limit:?} has had a free slot for {} s", (now - began) / SECOND)
+        });
+    }
+
+    /// Nothing is left to happen.
+    pub(crate) fn judge_all(&mut self, planned: &[scenario::Planned]) {
+        for planned in planned {
+            self.held(planned.is_done, Oracle::NothingIsLost, || {
+                format!("event {} was never taken", planned.event.id())
+            });
+            self.judge_done(planned);
+        }
+        let runs: Vec<Run> = self.store.rows().map(|row| row.run.clone()).collect();
+        for run in &runs {
+            self.held(run.status.is_terminal(), Oracle::NothingWaitsForEver, || {
+                format!("run {} of rule {} is {}, and nothing is due", run.id, run.rule, run.status)
+            });
+            self.judge_told(run);
+            let again =
+                runs.iter().filter(|other| other.redrive_of.as_ref() == Some(&run.id)).count();
+            self.held(again <= 1, Oracle::OneRunForEachKey, || {
+                format!("run {} was done again {again} times", run.id)
+            });
+            self.held(run.payload.is_none(), Oracle::PayloadsAreThere, || {
+                format!("run {} keeps {:?}", run.id, run.payload)
+            });
+        }
+        let left = self.payloads.first().cloned();
+        self.held(left.is_none(), Oracle::PayloadsAreThere, || {
+            format!("{left:?} was never discarded")
+        });
+        let limits: Vec<LimitId> = self.store.limits().map(|(id, _)| id.clone()).collect();
+        for limit in limits {
+            self.judge_limit(&limit);
+            let state = self.store.limit(&limit, u32::MAX);
+            let is_empty = state.holders.is_empty() && state.queue.is_empty();
+            self.held(is_empty, Oracle::NoSlotIsLeaked, || {
+                format!("{limit:?} is held by {state:?}")
+            });
+        }
+    }
+
+    fn judge_told(&mut self, run: &Run) {
+        let end: &[&str] = match run.status {
+            Status::Succeeded => &["Run Succeeded"],
+            Status::Failed => &["Run Failed", "Run Dead-Lettered"],
+            Status::TimedOut => &["Run Timed Out", "Run Dead-Lettered"],
+            Status::Cancelled => &["Run Cancelled"],
+            Status::Skipped => &["Run Skipped"],
+            _ => &[],
+        };
+        let started = run.attempts.iter().any(|attempt| attempt.started_at.is_some());
+        let begun: &[&str] = if started { &["Run Started"] } else { &[] };
+        for expected in end.iter().chain(begun) {
+            let told = self
+                .bus
+                .iter()
+                .any(|told| told.run_id == run.id.as_str() && told.detail_type == *expected);
+            self.held(told, Oracle::EndsAreTold, || {
+                format!("run {} is {}, and `{expected}` was never told", run.id, run.status)
+            });
+        }
+        let said = self.bus.iter().find(|told| {
+            told.run_id == run.id.as_str()
+                && told.detail_type.starts_with("Run S")
+                && told.detail_type != "Run Started"
+                && !end.contains(&told.detail_type)
+        });
+        if let Some(said) = said.map(|said| said.detail_type) {
+            self.broken(Oracle::EndsAreTold, || {
+                format!("run {} is {}, and `{said}` was told", run.id, run.status)
+            });
+        }
+    }
+}

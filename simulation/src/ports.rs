@@ -1,0 +1,598 @@
+//! The engine's ports into the world: each call takes time, twice, and each time something may go wrong.
+//!
+//! A call goes out, has its effect at once or not at all, and comes back. Between those the process may die, freeze or lose
+//! the answer, and everybody else goes on.
+
+use std::{
+    fmt::Debug,
+    future::{Future, pending},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use taskferry_core::{
+    chain::LifecycleEvent,
+    event::Event,
+    failure::FailureClass,
+    launch::{Answer, TaskDefinition},
+    limits::{LimitId, LimitState},
+    pace::Window,
+    run::{Run, RunId, TaskSize},
+    track::TaskState,
+};
+use taskferry_engine::ports::{
+    Clock, Created, Due, Error, Events, Page, Payloads, Ports, RunQuery, Runs, Tasks, Updated,
+};
+
+use crate::{
+    exhaustive::digest,
+    faults::{Call, Mishap, Twist},
+    world::{MINUTE, Micros, SECOND, Shared, Told, World, at, since},
+};
+
+/// The world as one process reaches it.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    /// The world.
+    pub(crate) shared: Shared,
+    /// Which process.
+    pub(crate) process: usize,
+}
+
+/// What the simulation says where a real port would say what broke.
+#[derive(Debug)]
+struct Broken(&'static str);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+fn unavailable(why: &'static str) -> Error {
+    Error::Unavailable { what: "the simulated call", source: Box::new(Broken(why)) }
+}
+
+fn refused(why: &'static str) -> Error {
+    Error::Refused { what: "the simulated call", source: Box::new(Broken(why)) }
+}
+
+/// Time that passes.
+struct Pause {
+    shared: Shared,
+    until: Micros,
+    has_begun: bool,
+}
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let (shared, until) = (self.shared.clone(), self.until);
+        let mut world = shared.world();
+        if self.has_begun && world.now >= until {
+            return Poll::Ready(());
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            world.wake_at(until, context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// What will befall a call.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    mishap: Option<Mishap>,
+    goes: Micros,
+    comes: Micros,
+}
+
+impl World {
+    /// What a process was answered is all that tells it from another at the same place.
+    fn remember(&mut self, process: usize, call: Call, value: &impl Debug) {
+        if self.is_stepwise {
+            let seen = &mut self.processes[process].seen;
+            *seen = digest(&format!("{seen} {call:?} {value:?}"));
+        }
+    }
+
+    fn fate(&mut self, process: usize, call: Call) -> Fate {
+        self.calls[call as usize] += 1;
+        if self.is_stepwise {
+            return Fate { mishap: None, goes: 0, comes: 0 };
+        }
+        let latency = if self.is_calm { 20_000 } else { self.knobs.latency };
+        let goes = self.dice.between(1, 8) * latency / 8;
+        let comes = self.dice.between(1, 8) * latency / 8;
+        let mut fate = Fate { mishap: None, goes, comes };
+        if self.script.mishaps.front().is_some_and(|(told, _)| *told == call) {
+            fate.mishap = self.script.mishaps.pop_front().map(|(_, mishap)| mishap);
+            fate.comes += if fate.mishap == Some(Mishap::Frozen) { 5 * MINUTE } else { SECOND };
+            return fate;
+        }
+        if self.is_calm {
+            return fate;
+        }
+        let knobs = self.knobs;
+        fate.mishap = if self.dice.chance(knobs.lost) {
+            Some(self.dice.pick(&[Mishap::RequestLost, Mishap::ResponseLost]))
+        } else if self.dice.chance(knobs.crash) {
+            Some(self.dice.pick(&[Mishap::CrashBefore, Mishap::CrashAfter]))
+        } else if self.dice.chance(knobs.frozen) {
+            Some(Mishap::Frozen)
+        } else if self.dice.chance(knobs.throttled) {
+            Some(Mishap::Throttled)
+        } else {
+            None
+        };
+        if let Some(mishap) = fate.mishap {
+            self.coverage.befell(call, mishap);
+            self.processes[process].failed += 1;
+        }
+        match fate.mishap {
+            Some(Mishap::RequestLost | Mishap::ResponseLost) => fate.comes += 2 * SECOND,
+            Some(Mishap::Frozen) => fate.comes += self.dice.between(10 * SECOND, 20 * MINUTE),
+            _ => {}
+        }
+        fate
+    }
+}
+
+impl Port {
+    async fn pause(&self, time: Micros) {
+        let until = self.shared.world().now + time;
+        Pause { shared: self.shared.clone(), until, has_begun: false }.await;
+    }
+
+    async fn crash(&self) {
+        self.shared.world().crashed.push(self.process);
+        pending::<()>().await;
+    }
+
+    /// The call as far as its effect; false if it does not get there.
+    async fn go(&self, call: Call, fate: Fate) -> Result<(), Error> {
+        self.pause(fate.goes).await;
+        match fate.mishap {
+            Some(Mishap::CrashBefore) => {
+                self.note(call, "dies before it", "");
+                self.crash().await;
+                Ok(())
+            }
+            Some(Mishap::RequestLost) => {
+                self.note(call, "request lost", "");
+                self.pause(fate.comes).await;
+                Err(unavailable("the request was lost"))
+            }
+            Some(Mishap::Throttled) => {
+                self.note(call, "throttled", "");
+                self.pause(fate.comes).await;
+                Err(unavailable("throttled"))
+            }
+            Some(Mishap::ResponseLost | Mishap::CrashAfter | Mishap::Frozen) | None => Ok(()),
+        }
+    }
+
+    async fn come(&self, call: Call, fate: Fate) -> Result<(), Error> {
+        // What dies with the answer unread is as what dies before its next call.
+        if self.shared.world().is_stepwise {
+            return Ok(());
+        }
+        match fate.mishap {
+            Some(Mishap::CrashAfter) => {
+                self.note(call, "dies after it", "");
+                self.crash().await;
+                Ok(())
+            }
+            Some(Mishap::ResponseLost) => {
+                self.pause(fate.comes).await;
+                self.note(call, "answer lost", "");
+                Err(unavailable("the answer was lost"))
+            }
+            _ => {
+                self.pause(fate.comes).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// A call with its effect.
+    async fn call<T: Debug>(
+        &self,
+        call: Call,
+        about: impl FnOnce() -> String,
+        effect: impl FnOnce(&mut World) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let fate = self.shared.world().fate(self.process, call);
+        self.go(call, fate).await?;
+        let value = {
+            let mut world = self.shared.world();
+            let process = self.process;
+            world.note(|| format!("process {process}  {call:?} {}", about()));
+            let value = effect(&mut world);
+            world.remember(process, call, &value);
+            value
+        };
+        self.come(call, fate).await?;
+        value
+    }
+
+    fn note(&self, call: Call, what: &str, about: &str) {
+        let process = self.process;
+        self.shared.world().note(|| format!("process {process}  {call:?} {about}: {what}"));
+    }
+
+    fn now(&self) -> Timestamp {
+        let world = self.shared.world();
+        at(world.now + world.processes[self.process].skew)
+    }
+}
+
+impl Runs for Port {
+    async fn create(&self, run: &Run, event: &Event) -> Result<Created, Error> {
+        let about = || format!("{} of {}, {}", run.id, run.rule, run.status);
+        self.call(Call::Create, about, |world| {
+            let now = at(world.now);
+            let created = world.store.create(run, event.text(), now);
+            world.judge_create(run, &created);
+            Ok(created)
+        })
+        .await
+    }
+
+    async fn update(&self, was: &Run, run: &Run) -> Result<Updated, Error> {
+        let about = || told(was, run);
+        self.call(Call::Update, about, |world| {
+            let now = at(world.now);
+            let stood = world.store.get(&run.id).cloned();
+            let updated = world.store.update(was, run, now);
+            match &updated {
+                Updated::Done => world.judge_write(stood.as_ref(), run),
+                Updated::Conflict => {
+                    world.coverage.met(Twist::Conflict);
+                    world.note(|| "         conflict".to_owned());
+                }
+                Updated::Full(limit) => {
+                    world.coverage.met(Twist::Full);
+                    world.note(|| format!("         {limit:?} is full"));
+                }
+            }
+            Ok(updated)
+        })
+        .await
+    }
+
+    async fn get(&self, id: &RunId) -> Result<Option<Run>, Error> {
+        self.call(Call::Get, || id.to_string(), |world| Ok(world.store.get(id).cloned())).await
+    }
+
+    async fn find(&self, id_prefix: &str) -> Result<Vec<Run>, Error> {
+        let world = self.shared.world();
+        let found = world.store.rows().filter(|row| row.run.id.as_str().starts_with(id_prefix));
+        Ok(found.take(2).map(|row| row.run.clone()).collect())
+    }
+
+    async fn event(&self, id: &RunId) -> Result<Option<String>, Error> {
+        Ok(self.shared.world().store.row(id).map(|row| row.event.clone()))
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Page, Error> {
+        let world = self.shared.world();
+        let asked = |run: &Run| query.rule.as_ref().is_none_or(|rule| *rule == run.rule);
+        let runs = world.store.rows().map(|row| &row.run).filter(|run| asked(run)).cloned();
+        Ok(Page { runs: runs.collect(), next: None })
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Due, Error> {
+        self.call(Call::Due, String::new, |world| {
+            let mut runs = world.store.due_runs(now, limit);
+            for run in &mut runs {
+                if world.is_calm || !world.dice.chance(world.knobs.stale) {
+                    continue;
+                }
+                if let Some(before) = world.store.row(&run.id).and_then(|row| row.before.clone()) {
+                    world.coverage.met(Twist::StaleDue);
+                    *run = *before;
+                }
+            }
+            Ok(Due { runs, limits: world.store.due_limits(now, limit) })
+        })
+        .await
+    }
+
+    async fn limit(&self, limit: &LimitId, queue_length: u32) -> Result<LimitState, Error> {
+        self.call(
+            Call::Limit,
+            || format!("{limit:?}"),
+            |world| {
+                let stale = !world.is_calm && world.dice.chance(world.knobs.stale);
+                if let Some(before) = world.store.stale_limit(limit).filter(|_| stale) {
+                    world.coverage.met(Twist::StaleLimit);
+                    return Ok(before);
+                }
+                Ok(world.store.limit(limit, queue_length))
+            },
+        )
+        .await
+    }
+
+    async fn settle_limit(
+        &self,
+        limit: &LimitId,
+        revision: u64,
+        check_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        self.call(
+            Call::SettleLimit,
+            || format!("{limit:?} {check_at:?}"),
+            |world| {
+                world.store.settle_limit(limit, revision, check_at);
+                world.judge_limit(limit);
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    async fn take_token(&self, window: &Window) -> Result<bool, Error> {
+        let process = self.process;
+        self.call(
+            Call::TakeToken,
+            || format!("{}", window.begin),
+            |world| {
+                let has_one = world.store.take_token(window);
+                if has_one {
+                    let now = world.now;
+                    world.processes[process].tokens.push(now);
+                }
+                Ok(has_one)
+            },
+        )
+        .await
+    }
+
+    async fn close_window(&self, window: &Window) -> Result<(), Error> {
+        self.call(
+            Call::CloseWindow,
+            || format!("{}", window.begin),
+            |world| {
+                world.store.close_window(window);
+                Ok(())
+            },
+        )
+        .await
+    }
+}
+
+impl Tasks for Port {
+    async fn run(&self, request: &str) -> Answer {
+        let fate = self.shared.world().fate(self.process, Call::RunTask);
+        let throttled = || Answer::NotNow {
+            class: FailureClass::Throttled,
+            message: "ThrottlingException: Rate exceeded".to_owned(),
+        };
+        let lost = || Answer::Lost { message: "no answer came".to_owned() };
+        {
+            let mut world = self.shared.world();
+            let process = self.process;
+            world.judge_request(process, request);
+        }
+        if self.go(Call::RunTask, fate).await.is_err() {
+            let is_throttled = fate.mishap == Some(Mishap::Throttled);
+            return if is_throttled { throttled() } else { lost() };
+        }
+        let answer = {
+            let mut world = self.shared.world();
+            let process = self.process;
+            let answer = world.run_task(request);
+            let told = answered(&answer);
+            world.note(|| format!("process {process}  RunTask: {told}"));
+            world.remember(process, Call::RunTask, &answer);
+            answer
+        };
+        match self.come(Call::RunTask, fate).await {
+            Ok(()) => answer,
+            Err(_) => lost(),
+        }
+    }
+
+    async fn describe_task_definition(
+        &self,
+        task_definition: &str,
+    ) -> Result<TaskDefinition, Error> {
+        self.call(
+            Call::DescribeTaskDefinition,
+            || task_definition.to_owned(),
+            |world| {
+                if world.now < world.ecs.gone_until {
+                    world.coverage.met(Twist::TaskDefinitionGone);
+                    return Err(refused("the task definition is inactive"));
+                }
+                Ok(TaskDefinition {
+                    arn: format!("arn:aws:ecs:us-east-1:1:task-definition/{task_definition}:7"),
+                    essential: vec!["app".to_owned()],
+                    size: Some(TaskSize { cpu: "256".to_owned(), memory: "512".to_owned() }),
+                })
+            },
+        )
+        .await
+    }
+
+    async fn describe(
+        &self,
+        _cluster: Option<&str>,
+        task_arns: &[String],
+    ) -> Result<Vec<TaskState>, Error> {
+        let about = || task_arns.join(", ");
+        self.call(Call::DescribeTasks, about, |world| Ok(world.describe_tasks(task_arns))).await
+    }
+
+    async fn list_started_by(
+        &self,
+        _cluster: Option<&str>,
+        started_by: &str,
+    ) -> Result<Vec<String>, Error> {
+        let about = || started_by.to_owned();
+        self.call(Call::ListTasks, about, |world| Ok(world.list_tasks(started_by))).await
+    }
+
+    async fn stop(
+        &self,
+        _cluster: Option<&str>,
+        task_arn: &str,
+        reason: &str,
+    ) -> Result<(), Error> {
+        self.call(
+            Call::StopTask,
+            || format!("{task_arn}: {reason}"),
+            |world| {
+                let known = world.stop_task(task_arn, reason);
+                if known { Ok(()) } else { Err(refused("the referenced task was not found")) }
+            },
+        )
+        .await
+    }
+}
+
+impl Events for Port {
+    async fn publish(
+        &self,
+        events: &[LifecycleEvent],
+        detail: &str,
+        _time: Timestamp,
+    ) -> Result<(), Error> {
+        self.call(
+            Call::Publish,
+            || format!("{events:?}"),
+            |world| {
+                for (index, event) in events.iter().enumerate() {
+                    if index > 0 && !world.is_calm && world.dice.chance(world.knobs.lost) {
+                        world.coverage.met(Twist::PublishedPartly);
+                        return Err(unavailable("some entries failed"));
+                    }
+                    let parsed: serde_json::Value =
+                        serde_json::from_str(detail).unwrap_or_default();
+                    world.bus.push(Told {
+                        run_id: parsed["runId"].as_str().unwrap_or_default().to_owned(),
+                        detail_type: event.detail_type(),
+                        detail: detail.to_owned(),
+                    });
+                }
+                Ok(())
+            },
+        )
+        .await
+    }
+}
+
+impl Payloads for Port {
+    async fn put(&self, url: &str, _event: &str) -> Result<(), Error> {
+        self.call(
+            Call::PutPayload,
+            || url.to_owned(),
+            |world| {
+                world.payloads.insert(url.to_owned());
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    async fn discard(&self, url: &str) -> Result<(), Error> {
+        self.call(
+            Call::DiscardPayload,
+            || url.to_owned(),
+            |world| {
+                world.payloads.remove(url);
+                world.judge_discard(url);
+                Ok(())
+            },
+        )
+        .await
+    }
+}
+
+impl Clock for Port {
+    fn now(&self) -> Timestamp {
+        Self::now(self)
+    }
+
+    async fn sleep_until(&self, time: Timestamp) {
+        let skew = {
+            let world = self.shared.world();
+            world.processes[self.process].skew
+        };
+        let until = since(time) - skew;
+        let until = until.max(self.shared.world().now + 1);
+        Pause { shared: self.shared.clone(), until, has_begun: false }.await;
+    }
+}
+
+impl Ports for Port {
+    type Runs = Self;
+    type Tasks = Self;
+    type Events = Self;
+    type Payloads = Self;
+    type Clock = Self;
+
+    fn runs(&self) -> &Self {
+        self
+    }
+
+    fn tasks(&self) -> &Self {
+        self
+    }
+
+    fn events(&self) -> &Self {
+        self
+    }
+
+    fn payloads(&self) -> &Self {
+        self
+    }
+
+    fn clock(&self) -> &Self {
+        self
+    }
+}
+
+/// A write, in one line.
+fn told(was: &Run, run: &Run) -> String {
+    let attempt = run.attempt();
+    let due_in = |due_at: Timestamp| due_at.duration_since(run.created_at);
+    format!(
+        "{} of {}: {} -> {}, revision {}, attempt {} (sends {}, {}), due {}, queue {}, {}",
+        &run.id.as_str()[..8],
+        run.rule,
+        was.status,
+        run.status,
+        run.revision,
+        attempt.map_or(0, |attempt| attempt.attempt),
+        attempt.map_or(0, |attempt| attempt.sends),
+        attempt.and_then(|it| it.failure_class).map_or("open".to_owned(), |it| it.to_string()),
+        run.due_at.map_or("never".to_owned(), |it| seconds(due_in(it))),
+        run.queue.as_ref().map_or("none", |limit| &limit.name),
+        run.reason.as_deref().unwrap_or("no reason"),
+    )
+}
+
+fn seconds(duration: SignedDuration) -> String {
+    format!("{} s after it was made", duration.as_secs())
+}
+
+fn answered(answer: &Answer) -> String {
+    match answer {
+        Answer::Tasks { tasks, failures } => {
+            let arns: Vec<&str> = tasks.iter().map(|task| task.task_arn.as_str()).collect();
+            format!("tasks {arns:?}, {} failures", failures.len())
+        }
+        Answer::Conflict { task_arns } => format!("conflict, {task_arns:?}"),
+        Answer::NotNow { class, message } => format!("{class}: {message}"),
+        Answer::Refused { message } => format!("refused: {message}"),
+        Answer::Lost { message } => format!("lost: {message}"),
+    }
+}

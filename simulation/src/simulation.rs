@@ -1,0 +1,649 @@
+//! The loop: what happens next, to whom, and who goes on.
+//!
+//! Several processes work at once, each a real engine: they take events, Task State Changes, a person's word and the minute's
+//! sweep. Their futures are polled by hand, the next always the one that time or the dice name.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+};
+
+use serde_json::json;
+use taskferry_core::{event::Event, route::Origin, run::RunId, track::TaskState};
+use taskferry_engine::{Disposition, Engine};
+
+use crate::{
+    dice::Dice,
+    faults::{Coverage, Knobs, Twist},
+    oracles::{Oracle, Violation},
+    ports::Port,
+    scenario::{self, Planned, Times},
+    world::{Action, HOUR, MINUTE, Micros, ProcessState, SECOND, Shared, Timer, World, at, since},
+};
+
+/// What a simulation came to.
+#[derive(Debug)]
+pub struct Report {
+    /// The promise that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// Who did what when, if that was asked for.
+    pub history: Vec<String>,
+    /// What went wrong.
+    pub coverage: Coverage,
+    /// How often a process was let go on.
+    pub steps: u64,
+    /// How many runs there were.
+    pub runs: usize,
+    /// How many tasks there were.
+    pub tasks: usize,
+    /// How long it took, in simulated seconds.
+    pub seconds: i64,
+}
+
+/// Plays one seed to its end, or to the first promise broken.
+pub fn simulate(seed: u64, is_told: bool) -> Report {
+    Simulation::of_seed(seed, is_told).run()
+}
+
+/// What a process is doing.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// It dispatches an event.
+    Dispatch {
+        /// Which.
+        event: usize,
+    },
+    /// It tracks a Task State Change.
+    Track {
+        /// Which.
+        change: Box<TaskState>,
+        /// Which delivery of it, from 1.
+        delivery: u32,
+    },
+    /// It sweeps.
+    Sweep,
+    /// It stops a run.
+    Stop {
+        /// Which.
+        run: RunId,
+    },
+    /// It has a run done again.
+    Redrive {
+        /// Which.
+        run: RunId,
+    },
+}
+
+/// How work ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// It is done.
+    Done,
+    /// It is to be done again.
+    Again(String),
+    /// It never will be.
+    Refused(String),
+}
+
+struct Job {
+    process: usize,
+    work: Work,
+    future: Pin<Box<dyn Future<Output = Ended> + Send>>,
+    /// How many calls of the process had failed when it began.
+    failed: u64,
+}
+
+/// Who can go on.
+type Ready = Arc<Mutex<Vec<u64>>>;
+
+struct JobWaker {
+    job: u64,
+    ready: Ready,
+}
+
+impl Wake for JobWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ready.contains(&self.job) {
+            ready.push(self.job);
+        }
+    }
+}
+
+/// A simulation under way.
+pub(crate) struct Simulation {
+    pub(crate) shared: Shared,
+    engines: Vec<Arc<Engine<Port>>>,
+    variants: [usize; 2],
+    has_other_rules: Vec<bool>,
+    jobs: BTreeMap<u64, Job>,
+    next_job: u64,
+    ready: Ready,
+    pub(crate) planned: Vec<Planned>,
+    swept_at: Micros,
+    pub(crate) steps: u64,
+}
+
+/// Far more than any seed takes.
+const STEPS_MAX: u64 = 200_000;
+
+/// How many processes there are.
+pub(crate) const PROCESSES: usize = 4;
+
+impl Simulation {
+    /// A simulation in which nothing is planned.
+    pub(crate) fn new(mut world: World, variants: [usize; 2]) -> Self {
+        world.processes = vec![ProcessState::default(); PROCESSES];
+        let quotas = variants.map(scenario::quota);
+        world.ecs.quota = (quotas[0].0.max(quotas[1].0), quotas[0].1.max(quotas[1].1));
+        world.fill_quota();
+        world.judge.rules = vec![scenario::rules(variants[0]); PROCESSES];
+        let shared = Shared::new(world);
+        let mut simulation = Self {
+            shared,
+            engines: Vec::new(),
+            variants,
+            has_other_rules: vec![false; PROCESSES],
+            jobs: BTreeMap::new(),
+            next_job: 0,
+            ready: Ready::default(),
+            planned: Vec::new(),
+            swept_at: 0,
+            steps: 0,
+        };
+        simulation.engines = (0..PROCESSES).map(|process| simulation.engine(process)).collect();
+        simulation
+    }
+
+    /// The simulation of a seed.
+    fn of_seed(seed: u64, is_told: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let knobs = Knobs::new(&mut dice);
+        let first = dice.index(scenario::VARIANT_COUNT);
+        let changes = dice.chance(300);
+        let second = if changes { dice.index(scenario::VARIANT_COUNT) } else { first };
+        let simulation = Self::new(World::new(dice, knobs, is_told), [first, second]);
+        simulation.planned_by_dice(changes)
+    }
+
+    fn planned_by_dice(mut self, changes: bool) -> Self {
+        let shared = self.shared.clone();
+        let mut world = shared.world();
+        for process in 0..PROCESSES {
+            let skew = world.knobs.skew;
+            world.processes[process].skew = world.dice.between(-skew, skew);
+            if skew > 0 {
+                world.coverage.met(Twist::SkewedClock);
+            }
+        }
+        let faults = match world.dice.below(20) {
+            0..=13 => world.dice.between(20 * MINUTE, 6 * HOUR),
+            14..=18 => world.dice.between(6 * HOUR, 28 * HOUR),
+            _ => world.dice.between(28 * HOUR, 72 * HOUR),
+        };
+        let events = match world.dice.below(3) {
+            0 => world.dice.between(SECOND, 10 * SECOND),
+            1 => world.dice.between(MINUTE, 20 * MINUTE),
+            _ => faults / 2,
+        };
+        let times = Times { faults, events };
+        let count = 1 + world.dice.index(12);
+        // Few rules a seed, so that their runs meet.
+        let names: Vec<&str> =
+            (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect();
+        for number in 0..count {
+            self.plan_order(&mut world, number, &names, times);
+        }
+        plan_mishaps(&mut world, times, changes);
+        world.act_at(times.faults, Action::FaultsStop);
+        drop(world);
+        self
+    }
+
+    fn plan_order(&mut self, world: &mut World, number: usize, names: &[&str], times: Times) {
+        let mut mine: Vec<&str> =
+            names.iter().copied().filter(|_| world.dice.chance(600)).collect();
+        if mine.is_empty() {
+            mine.push(names[0]);
+        }
+        mine.sort_unstable();
+        mine.dedup();
+        let tenant = world.dice.below(2);
+        let is_long = mine == ["big"] && world.dice.chance(700);
+        self.planned.push(scenario::order(number, tenant, &mine, is_long));
+        let time = world.dice.between(0, times.events);
+        world.act_at(time, Action::Deliver { event: number });
+        while world.dice.chance(world.knobs.repeated) {
+            world.coverage.met(Twist::Redelivered);
+            let longest = world.dice.pick(&[SECOND, MINUTE, HOUR, 72 * HOUR]);
+            let again = time + world.dice.between(0, longest);
+            world.act_at(again, Action::Deliver { event: number });
+        }
+    }
+
+    fn engine(&self, process: usize) -> Arc<Engine<Port>> {
+        let variant = self.variants[usize::from(self.has_other_rules[process])];
+        let port = Port { shared: self.shared.clone(), process };
+        Arc::new(Engine::new(scenario::rules(variant), port))
+    }
+
+    /// Plays it to its end.
+    pub(crate) fn run(mut self) -> Report {
+        while self.shared.world().violation.is_none() && self.go_on() {}
+        self.report()
+    }
+
+    /// What it came to, now that nothing is left to happen.
+    pub(crate) fn report(&self) -> Report {
+        let shared = self.shared.clone();
+        let mut world = shared.world();
+        if world.violation.is_none() {
+            world.judge_all(&self.planned);
+        }
+        Report {
+            violation: world.violation.clone(),
+            history: world.take_history(),
+            coverage: world.coverage.clone(),
+            steps: self.steps,
+            runs: world.store.rows().count(),
+            tasks: world.ecs.tasks.len(),
+            seconds: world.now / SECOND,
+        }
+    }
+
+    /// The next thing; false if there is none.
+    pub(crate) fn go_on(&mut self) -> bool {
+        if self.steps > STEPS_MAX {
+            let mut world = self.shared.world();
+            world.broken(Oracle::NothingWaitsForEver, || format!("{STEPS_MAX} steps, and no end"));
+            return false;
+        }
+        if let Some(job) = self.next_ready() {
+            self.poll(job);
+            return true;
+        }
+        let (timer, sweep) = {
+            let world = self.shared.world();
+            (world.next_time(), self.next_sweep(&world))
+        };
+        match (timer, sweep) {
+            (None, None) => return false,
+            (timer, Some(sweep)) if timer.is_none_or(|timer| sweep <= timer) => self.minute(sweep),
+            _ => {
+                let next = self.shared.world().next_timer();
+                match next {
+                    Some(Timer::Wake(waker)) => waker.wake(),
+                    Some(Timer::Act(action)) => self.act(action),
+                    None => {}
+                }
+            }
+        }
+        true
+    }
+
+    /// When the next thing happens, if one does.
+    pub(crate) fn next_at(&self) -> Option<Micros> {
+        let world = self.shared.world();
+        let is_ready = !self.ready.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if is_ready {
+            return Some(world.now);
+        }
+        world.next_time().into_iter().chain(self.next_sweep(&world)).min()
+    }
+
+    fn next_ready(&mut self) -> Option<u64> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.is_empty() {
+            return None;
+        }
+        let mut world = self.shared.world();
+        let index = if world.is_stepwise { 0 } else { world.dice.index(ready.len()) };
+        Some(ready.remove(index))
+    }
+
+    /// The next minute at which a sweep has something to do: those in between would do nothing.
+    fn next_sweep(&self, world: &World) -> Option<Micros> {
+        let due = world.store.next_due().map(since)?;
+        let minute = |time: Micros| (time + MINUTE - 1).div_euclid(MINUTE) * MINUTE;
+        let due = due.max(world.unswept_until);
+        Some(minute(due).max(self.swept_at + MINUTE).max(minute(world.now)))
+    }
+
+    fn minute(&mut self, time: Micros) {
+        self.swept_at = time;
+        let (process, seconds, times) = {
+            let mut world = self.shared.world();
+            let world = &mut *world;
+            world.now = world.now.max(time);
+            world.judge_time();
+            if !world.is_calm && world.dice.chance(world.knobs.dropped / 2) {
+                world.note(|| "the sweep of this minute does not come".to_owned());
+                return;
+            }
+            let cut_short = !world.is_calm && world.dice.chance(world.knobs.late / 2);
+            if cut_short {
+                world.coverage.met(Twist::SweepCutShort);
+            }
+            let twice = !world.is_calm && world.dice.chance(world.knobs.repeated / 2);
+            if twice {
+                world.coverage.met(Twist::SweepsOverlap);
+            }
+            let process = world.dice.index(PROCESSES);
+            (process, if cut_short { 1 } else { 50 }, 1 + usize::from(twice))
+        };
+        for other in 0..times {
+            self.sweep((process + other) % PROCESSES, seconds);
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        process: usize,
+        work: Work,
+        future: impl Future<Output = Ended> + Send + 'static,
+    ) {
+        let job = self.next_job;
+        self.next_job += 1;
+        self.shared.world().note(|| format!("process {process}  begins: {}", told(&work)));
+        let failed = self.shared.world().processes[process].failed;
+        self.jobs.insert(job, Job { process, work, future: Box::pin(future), failed });
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+    }
+
+    /// The processes that are at something.
+    pub(crate) fn busy(&self) -> Vec<usize> {
+        let mut busy: Vec<usize> = self.jobs.values().map(|job| job.process).collect();
+        busy.sort_unstable();
+        busy.dedup();
+        busy
+    }
+
+    /// Lets everybody who can go on do so, as far as the next call.
+    pub(crate) fn settle(&mut self) {
+        while let Some(job) = self.next_ready() {
+            self.poll(job);
+        }
+    }
+
+    fn poll(&mut self, number: u64) {
+        let Some(mut job) = self.jobs.remove(&number) else { return };
+        self.steps += 1;
+        let waker = Waker::from(Arc::new(JobWaker { job: number, ready: Arc::clone(&self.ready) }));
+        match job.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(ended) => {
+                if let (Work::Dispatch { event }, Ended::Again(_)) = (&job.work, &ended) {
+                    let mut world = self.shared.world();
+                    let failed = world.processes[job.process].failed - job.failed;
+                    world.judge_others(&self.planned[*event], failed);
+                }
+                self.ended(job.process, &job.work, &ended);
+            }
+            Poll::Pending => {
+                self.jobs.insert(number, job);
+            }
+        }
+        let crashed = std::mem::take(&mut self.shared.world().crashed);
+        for process in crashed {
+            self.crash(process);
+        }
+    }
+
+    /// A process dies, and another takes its place.
+    pub(crate) fn crash(&mut self, process: usize) {
+        self.shared.world().note(|| format!("process {process}  dies, and is begun anew"));
+        let died: Vec<u64> =
+            self.jobs.iter().filter(|(_, job)| job.process == process).map(|(id, _)| *id).collect();
+        let died: Vec<Job> = died.into_iter().filter_map(|id| self.jobs.remove(&id)).collect();
+        {
+            let mut world = self.shared.world();
+            world.processes[process].sent_at = None;
+            world.processes[process].tokens.clear();
+        }
+        self.engines[process] = self.engine(process);
+        for job in died {
+            let Job { work, future, .. } = job;
+            drop(future);
+            self.ended(process, &work, &Ended::Again("the process died".to_owned()));
+        }
+    }
+
+    fn ended(&mut self, process: usize, work: &Work, ended: &Ended) {
+        let mut world = self.shared.world();
+        world.note(|| format!("process {process}  ends: {}: {ended:?}", told(work)));
+        match (work, ended) {
+            (Work::Dispatch { event }, Ended::Done) => {
+                self.planned[*event].is_done = true;
+                world.judge_done(&self.planned[*event]);
+            }
+            (Work::Dispatch { event }, Ended::Again(_)) => {
+                let again = world.now + world.dice.between(SECOND, 2 * MINUTE);
+                world.act_at(again, Action::Deliver { event: *event });
+            }
+            (Work::Dispatch { event }, Ended::Refused(reason)) => {
+                let id = self.planned[*event].event.id().to_owned();
+                world.broken(Oracle::OthersGoOn, || format!("event {id} is refused: {reason}"));
+            }
+            // As Lambda does for asynchronous invocations: twice more, and then never.
+            (Work::Track { change, delivery }, Ended::Again(_)) if *delivery < 3 => {
+                let again = world.now + MINUTE * i64::from(*delivery);
+                let (change, delivery) = (change.clone(), delivery + 1);
+                world.act_at(again, Action::TaskEvent { change, delivery });
+            }
+            (Work::Stop { run }, Ended::Again(_)) => {
+                let run = Some(run.clone());
+                let again = world.now + world.dice.between(10 * SECOND, 10 * MINUTE);
+                world.act_at(again, Action::PersonStops { run });
+            }
+            (Work::Redrive { run }, Ended::Again(_)) => {
+                let run = Some(run.clone());
+                let again = world.now + world.dice.between(10 * SECOND, 10 * MINUTE);
+                world.act_at(again, Action::PersonRedrives { run });
+            }
+            (Work::Track { .. } | Work::Sweep | Work::Stop { .. } | Work::Redrive { .. }, _) => {}
+        }
+        // What was told on the bus goes to the rules that listen.
+        while let Some(told) = world.bus.get(world.bus_read).cloned() {
+            let number = world.bus_read;
+            world.bus_read += 1;
+            let planned = scenario::lifecycle(number, &told.run_id, told.detail_type, &told.detail);
+            if let Some(planned) = planned {
+                self.planned.push(planned);
+                let time = world.now + world.dice.between(SECOND / 10, 2 * SECOND);
+                world.act_at(time, Action::Deliver { event: self.planned.len() - 1 });
+            }
+        }
+    }
+
+    /// A process takes an event.
+    pub(crate) fn dispatch(&mut self, process: usize, event: usize) {
+        let engine = Arc::clone(&self.engines[process]);
+        let delivered = self.planned[event].event.clone();
+        self.spawn(process, Work::Dispatch { event }, async move {
+            Ended::from(engine.dispatch(Origin::EventBridge, &delivered).await)
+        });
+    }
+
+    /// A process takes a Task State Change.
+    pub(crate) fn track(&mut self, process: usize, change: Box<TaskState>, delivery: u32) {
+        let engine = Arc::clone(&self.engines[process]);
+        let event = task_event(&change);
+        self.spawn(process, Work::Track { change, delivery }, async move {
+            Ended::from(engine.track(&event).await)
+        });
+    }
+
+    /// A process sweeps for so many seconds.
+    pub(crate) fn sweep(&mut self, process: usize, seconds: i64) {
+        let engine = Arc::clone(&self.engines[process]);
+        let until = {
+            let world = self.shared.world();
+            at(world.now + world.processes[process].skew + seconds * SECOND)
+        };
+        self.spawn(process, Work::Sweep, async move { Ended::from(engine.sweep(until).await) });
+    }
+
+    /// A person stops a run.
+    pub(crate) fn stop(&mut self, process: usize, run: RunId) {
+        let engine = Arc::clone(&self.engines[process]);
+        self.spawn(process, Work::Stop { run: run.clone() }, async move {
+            Ended::from(engine.stop(&run, "a person said so").await)
+        });
+    }
+
+    /// A person has a run done again.
+    pub(crate) fn redrive(&mut self, process: usize, run: RunId) {
+        let engine = Arc::clone(&self.engines[process]);
+        self.spawn(process, Work::Redrive { run: run.clone() }, async move {
+            Ended::from(engine.redrive(&run, None).await)
+        });
+    }
+
+    fn act(&mut self, action: Action) {
+        let process = self.shared.world().dice.index(PROCESSES);
+        match action {
+            Action::Deliver { event } => self.dispatch(process, event),
+            Action::TaskEvent { change, delivery } => self.track(process, change, delivery),
+            Action::TaskStep { task, step } => self.shared.world().task_step(task, step),
+            Action::PersonStops { run } => {
+                let Some(run) = run.or_else(|| self.any_run()) else { return };
+                self.shared.world().coverage.met(Twist::PersonStops);
+                self.stop(process, run);
+            }
+            Action::PersonRedrives { run } => {
+                let Some(run) = run.or_else(|| self.any_run()) else { return };
+                self.shared.world().coverage.met(Twist::PersonRedrives);
+                self.redrive(process, run);
+            }
+            Action::Restart { process, with_other_rules } => {
+                self.restart(process, with_other_rules);
+            }
+            Action::SweepsStop | Action::TaskDefinitionsGo | Action::FaultsStop => {
+                self.shared.world().act(&action);
+            }
+        }
+    }
+
+    /// A process dies, or is deployed anew.
+    fn restart(&mut self, process: usize, with_other_rules: bool) {
+        {
+            let mut world = self.shared.world();
+            let twist = if with_other_rules { Twist::RulesChanged } else { Twist::Killed };
+            world.coverage.met(twist);
+            if with_other_rules {
+                self.has_other_rules[process] = true;
+                world.judge.rules[process] = scenario::rules(self.variants[1]);
+            }
+        }
+        self.crash(process);
+    }
+
+    fn any_run(&self) -> Option<RunId> {
+        let mut world = self.shared.world();
+        let count = world.store.rows().count();
+        let index = world.dice.index(count);
+        world.store.rows().nth(index).map(|row| row.run.id.clone())
+    }
+}
+
+fn plan_mishaps(world: &mut World, times: Times, changes: bool) {
+    for _ in 0..3 {
+        if world.dice.chance(world.knobs.person) {
+            let time = world.dice.between(0, times.events + HOUR).min(times.faults);
+            world.act_at(time, Action::PersonStops { run: None });
+        }
+        if world.dice.chance(world.knobs.person) {
+            let time = world.dice.between(0, times.faults);
+            world.act_at(time, Action::PersonRedrives { run: None });
+        }
+        if world.dice.chance(world.knobs.dropped / 4) {
+            let time = world.dice.between(0, times.faults);
+            world.act_at(time, Action::SweepsStop);
+        }
+        if world.dice.chance(world.knobs.gone) {
+            let time = world.dice.between(0, times.events);
+            world.act_at(time, Action::TaskDefinitionsGo);
+        }
+        if world.dice.chance(world.knobs.killed * 50) {
+            let time = world.dice.between(0, times.faults);
+            let process = world.dice.index(PROCESSES);
+            world.act_at(time, Action::Restart { process, with_other_rules: false });
+        }
+    }
+    if changes {
+        let begin = world.dice.between(0, times.faults);
+        for process in 0..PROCESSES {
+            let time = begin + world.dice.between(0, 5 * MINUTE);
+            world.act_at(time, Action::Restart { process, with_other_rules: true });
+        }
+    }
+}
+
+impl World {
+    /// What happens to the world, and to no process.
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::SweepsStop => {
+                self.coverage.met(Twist::SweepsStop);
+                self.unswept_until = self.now + self.dice.between(30 * MINUTE, 5 * HOUR);
+            }
+            Action::TaskDefinitionsGo => self.ecs.gone_until = self.now + 10 * MINUTE,
+            _ => {
+                self.note(|| "---------  nothing fails any more".to_owned());
+                self.is_calm = true;
+                self.unswept_until = self.now;
+                self.ecs.gone_until = self.now;
+                self.judge.calm_since = Some(self.now);
+            }
+        }
+    }
+}
+
+impl<T> From<Result<T, taskferry_engine::Error>> for Ended {
+    fn from(result: Result<T, taskferry_engine::Error>) -> Self {
+        let Err(error) = result else { return Self::Done };
+        let reason = taskferry_core::reason(&error);
+        match error.disposition() {
+            Disposition::Again => Self::Again(reason),
+            Disposition::Refuse => Self::Refused(reason),
+        }
+    }
+}
+
+fn told(work: &Work) -> String {
+    match work {
+        Work::Dispatch { event } => format!("event {event}"),
+        Work::Track { change, .. } => {
+            let version = change.version.unwrap_or_default();
+            format!("task {} {} version {version}", change.task_arn, change.last_status)
+        }
+        Work::Sweep => "sweep".to_owned(),
+        Work::Stop { run } => format!("a person stops run {run}"),
+        Work::Redrive { run } => format!("a person has run {run} done again"),
+    }
+}
+
+/// The event of a task's change, as EventBridge delivers it.
+pub(crate) fn task_event(task: &TaskState) -> Event {
+    let containers: Vec<_> = task
+        .containers
+        .iter()
+        .map(|it| json!({ "name": it.name, "exitCode": it.exit_code, "reason": it.reason }))
+        .collect();
+    let text = json!({
+        "id": "t", "source": "aws.ecs", "detail-type": "ECS Task State Change", "time": "2026-01-01T00:00:00Z",
+        "detail": {
+            "taskArn": task.task_arn, "startedBy": task.started_by, "lastStatus": task.last_status,
+            "desiredStatus": task.desired_status, "stopCode": task.stop_code,
+            "stoppedReason": task.stopped_reason, "containers": containers,
+            "startedAt": task.started_at, "stoppedAt": task.stopped_at, "version": task.version,
+        },
+    });
+    Event::parse(&text.to_string()).expect("the simulation writes events")
+}
