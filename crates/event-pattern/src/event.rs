@@ -5,15 +5,15 @@
 //! walk here goes from token to token and makes sure that they follow each other as JSON's do. It must
 //! never allocate once its room is warm, nor recurse deeper than an event may be nested.
 
-use std::{cell::OnceCell, ops::Range};
+use std::ops::Range;
 
 use crate::{
-    clause::{Number, Scalar},
+    clause::{Number, Reading, Scalar},
     index::Index,
     json::{self, Flaw, Reader, Shape, Syntax, line_and_column, unquote_into},
     names::{NONE, Names, ROOT},
     scan::Tokens,
-    trigger::Trigger,
+    trigger::Firing,
 };
 
 /// Longest text of an event, in bytes. EventBridge itself takes far less.
@@ -113,7 +113,7 @@ enum Content {
     Plain,
     /// Where the characters stand in `unquoted`.
     Unquoted(Range<u32>),
-    Number(OnceCell<Option<f64>>),
+    Number(Reading),
     True,
     False,
     Null,
@@ -200,7 +200,7 @@ fn scalar<'e>(value: &'e Value, text: &'e str, unquoted: &'e [u8]) -> Scalar<'e>
         Content::Unquoted(range) => {
             Scalar::Text(&unquoted[range.start as usize..range.end as usize])
         }
-        Content::Number(value) => Scalar::Number(Number { raw: &text[start..end], value }),
+        Content::Number(reading) => Scalar::Number(Number { raw: &text[start..end], reading }),
         Content::True => Scalar::True,
         Content::False => Scalar::False,
         Content::Null => Scalar::Null,
@@ -225,14 +225,14 @@ impl Room {
     }
 }
 
-/// Reads an event: keeps its values in `event` and calls `found` with what they trigger.
+/// Reads an event: keeps its values in `event` and fires what they set off.
 pub(crate) fn read(
     text: &str,
     names: &Names,
     fields: &[Field],
     room: &mut Room,
     event: &mut Event,
-    found: impl FnMut(Trigger),
+    firing: Firing<'_>,
 ) -> Result<(), EventError> {
     if text.len() > EVENT_BYTES_MAX {
         return Err(EventError::TooLong { bytes: text.len(), max: EVENT_BYTES_MAX });
@@ -250,7 +250,7 @@ pub(crate) fn read(
     let has_escapes = tokens.has_escapes;
     let bytes = text.as_bytes();
     let mut walk =
-        Walk { text, bytes, positions, has_escapes, names, fields, lower, name, event, found };
+        Walk { text, bytes, positions, has_escapes, names, fields, lower, name, event, firing };
     walk.root().map_err(|Broken| match end(text) {
         Err(error) => error,
         Ok(_) => refusal(text, None),
@@ -296,7 +296,7 @@ fn is_white(byte: u8) -> bool {
 struct Broken;
 
 /// One walk over an event, which finds out as well whether its tokens are JSON's.
-struct Walk<'w, F> {
+struct Walk<'w> {
     text: &'w str,
     bytes: &'w [u8],
     /// Where the tokens stand. Between two is at most one string or other scalar.
@@ -307,10 +307,10 @@ struct Walk<'w, F> {
     lower: &'w mut Vec<u8>,
     name: &'w mut Vec<u8>,
     event: &'w mut Event,
-    found: F,
+    firing: Firing<'w>,
 }
 
-impl<F: FnMut(Trigger)> Walk<'_, F> {
+impl Walk<'_> {
     fn root(&mut self) -> Result<(), Broken> {
         let at = self.at(0)?;
         if self.bytes[at] == b'{' && self.item(0, at).is_none() {
@@ -510,12 +510,16 @@ impl<F: FnMut(Trigger)> Walk<'_, F> {
             b't' => Content::True,
             b'f' => Content::False,
             b'n' => Content::Null,
-            _ => Content::Number(OnceCell::new()),
+            _ => Content::Number(Reading::default()),
         };
         let Field { index, is_kept } = &self.fields[field as usize];
         let raw = small(from)..small(to);
         let value = Value { raw, content, next: NONE, element };
-        index.look_up(scalar(&value, self.text, &self.event.unquoted), self.lower, &mut self.found);
+        index.look_up(
+            scalar(&value, self.text, &self.event.unquoted),
+            self.lower,
+            &mut self.firing,
+        );
         if *is_kept {
             self.keep(field, value);
         }
