@@ -107,13 +107,13 @@ pub(crate) struct Value {
 }
 
 /// What a value holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     /// Within the quotes.
     Plain,
     /// Where the characters stand in `unquoted`.
     Unquoted(Range<u32>),
-    Number(Reading),
+    Number,
     True,
     False,
     Null,
@@ -177,10 +177,16 @@ impl Event {
         &text[start as usize..end as usize]
     }
 
-    /// A value of the event of this text.
+    /// A value of the event of this text. `reading` is kept for it if it is a number.
     #[inline]
-    pub(crate) fn scalar<'e>(&'e self, text: &'e str, value: u32) -> Scalar<'e> {
-        scalar(&self.values[value as usize], text, &self.unquoted)
+    pub(crate) fn scalar<'e>(
+        &'e self,
+        text: &'e str,
+        value: u32,
+        reading: &'e Reading,
+    ) -> Scalar<'e> {
+        let Value { raw, content, .. } = &self.values[value as usize];
+        scalar(text, raw.start as usize..raw.end as usize, content, &self.unquoted, reading)
     }
 
     /// An element and those around it, from the inside out.
@@ -193,14 +199,19 @@ impl Event {
 }
 
 #[inline]
-fn scalar<'e>(value: &'e Value, text: &'e str, unquoted: &'e [u8]) -> Scalar<'e> {
-    let (start, end) = (value.raw.start as usize, value.raw.end as usize);
-    match &value.content {
-        Content::Plain => Scalar::Text(&text.as_bytes()[start + 1..end - 1]),
+fn scalar<'e>(
+    text: &'e str,
+    raw: Range<usize>,
+    content: &Content,
+    unquoted: &'e [u8],
+    reading: &'e Reading,
+) -> Scalar<'e> {
+    match content {
+        Content::Plain => Scalar::Text(&text.as_bytes()[raw.start + 1..raw.end - 1]),
         Content::Unquoted(range) => {
             Scalar::Text(&unquoted[range.start as usize..range.end as usize])
         }
-        Content::Number(reading) => Scalar::Number(Number { raw: &text[start..end], reading }),
+        Content::Number => Scalar::Number(Number { raw: &text[raw], reading }),
         Content::True => Scalar::True,
         Content::False => Scalar::False,
         Content::Null => Scalar::Null,
@@ -510,18 +521,15 @@ impl Walk<'_> {
             b't' => Content::True,
             b'f' => Content::False,
             b'n' => Content::Null,
-            _ => Content::Number(Reading::default()),
+            _ => Content::Number,
         };
         let Field { index, is_kept } = &self.fields[field as usize];
-        let raw = small(from)..small(to);
-        let value = Value { raw, content, next: NONE, element };
-        index.look_up(
-            scalar(&value, self.text, &self.event.unquoted),
-            self.lower,
-            &mut self.firing,
-        );
+        let reading = Reading::default();
+        let scalar = scalar(self.text, from..to, &content, &self.event.unquoted, &reading);
+        index.look_up(scalar, self.lower, &mut self.firing);
         if *is_kept {
-            self.keep(field, value);
+            let raw = small(from)..small(to);
+            self.keep(field, Value { raw, content, next: NONE, element });
         }
     }
 
