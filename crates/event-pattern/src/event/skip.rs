@@ -92,6 +92,10 @@ pub(super) fn skip(
             Some(_) => OTHER,
         };
         let next = NEXT[place(state, before, bytes[at])];
+        if next < CLOSE {
+            state = next;
+            continue;
+        }
         state = match next {
             CLOSE => {
                 left += 1;
@@ -107,8 +111,7 @@ pub(super) fn skip(
                 containers = containers << 1 | u128::from(is_object);
                 if is_object { OBJECT } else { ARRAY }
             }
-            BROKEN => return Err(Broken),
-            state => state,
+            _ => return Err(Broken),
         };
     }
     Err(Broken)

@@ -10,8 +10,10 @@ use crate::{
     trigger::Firing,
 };
 
+/// Whether a byte outside strings is white space. The scan has passed no control character but those that are.
+#[inline]
 fn is_white(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+    byte <= b' '
 }
 
 /// Where the string or other scalar between two tokens begins, if there is one.
