@@ -37,7 +37,8 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
                 .arg(target().join("fuzz"))
                 .arg(name)
                 .args([&format!("fuzz/corpus/{name}"), &format!("fuzz/seeds/{name}"), "--"])
-                .args(["-dict=fuzz/event-pattern.dict", "-max_len=2048", "-timeout=10"])
+                // A minute, since libFuzzer's clock runs on while others have the processor.
+                .args(["-dict=fuzz/event-pattern.dict", "-max_len=2048", "-timeout=60"])
                 .arg(format!("-max_total_time={seconds}")),
         )?;
     }

@@ -36,6 +36,9 @@ pub(crate) fn all() -> Vec<Workload> {
         }
         combo.extend_from_slice(&patterns);
         all.push(Workload { name: name.to_owned(), patterns, events: lots.clone() });
+        if name == EXACT {
+            all.push(exact_read_whole(&lots));
+        }
     }
     all.push(Workload { name: PARTIAL_COMBO.to_owned(), patterns: partial, events: lots.clone() });
     all.push(Workload { name: COMBO.to_owned(), patterns: combo, events: lots });
@@ -118,6 +121,15 @@ fn object_created(rng: &mut Rng, rule: usize, bucket: &str) -> String {
         address = address.join("."),
         reason = reasons[rng.usize(..3)],
     )
+}
+
+/// The rules of EXACT, and one for the last field, which no event meets: who stops reading where no
+/// rule asks for what follows has to read on.
+fn exact_read_whole(lots: &[String]) -> Workload {
+    let (_, exact) = RULES[0];
+    let mut patterns = exact.map(str::to_owned).to_vec();
+    patterns.push(r#"{"geometry":{"firstCoordinates":{"z":["none"]}}}"#.to_owned());
+    Workload { name: "EXACT, read whole".to_owned(), patterns, events: lots.to_vec() }
 }
 
 /// So many of a share of the whole city.

@@ -20,17 +20,29 @@ pub(crate) enum Scalar<'e> {
     Null,
 }
 
-/// A number of an event, read once a clause asks for its value.
+/// A number of an event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number<'e> {
     pub(crate) raw: &'e str,
-    pub(crate) value: &'e OnceCell<Option<f64>>,
+    pub(crate) reading: &'e Reading,
+}
+
+/// What is found out of a number once a clause asks for it.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    nearest: OnceCell<f64>,
+    stands: OnceCell<bool>,
 }
 
 impl Number<'_> {
-    /// `None` where a double cannot stand for the number.
-    pub(crate) fn value(&self) -> Option<f64> {
-        *self.value.get_or_init(|| number::comparable(self.raw))
+    /// The nearest double, which may not [stand](Self::stands) for the number.
+    pub(crate) fn nearest(&self) -> f64 {
+        *self.reading.nearest.get_or_init(|| number::nearest(self.raw))
+    }
+
+    /// Whether the nearest double stands for the number. Takes longer to find out.
+    pub(crate) fn stands(&self) -> bool {
+        *self.reading.stands.get_or_init(|| number::stands(self.raw, self.nearest()))
     }
 }
 
@@ -130,9 +142,9 @@ impl Clause {
         match self {
             Self::Number { raw, value } => {
                 raw == number.raw
-                    || value.is_some_and(|value| number.value().is_some_and(|other| value == other))
+                    || value.is_some_and(|value| value == number.nearest() && number.stands())
             }
-            Self::Numeric(interval) => number.value().is_some_and(|value| interval.contains(value)),
+            Self::Numeric(interval) => interval.contains(number.nearest()) && number.stands(),
             _ => false,
         }
     }

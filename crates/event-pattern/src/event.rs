@@ -5,16 +5,21 @@
 //! walk here goes from token to token and makes sure that they follow each other as JSON's do. It must
 //! never allocate once its room is warm, nor recurse deeper than an event may be nested.
 
-use std::{cell::OnceCell, ops::Range};
+use std::ops::Range;
 
 use crate::{
-    clause::{Number, Scalar},
+    clause::{Number, Reading, Scalar},
     index::Index,
-    json::{self, Flaw, Reader, Shape, Syntax, line_and_column, unquote_into},
-    names::{NONE, Names, ROOT},
+    json::{self, Flaw, Reader, Shape, Syntax, line_and_column},
+    names::{NONE, Names},
     scan::Tokens,
-    trigger::Trigger,
+    trigger::Firing,
 };
+
+mod skip;
+mod walk;
+
+use walk::{Broken, Walk};
 
 /// Longest text of an event, in bytes. EventBridge itself takes far less.
 pub(crate) const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -107,13 +112,13 @@ pub(crate) struct Value {
 }
 
 /// What a value holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     /// Within the quotes.
     Plain,
     /// Where the characters stand in `unquoted`.
     Unquoted(Range<u32>),
-    Number(OnceCell<Option<f64>>),
+    Number,
     True,
     False,
     Null,
@@ -177,10 +182,16 @@ impl Event {
         &text[start as usize..end as usize]
     }
 
-    /// A value of the event of this text.
+    /// A value of the event of this text. `reading` is kept for it if it is a number.
     #[inline]
-    pub(crate) fn scalar<'e>(&'e self, text: &'e str, value: u32) -> Scalar<'e> {
-        scalar(&self.values[value as usize], text, &self.unquoted)
+    pub(crate) fn scalar<'e>(
+        &'e self,
+        text: &'e str,
+        value: u32,
+        reading: &'e Reading,
+    ) -> Scalar<'e> {
+        let Value { raw, content, .. } = &self.values[value as usize];
+        scalar(text, raw.start as usize..raw.end as usize, content, &self.unquoted, reading)
     }
 
     /// An element and those around it, from the inside out.
@@ -193,14 +204,19 @@ impl Event {
 }
 
 #[inline]
-fn scalar<'e>(value: &'e Value, text: &'e str, unquoted: &'e [u8]) -> Scalar<'e> {
-    let (start, end) = (value.raw.start as usize, value.raw.end as usize);
-    match &value.content {
-        Content::Plain => Scalar::Text(&text.as_bytes()[start + 1..end - 1]),
+fn scalar<'e>(
+    text: &'e str,
+    raw: Range<usize>,
+    content: &Content,
+    unquoted: &'e [u8],
+    reading: &'e Reading,
+) -> Scalar<'e> {
+    match content {
+        Content::Plain => Scalar::Text(&text.as_bytes()[raw.start + 1..raw.end - 1]),
         Content::Unquoted(range) => {
             Scalar::Text(&unquoted[range.start as usize..range.end as usize])
         }
-        Content::Number(value) => Scalar::Number(Number { raw: &text[start..end], value }),
+        Content::Number => Scalar::Number(Number { raw: &text[raw], reading }),
         Content::True => Scalar::True,
         Content::False => Scalar::False,
         Content::Null => Scalar::Null,
@@ -225,14 +241,14 @@ impl Room {
     }
 }
 
-/// Reads an event: keeps its values in `event` and calls `found` with what they trigger.
+/// Reads an event: keeps its values in `event` and fires what they set off.
 pub(crate) fn read(
     text: &str,
     names: &Names,
     fields: &[Field],
     room: &mut Room,
     event: &mut Event,
-    found: impl FnMut(Trigger),
+    firing: Firing<'_>,
 ) -> Result<(), EventError> {
     if text.len() > EVENT_BYTES_MAX {
         return Err(EventError::TooLong { bytes: text.len(), max: EVENT_BYTES_MAX });
@@ -250,7 +266,7 @@ pub(crate) fn read(
     let has_escapes = tokens.has_escapes;
     let bytes = text.as_bytes();
     let mut walk =
-        Walk { text, bytes, positions, has_escapes, names, fields, lower, name, event, found };
+        Walk { text, bytes, positions, has_escapes, names, fields, lower, name, event, firing };
     walk.root().map_err(|Broken| match end(text) {
         Err(error) => error,
         Ok(_) => refusal(text, None),
@@ -285,255 +301,6 @@ fn refusal(text: &str, syntax: Option<Syntax>) -> EventError {
     };
     let (line, column) = line_and_column(text, at);
     EventError::NotJson { reason, line, column }
-}
-
-fn is_white(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-}
-
-/// The tokens do not follow each other as JSON's do.
-#[derive(Debug)]
-struct Broken;
-
-/// One walk over an event, which finds out as well whether its tokens are JSON's.
-struct Walk<'w, F> {
-    text: &'w str,
-    bytes: &'w [u8],
-    /// Where the tokens stand. Between two is at most one string or other scalar.
-    positions: &'w [u32],
-    has_escapes: bool,
-    names: &'w Names,
-    fields: &'w [Field],
-    lower: &'w mut Vec<u8>,
-    name: &'w mut Vec<u8>,
-    event: &'w mut Event,
-    found: F,
-}
-
-impl<F: FnMut(Trigger)> Walk<'_, F> {
-    fn root(&mut self) -> Result<(), Broken> {
-        let at = self.at(0)?;
-        if self.bytes[at] == b'{' && self.item(0, at).is_none() {
-            self.object(0, ROOT, NONE, json::DEPTH_MAX).map(|_| ())
-        } else {
-            Err(Broken)
-        }
-    }
-
-    #[inline]
-    fn at(&self, token: usize) -> Result<usize, Broken> {
-        self.positions.get(token).map(|&at| at as usize).ok_or(Broken)
-    }
-
-    /// Where the string or other scalar between two tokens begins, if there is one.
-    #[inline]
-    fn item(&self, from: usize, to: usize) -> Option<usize> {
-        let first = self.bytes[from..to].first()?;
-        if !is_white(*first) {
-            return Some(from);
-        }
-        let white = self.bytes[from..to].iter().position(|byte| !is_white(*byte));
-        white.map(|white| from + white)
-    }
-
-    /// Walks the object that opens with this token, and tells the token that closes it. Without a
-    /// node nothing in it is mentioned.
-    fn object(
-        &mut self,
-        open: usize,
-        node: u32,
-        element: u32,
-        depth: usize,
-    ) -> Result<usize, Broken> {
-        let depth = depth.checked_sub(1).ok_or(Broken)?;
-        let mut token = open;
-        let mut at = self.at(token)?;
-        loop {
-            // A member: its name, a colon, its value and a token more.
-            let colon = self.at(token + 1)?;
-            let name = self.item(at + 1, colon);
-            match (name, self.bytes[colon]) {
-                (Some(name), b':') if self.bytes[name] == b'"' => {
-                    let below = self.below(node, name, colon);
-                    token = self.value(token + 2, colon + 1, below, element, depth)?;
-                }
-                (None, b'}') if token == open => return Ok(token + 1),
-                _ => return Err(Broken),
-            }
-            at = self.at(token)?;
-            match self.bytes[at] {
-                b',' => {}
-                b'}' => return Ok(token),
-                _ => return Err(Broken),
-            }
-        }
-    }
-
-    /// Walks the value between `from` and the token `next`, or the one that this token opens;
-    /// tells the token after it.
-    #[inline]
-    fn value(
-        &mut self,
-        next: usize,
-        from: usize,
-        node: u32,
-        element: u32,
-        depth: usize,
-    ) -> Result<usize, Broken> {
-        let at = self.at(next)?;
-        let item = self.item(from, at);
-        let close = match (self.bytes[at], item) {
-            (b'{', None) => self.object(next, node, element, depth)?,
-            (b'[', None) => self.array(next, node, element, depth)?,
-            (b',' | b'}' | b']', Some(item)) => {
-                if node != NONE && self.names.field(node) != NONE {
-                    self.scalar(item, at, self.names.field(node), element);
-                }
-                return Ok(next);
-            }
-            _ => return Err(Broken),
-        };
-        let next = close + 1;
-        let at = self.at(next)?;
-        match self.item(self.at(close)? + 1, at) {
-            None => Ok(next),
-            Some(_) => Err(Broken),
-        }
-    }
-
-    /// Walks the array that opens with this token, and tells the token that closes it.
-    fn array(
-        &mut self,
-        open: usize,
-        node: u32,
-        parent: u32,
-        depth: usize,
-    ) -> Result<usize, Broken> {
-        let depth = depth.checked_sub(1).ok_or(Broken)?;
-        let first = self.at(open + 1)?;
-        if self.bytes[first] == b']' && self.item(self.at(open)? + 1, first).is_none() {
-            return Ok(open + 1);
-        }
-        let array = if node == NONE { 0 } else { self.event.arrays.len() };
-        if node != NONE {
-            self.event.arrays.push(Array { end: 0, scalars: NONE });
-        }
-        let mut token = open;
-        loop {
-            let from = self.at(token)? + 1;
-            token = if node == NONE {
-                self.value(token + 1, from, NONE, NONE, depth)?
-            } else {
-                self.element(token + 1, from, node, parent, array, depth)?
-            };
-            match self.bytes[self.at(token)?] {
-                b',' => {}
-                b']' => break,
-                _ => return Err(Broken),
-            }
-        }
-        if node != NONE {
-            self.event.arrays[array].end = self.count();
-        }
-        Ok(token)
-    }
-
-    /// Walks an element of an array where something is mentioned.
-    fn element(
-        &mut self,
-        next: usize,
-        from: usize,
-        node: u32,
-        parent: u32,
-        array: usize,
-        depth: usize,
-    ) -> Result<usize, Broken> {
-        let before = self.count();
-        if !matches!(self.bytes[self.at(next)?], b'{' | b'[') {
-            let token = self.value(next, from, node, parent, depth)?;
-            if self.count() > before {
-                self.event.arrays[array].scalars = self.names.field(node);
-            }
-            return Ok(token);
-        }
-        let element = self.event.elements.len();
-        let values = before..before;
-        self.event.elements.push(Element { array: small(array), parent, values });
-        let token = self.value(next, from, node, small(element), depth)?;
-        self.event.elements[element].values.end = self.count();
-        Ok(token)
-    }
-
-    /// How many values there are so far.
-    fn count(&self) -> u32 {
-        small(self.event.values.len())
-    }
-
-    /// The node of the name that begins at `from` and ends before `colon`.
-    #[inline]
-    fn below(&mut self, node: u32, from: usize, colon: usize) -> u32 {
-        if node == NONE {
-            return NONE;
-        }
-        let name = &self.bytes[from + 1..self.trimmed(colon) - 1];
-        if self.has_escapes && name.contains(&b'\\') {
-            self.name.clear();
-            unquote_into(name, self.name);
-            return self.names.below(node, self.name);
-        }
-        self.names.below(node, name)
-    }
-
-    /// The end without the white space before it. There must be something else.
-    #[inline]
-    fn trimmed(&self, mut to: usize) -> usize {
-        while is_white(self.bytes[to - 1]) {
-            to -= 1;
-        }
-        to
-    }
-
-    /// Looks up a string or other scalar, and keeps it if it will be looked at again.
-    fn scalar(&mut self, from: usize, to: usize, field: u32, element: u32) {
-        let to = self.trimmed(to);
-        let content = match self.bytes[from] {
-            b'"' => {
-                let inner = &self.bytes[from + 1..to - 1];
-                if self.has_escapes && inner.contains(&b'\\') {
-                    let start = small(self.event.unquoted.len());
-                    unquote_into(inner, &mut self.event.unquoted);
-                    Content::Unquoted(start..small(self.event.unquoted.len()))
-                } else {
-                    Content::Plain
-                }
-            }
-            b't' => Content::True,
-            b'f' => Content::False,
-            b'n' => Content::Null,
-            _ => Content::Number(OnceCell::new()),
-        };
-        let Field { index, is_kept } = &self.fields[field as usize];
-        let raw = small(from)..small(to);
-        let value = Value { raw, content, next: NONE, element };
-        index.look_up(scalar(&value, self.text, &self.event.unquoted), self.lower, &mut self.found);
-        if *is_kept {
-            self.keep(field, value);
-        }
-    }
-
-    fn keep(&mut self, field: u32, value: Value) {
-        let number = self.count();
-        let ends = &mut self.event.ends[field as usize];
-        ends.in_elements |= value.element != NONE;
-        if ends.first == NONE {
-            ends.first = number;
-            self.event.present.push(field);
-        } else {
-            self.event.values[ends.last as usize].next = number;
-        }
-        ends.last = number;
-        self.event.values.push(value);
-    }
 }
 
 /// Of an event, everything can be counted by a `u32`: it is far shorter.

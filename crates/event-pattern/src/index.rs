@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crate::{
     address::Address,
-    clause::{Clause, Interval, Scalar},
+    clause::{Clause, Interval, Number, Scalar},
     table::{End, Table},
     text::{AnyCase, Ends},
-    trigger::{ListsBuilder, Trigger},
+    trigger::{Firing, ListsBuilder, Trigger},
 };
 
 /// One way to look up a value.
@@ -219,66 +219,85 @@ impl Builder {
 }
 
 impl Index {
-    /// Finds what this value sets off; some of it more than once. `lower` is room for the string in
-    /// lower case.
+    /// Fires what this value sets off. `lower` is room for the string in lower case.
     #[inline]
-    pub(crate) fn look_up(
-        &self,
-        scalar: Scalar<'_>,
-        lower: &mut Vec<u8>,
-        mut found: impl FnMut(Trigger),
-    ) {
+    pub(crate) fn look_up(&self, scalar: Scalar<'_>, lower: &mut Vec<u8>, firing: &mut Firing<'_>) {
         for part in &self.parts {
             match (part, scalar) {
-                (Part::Text(table), Scalar::Text(text)) => {
-                    table.whole(text).into_iter().for_each(&mut found);
-                }
-                (Part::Prefix(table) | Part::Suffix(table), Scalar::Text(text)) => {
-                    table.parts(text, &mut found);
-                }
-                (Part::AnyCase(table), Scalar::Text(text)) if text.len() <= table.longest() => {
-                    table.whole(lowered(text, lower)).into_iter().for_each(&mut found);
-                }
-                (Part::PrefixAnyCase(table), Scalar::Text(text)) => {
-                    let text = &text[..text.len().min(table.longest())];
-                    table.parts(lowered(text, lower), &mut found);
-                }
-                (Part::SuffixAnyCase(table), Scalar::Text(text)) => {
-                    let text = &text[text.len().saturating_sub(table.longest())..];
-                    table.parts(lowered(text, lower), &mut found);
-                }
-                (Part::Address(table), Scalar::Text(text)) => {
-                    if let Some(address) = Address::read(text) {
-                        table.whole(&address_key(address)).into_iter().for_each(&mut found);
-                    }
-                }
-                (Part::Number(table), Scalar::Number(number)) => {
-                    if let Some(value) = number.value() {
-                        table.whole(&number_key(value)).into_iter().for_each(&mut found);
-                    }
-                }
-                (Part::Spelling(table), Scalar::Number(number)) => {
-                    table.whole(number.raw.as_bytes()).into_iter().for_each(&mut found);
-                }
-                (Part::Interval(intervals), Scalar::Number(number)) => {
-                    if let Some(value) = number.value() {
-                        intervals.around(value, &mut found);
-                    }
-                }
+                (part, Scalar::Text(text)) => part.look_up_text(text, lower, firing),
+                (part, Scalar::Number(number)) => part.look_up_number(number, firing),
                 (Part::True(trigger), Scalar::True)
                 | (Part::False(trigger), Scalar::False)
-                | (Part::Null(trigger), Scalar::Null)
-                | (Part::Any(trigger), _) => found(*trigger),
-                (Part::Others(others), _) => {
-                    for Other { clauses, indices, trigger } in others {
-                        if indices.iter().any(|&index| clauses[index].accepts(scalar)) {
-                            found(*trigger);
-                        }
-                    }
-                }
+                | (Part::Null(trigger), Scalar::Null) => firing.fire(*trigger),
+                _ => {}
+            }
+            match part {
+                Part::Any(trigger) => firing.fire(*trigger),
+                Part::Others(others) => others.iter().for_each(|other| other.ask(scalar, firing)),
                 _ => {}
             }
         }
+    }
+}
+
+impl Part {
+    #[inline]
+    fn look_up_text(&self, text: &[u8], lower: &mut Vec<u8>, firing: &mut Firing<'_>) {
+        let found = match self {
+            Self::Text(table) => table.whole(text),
+            Self::Prefix(table) | Self::Suffix(table) => {
+                table.parts(text, |trigger| firing.fire(trigger));
+                None
+            }
+            Self::AnyCase(table) if text.len() <= table.longest() => {
+                table.whole(lowered(text, lower))
+            }
+            Self::PrefixAnyCase(table) => {
+                let text = &text[..text.len().min(table.longest())];
+                table.parts(lowered(text, lower), |trigger| firing.fire(trigger));
+                None
+            }
+            Self::SuffixAnyCase(table) => {
+                let text = &text[text.len().saturating_sub(table.longest())..];
+                table.parts(lowered(text, lower), |trigger| firing.fire(trigger));
+                None
+            }
+            Self::Address(table) => {
+                Address::read(text).and_then(|address| table.whole(&address_key(address)))
+            }
+            _ => None,
+        };
+        if let Some(trigger) = found {
+            firing.fire(trigger);
+        }
+    }
+
+    #[inline]
+    fn look_up_number(&self, number: Number<'_>, firing: &mut Firing<'_>) {
+        match self {
+            Self::Number(table) => {
+                if let Some(trigger) = table.whole(&number_key(number.nearest())) {
+                    firing.fire_if(trigger, || number.stands());
+                }
+            }
+            Self::Spelling(table) => {
+                if let Some(trigger) = table.whole(number.raw.as_bytes()) {
+                    firing.fire(trigger);
+                }
+            }
+            Self::Interval(intervals) => intervals.around(number.nearest(), &mut |trigger| {
+                firing.fire_if(trigger, || number.stands());
+            }),
+            _ => {}
+        }
+    }
+}
+
+impl Other {
+    #[inline]
+    fn ask(&self, scalar: Scalar<'_>, firing: &mut Firing<'_>) {
+        let Self { clauses, indices, trigger } = self;
+        firing.fire_if(*trigger, || indices.iter().any(|&index| clauses[index].accepts(scalar)));
     }
 }
 

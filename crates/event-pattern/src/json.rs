@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     fn unexpected(&self, wanted: &'static str) -> Syntax {
-        // `at` is moved past whole ASCII characters only, so it is a character boundary.
+        // `at` is moved past whole characters only, so it is a character boundary.
         let found = self.text.get(self.at..).and_then(|rest| rest.chars().next());
         let found = found.map_or(Found::End, Found::Char);
         Syntax { at: self.at, flaw: Flaw::Unexpected { wanted, found } }
@@ -240,6 +240,9 @@ impl<'a> Reader<'a> {
         let start = self.at;
         self.at += 1;
         loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            let stop = rest.iter().position(|&byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
+            self.at += stop.unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -249,12 +252,7 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                     self.escape()?;
                 }
-                Some(0..0x20) => return Err(self.unexpected("an escaped control character")),
-                Some(byte) if byte.is_ascii() => self.at += 1,
-                Some(_) => {
-                    let rest = self.text[self.at..].chars().next();
-                    self.at += rest.map_or(1, char::len_utf8);
-                }
+                Some(_) => return Err(self.unexpected("an escaped control character")),
                 None => return Err(self.unexpected("a closing double quote")),
             }
         }

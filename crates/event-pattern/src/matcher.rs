@@ -12,7 +12,7 @@ use crate::{
     names::Names,
     parse::EventPattern,
     search::{self, Leaf},
-    trigger::{Fired, Lists, Trigger},
+    trigger::{Fired, Firing, Lists, Trigger},
 };
 
 /// Tells which of many patterns match an event.
@@ -148,9 +148,8 @@ impl Matcher {
         let Scratch { reading, searching, event: read, fired, .. } = scratch;
         searching.clear(self.shared);
         fired.clear(&self.lists, self.alternatives.len(), self.patterns);
-        event::read(event, &self.names, &self.fields, reading, read, |trigger| {
-            fired.fire(&self.lists, trigger);
-        })
+        let firing = Firing { fired, lists: &self.lists };
+        event::read(event, &self.names, &self.fields, reading, read, firing)
     }
 
     /// Whether the event that has been read meets the alternative, of which a leaf may be known to be met.

@@ -43,6 +43,21 @@ impl Print {
     }
 }
 
+/// Whether there is a dot in the name; looks at eight bytes at once.
+#[inline]
+fn has_dot(name: &[u8]) -> bool {
+    // A zero byte, less one, has its highest bit set, and had not; so may have bytes above a zero byte, no matter.
+    let has = |word: u64| {
+        let dots = word ^ u64::from_le_bytes([b'.'; 8]);
+        dots.wrapping_sub(u64::from_le_bytes([1; 8])) & !dots & u64::from_le_bytes([0x80; 8]) != 0
+    };
+    match name.len() {
+        0..8 => has(load(name)),
+        8..=16 => has(read(name, 0)) || has(read(name, name.len() - 8)),
+        _ => name.contains(&b'.'),
+    }
+}
+
 /// The bit of a name's length in [`Node::lengths`].
 #[inline]
 fn length_bit(name: &[u8]) -> u64 {
@@ -161,7 +176,7 @@ impl Names {
                 return found;
             }
         }
-        if at.is_deep && name.contains(&b'.') { self.dotted(node, name) } else { NONE }
+        if at.is_deep && has_dot(name) { self.dotted(node, name) } else { NONE }
     }
 
     #[inline]
@@ -231,6 +246,19 @@ mod tests {
         check(&["a.b.c"], &["a.b.c"], Some(0));
         check(&["a.b.c"], &["a.b.c."], None);
         check(&["some.detail.of.it.all"], &["some.detail.of.it.all"], Some(0));
+    }
+
+    #[test]
+    fn a_dot_is_seen_wherever_it_stands() {
+        for length in 0..40 {
+            let mut name = vec![b'/'; length];
+            assert!(!has_dot(&name));
+            for at in 0..length {
+                name[at] = b'.';
+                assert!(has_dot(&name));
+                name[at] = b'/';
+            }
+        }
     }
 
     #[test]

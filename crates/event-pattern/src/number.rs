@@ -13,16 +13,26 @@ const EXPONENT_SAFE: u64 = 250;
 
 /// The value of a JSON number, or `None` if a double cannot stand for it.
 pub(crate) fn comparable(raw: &str) -> Option<f64> {
-    let decimal = Decimal::read(raw.as_bytes())?;
-    let value: f64 = raw.parse().ok()?;
+    let value = nearest(raw);
+    stands(raw, value).then_some(value)
+}
+
+/// The double that is nearest to a JSON number.
+pub(crate) fn nearest(raw: &str) -> f64 {
+    raw.parse().expect("every JSON number is one of Rust's")
+}
+
+/// Whether the double that is nearest to a JSON number stands for it.
+pub(crate) fn stands(raw: &str, nearest: f64) -> bool {
+    let Some(decimal) = Decimal::read(raw.as_bytes()) else { return false };
     if decimal.digits <= DIGITS_SAFE && decimal.exponent.unsigned_abs() <= EXPONENT_SAFE {
-        return Some(value);
+        return true;
     }
-    // `{:e}` writes the shortest decimal that reads back as `value`.
+    // `{:e}` writes the shortest decimal that reads back as the double.
     let mut shortest = Text { bytes: [0; 32], length: 0 };
-    write!(shortest, "{value:e}").ok()?;
-    let stands = value.is_finite() && Decimal::read(shortest.written())? == decimal;
-    stands.then_some(value)
+    nearest.is_finite()
+        && write!(shortest, "{nearest:e}").is_ok()
+        && Decimal::read(shortest.written()).is_some_and(|written| written == decimal)
 }
 
 /// Text of a bounded length on the stack.

@@ -146,41 +146,59 @@ fn compile(json: &str, errors: &mut Errors) -> Option<Compiled> {
 /// Where in the pattern the compiler is, for messages.
 pub(crate) struct Scope<'a> {
     source: &'a str,
-    label: String,
+    outer: Option<&'a Scope<'a>>,
+    step: Step<'a>,
+}
+
+/// The step from one [`Scope`] to the next.
+enum Step<'a> {
+    Root,
+    Member(&'a [u8]),
+    Element(usize),
 }
 
 impl<'a> Scope<'a> {
     /// The whole pattern.
     pub(crate) fn new(source: &'a str) -> Self {
-        Self { source, label: String::new() }
+        Self { source, outer: None, step: Step::Root }
     }
 
-    pub(crate) fn label(&self) -> &str {
-        &self.label
+    pub(crate) fn member<'s>(&'s self, name: &'s [u8]) -> Scope<'s> {
+        Scope { source: self.source, outer: Some(self), step: Step::Member(name) }
     }
 
-    pub(crate) fn member(&self, name: &[u8]) -> Self {
-        let mut label = self.label.clone();
-        let name = String::from_utf8_lossy(name);
-        // A name that a dot, bracket or nothing would make ambiguous is quoted.
-        if name.is_empty() || name.contains(['.', '[', ']', '"']) {
-            write!(label, "[{name:?}]").expect("a string takes whatever is written");
-        } else {
-            if !label.is_empty() {
-                label.push('.');
+    pub(crate) fn element(&self, index: usize) -> Scope<'_> {
+        Scope { source: self.source, outer: Some(self), step: Step::Element(index) }
+    }
+
+    /// The way from the root, made up only where it is told.
+    pub(crate) fn label(&self) -> String {
+        let mut label = self.outer.map(Self::label).unwrap_or_default();
+        match self.step {
+            Step::Root => {}
+            Step::Member(name) => push_member(&mut label, &String::from_utf8_lossy(name)),
+            Step::Element(index) => {
+                write!(label, "[{index}]").expect("a string takes whatever is written");
             }
-            label.push_str(&name);
         }
-        Self { source: self.source, label }
-    }
-
-    pub(crate) fn element(&self, index: usize) -> Self {
-        Self { source: self.source, label: format!("{}[{index}]", self.label) }
+        label
     }
 
     pub(crate) fn error(&self, at: usize, fault: Fault) -> Error {
-        Error::new(fault, &self.label, at)
+        Error::new(fault, &self.label(), at)
     }
+}
+
+/// Adds a name to a label, quoted if a dot, a bracket or nothing would make it ambiguous.
+fn push_member(label: &mut String, name: &str) {
+    if name.is_empty() || name.contains(['.', '[', ']', '"']) {
+        write!(label, "[{name:?}]").expect("a string takes whatever is written");
+        return;
+    }
+    if !label.is_empty() {
+        label.push('.');
+    }
+    label.push_str(name);
 }
 
 /// Where in the events the compiler is.
@@ -251,7 +269,7 @@ impl Compiler<'_> {
                     alternatives = self.fields(value.start, members, &inner, &below, alternatives);
                 }
                 Kind::Array(elements) => {
-                    self.leaf(value, elements, inner, below, &mut alternatives);
+                    self.leaf(value, elements, &inner, below, &mut alternatives);
                 }
                 _ => self.errors.add(not_a_field(value, &inner, name)),
             }
@@ -306,7 +324,7 @@ impl Compiler<'_> {
         &mut self,
         value: &Node<'_>,
         elements: &[Node<'_>],
-        scope: Scope<'_>,
+        scope: &Scope<'_>,
         place: Place,
         alternatives: &mut Vec<Alternative>,
     ) {
@@ -330,7 +348,12 @@ impl Compiler<'_> {
             self.errors.add(scope.error(value.start, Fault::TooManyFields { max: FIELDS_MAX }));
             alternatives.clear();
         }
-        self.leaves.push(Leaf { label: scope.label, path, span: value.start..value.end, clauses });
+        self.leaves.push(Leaf {
+            label: scope.label(),
+            path,
+            span: value.start..value.end,
+            clauses,
+        });
     }
 }
 

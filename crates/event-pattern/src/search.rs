@@ -9,7 +9,7 @@
 use std::{mem, sync::Arc};
 
 use crate::{
-    clause::Clause,
+    clause::{Clause, Reading},
     event::{Event, EventError},
     names::NONE,
     trigger::Marks,
@@ -35,7 +35,8 @@ pub(crate) struct Leaf {
 
 impl Leaf {
     pub(crate) fn accepts(&self, event: &Event, text: &str, value: u32) -> bool {
-        let scalar = event.scalar(text, value);
+        let reading = Reading::default();
+        let scalar = event.scalar(text, value, &reading);
         self.clauses.iter().any(|clause| clause.accepts(scalar))
     }
 

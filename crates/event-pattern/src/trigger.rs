@@ -166,6 +166,16 @@ impl Fired {
         self.matched.clear(patterns);
     }
 
+    /// Whether there is nothing more that this can set off.
+    #[inline]
+    fn has_fired(&self, trigger: Trigger) -> bool {
+        match trigger.kind() {
+            Kind::Match(pattern) => self.matched.has(pattern),
+            Kind::Ask(alternative) => self.asked.has(alternative),
+            Kind::List(list) => self.lists.has(list),
+        }
+    }
+
     #[inline]
     pub(crate) fn fire(&mut self, lists: &Lists, trigger: Trigger) {
         match trigger.kind() {
@@ -196,6 +206,27 @@ impl Fired {
 
     pub(crate) fn has_matched(&self, pattern: u32) -> bool {
         self.matched.has(pattern)
+    }
+}
+
+/// What takes the triggers of an event's values.
+pub(crate) struct Firing<'f> {
+    pub(crate) fired: &'f mut Fired,
+    pub(crate) lists: &'f Lists,
+}
+
+impl Firing<'_> {
+    #[inline]
+    pub(crate) fn fire(&mut self, trigger: Trigger) {
+        self.fired.fire(self.lists, trigger);
+    }
+
+    /// Fires if this holds, which is not asked in vain.
+    #[inline]
+    pub(crate) fn fire_if(&mut self, trigger: Trigger, holds: impl FnOnce() -> bool) {
+        if !self.fired.has_fired(trigger) && holds() {
+            self.fire(trigger);
+        }
     }
 }
 

@@ -134,7 +134,7 @@ struct Review<'s> {
     warnings: Vec<Warning>,
 }
 
-impl<'s> Review<'s> {
+impl Review<'_> {
     fn warn(&mut self, doubt: Doubt, path: &str, at: usize, hint: Option<String>) {
         let located = Located { hint, ..Located::new(doubt, path, at) };
         self.warnings.push(Warning { inner: Box::new(located) });
@@ -151,7 +151,7 @@ impl<'s> Review<'s> {
         }
     }
 
-    fn fields(&mut self, members: &[Member<'_>], scope: &Scope<'s>) {
+    fn fields(&mut self, members: &[Member<'_>], scope: &Scope<'_>) {
         for Member { name, name_at, value } in members {
             let inner = scope.member(name);
             let name = String::from_utf8_lossy(name);
@@ -167,7 +167,7 @@ impl<'s> Review<'s> {
                     if OPERATORS.contains(&name.as_ref()) {
                         let hint = hint::operator_as_field(&name, value, self.source);
                         let doubt = Doubt::ResemblesOperator(name.into_owned());
-                        self.warn(doubt, inner.label(), *name_at, Some(hint));
+                        self.warn(doubt, &inner.label(), *name_at, Some(hint));
                     } else {
                         self.dollar(&name, &inner, *name_at);
                     }
@@ -191,11 +191,11 @@ impl<'s> Review<'s> {
                 _ => None,
             };
             let doubt = Doubt::ResemblesOr(name.to_owned());
-            self.warn(doubt, scope.label(), at, hint.map(str::to_owned));
+            self.warn(doubt, &scope.label(), at, hint.map(str::to_owned));
         }
     }
 
-    fn list(&mut self, list: &Node<'_>, elements: &[Node<'_>], scope: &Scope<'s>) {
+    fn list(&mut self, list: &Node<'_>, elements: &[Node<'_>], scope: &Scope<'_>) {
         let mut wildcards: Vec<Group<'_>> = Vec::new();
         let mut is_excluding = false;
         for (index, element) in elements.iter().enumerate() {
@@ -206,10 +206,10 @@ impl<'s> Review<'s> {
                     let hint = format!(
                         "write {{\"wildcard\": {found}}}; if `*` is meant, {{\"exactly\": {found}}}"
                     );
-                    self.warn(Doubt::StarInText, inner.label(), element.start, Some(hint));
+                    self.warn(Doubt::StarInText, &inner.label(), element.start, Some(hint));
                 }
                 Kind::Number(raw) if number::comparable(raw).is_none() => {
-                    self.warn(Doubt::NotComparable, inner.label(), element.start, None);
+                    self.warn(Doubt::NotComparable, &inner.label(), element.start, None);
                 }
                 Kind::Object(members) => {
                     let [member] = members.as_slice() else { continue };
@@ -219,7 +219,7 @@ impl<'s> Review<'s> {
                         if is_excluding {
                             let hint = "exclude all in one: {\"anything-but\": [\"a\", \"b\"]}";
                             let (doubt, hint) = (Doubt::NothingExcluded, Some(hint.to_owned()));
-                            self.warn(doubt, inner.label(), element.start, hint);
+                            self.warn(doubt, &inner.label(), element.start, hint);
                         }
                         is_excluding = true;
                     }
@@ -229,7 +229,7 @@ impl<'s> Review<'s> {
         }
         if !wildcards.is_empty() && complexity::is_too_complex(&wildcards, &mut self.steps) {
             let hint = "use fewer `*`, and no character that repeats between them";
-            self.warn(Doubt::TooComplex, scope.label(), list.start, Some(hint.to_owned()));
+            self.warn(Doubt::TooComplex, &scope.label(), list.start, Some(hint.to_owned()));
         }
     }
 
@@ -253,7 +253,7 @@ impl<'s> Review<'s> {
             "only `wildcard` has `*`".to_owned()
         };
         let doubt = Doubt::StarInOperator(name.into_owned());
-        self.warn(doubt, scope.label(), member.value.start, Some(hint));
+        self.warn(doubt, &scope.label(), member.value.start, Some(hint));
     }
 }
 

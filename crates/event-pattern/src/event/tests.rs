@@ -3,7 +3,10 @@
 use super::*;
 use fearless_simd::Level;
 
-use crate::{index::Builder, trigger::ListsBuilder};
+use crate::{
+    index::Builder,
+    trigger::{Fired, Lists, ListsBuilder},
+};
 
 /// Reads the event with one field; gives the field's values.
 fn values<'e>(field: &str, event: &'e str) -> Result<Vec<&'e str>, EventError> {
@@ -11,7 +14,9 @@ fn values<'e>(field: &str, event: &'e str) -> Result<Vec<&'e str>, EventError> {
     let fields =
         [Field { index: Builder::default().build(&mut ListsBuilder::default()), is_kept: true }];
     let mut read = Event::default();
-    super::read(event, &names, &fields, &mut Room::new(), &mut read, |_| {})?;
+    let (mut fired, lists) = (Fired::default(), Lists::default());
+    let firing = Firing { fired: &mut fired, lists: &lists };
+    super::read(event, &names, &fields, &mut Room::new(), &mut read, firing)?;
     Ok(read.values(0).map(|value| read.raw(event, value)).collect())
 }
 
@@ -99,7 +104,9 @@ fn check_accepted_as_by_the_reader(text: &str) {
             let fields: Vec<Field> = paths.iter().map(field).collect();
             let mut room = Room::with_tokens(Tokens::with_level(level));
             let mut event = Event::default();
-            let read = super::read(text, &names, &fields, &mut room, &mut event, |_| {});
+            let (mut fired, lists) = (Fired::default(), Lists::default());
+            let firing = Firing { fired: &mut fired, lists: &lists };
+            let read = super::read(text, &names, &fields, &mut room, &mut event, firing);
             assert_eq!(read.is_ok(), expected, "{text}");
         }
     }

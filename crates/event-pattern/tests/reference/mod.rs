@@ -16,7 +16,7 @@ use std::{
 use json::{Text, Value};
 
 /// Most values that are tried before giving up: choices of elements multiply.
-const TRIALS_MAX: usize = 200_000;
+const TRIALS_MAX: usize = 50_000;
 
 /// Whether the pattern matches the event; `None` if it takes too many trials to tell.
 ///
