@@ -112,6 +112,7 @@ impl World {
         let mut fate = Fate { mishap: None, goes, comes };
         if self.script.mishaps.front().is_some_and(|(told, _)| *told == call) {
             fate.mishap = self.script.mishaps.pop_front().map(|(_, mishap)| mishap);
+            self.processes[process].failed += 1;
             fate.comes += if fate.mishap == Some(Mishap::Frozen) { 5 * MINUTE } else { SECOND };
             return fate;
         }
