@@ -15,7 +15,7 @@ use taskferry_core::{
 
 use crate::{
     faults::Twist,
-    oracles::Oracle,
+    promises::Oracle,
     script::{End, Reply},
     world::{Action, HOUR, MINUTE, Micros, SECOND, World, at},
 };

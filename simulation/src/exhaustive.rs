@@ -11,7 +11,7 @@ use std::{
 use crate::{
     dice::Dice,
     faults::Knobs,
-    oracles::Violation,
+    promises::Violation,
     scenario::{self, STACK},
     simulation::Simulation,
     world::{Action, MINUTE, World},

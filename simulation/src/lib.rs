@@ -9,6 +9,7 @@ mod exhaustive;
 mod faults;
 mod oracles;
 mod ports;
+mod promises;
 mod scenario;
 mod script;
 mod simulation;
@@ -19,7 +20,7 @@ pub use self::{
     dice::Dice,
     exhaustive::{Scene, Searched, search},
     faults::{Call, Coverage, Knobs, Mishap, Twist},
-    oracles::{Oracle, Violation},
+    promises::{Oracle, Violation},
     script::{End, Reply, Script},
     simulation::{Report, simulate},
 };

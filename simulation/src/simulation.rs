@@ -18,7 +18,7 @@ use taskferry_engine::{Disposition, Engine};
 use crate::{
     dice::Dice,
     faults::{Coverage, Knobs, Twist},
-    oracles::{Oracle, Violation},
+    promises::{Oracle, Violation},
     ports::Port,
     scenario::{self, Planned, Times},
     world::{Action, HOUR, MINUTE, Micros, ProcessState, SECOND, Shared, Timer, World, at, since},

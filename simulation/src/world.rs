@@ -17,7 +17,8 @@ use crate::{
     dice::Dice,
     ecs::{Ecs, Step},
     faults::{Call, Coverage, Knobs},
-    oracles::{Judge, Violation},
+    oracles::Judge,
+    promises::Violation,
     script,
     store::Store,
 };

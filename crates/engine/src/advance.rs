@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A request is sent so soon after its record was written, or not at all: the sweep sees to it.
-const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Whether to wait for the quota.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -8,8 +8,9 @@ use crate::run::{Attempt, Run, Status, StopCause, after};
 pub(crate) const VERIFY_SECONDS: u64 = 300;
 /// A launch whose answer was lost is sent again after so long.
 pub(super) const LOST_SECONDS: u64 = 15;
-/// Before the word of ECS that there is no task is checked: its lists are consistent in the end only.
-pub(super) const UNPROVEN_SECONDS: u64 = 5;
+/// Before the word of ECS that there is no task is checked: its lists are consistent in the end only, and a process that was
+/// about to send the request again has sent it by then, or never will (`engine`'s `SEND_WITHIN`).
+pub(super) const UNPROVEN_SECONDS: u64 = 15;
 /// What could not be told on the event bus is told again after so long.
 pub(super) const TELL_SECONDS: u64 = 60;
 /// An event that was put aside for a task is kept for so long after the run's end: a day, to look into what went wrong.

@@ -1,0 +1,109 @@
+//! The promises, each with its sentence. How each is checked is `oracles`.
+
+use std::fmt;
+
+/// A promise.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Oracle {
+    /// Once a source has been told "done", every matching rule has a run.
+    NothingIsLost,
+    /// One run for each rule and dedupe key.
+    OneRunForEachKey,
+    /// One task for each attempt, however often its request is sent.
+    OneTaskForEachAttempt,
+    /// At most one wanted task of a run lives.
+    OneLiveTask,
+    /// No task is started for a run that has ended, or has gone on to another attempt.
+    NoTaskForNobody,
+    /// A limit is never exceeded: every wanted task's run holds its slots.
+    LimitsHold,
+    /// Slots and queues say what the records say, and are empty in the end.
+    NoSlotIsLeaked,
+    /// A run never moves backwards, and an end is final.
+    NothingMovesBackwards,
+    /// Every run that has not ended has a date, or waits in a queue that has one.
+    EverythingHasADate,
+    /// Nothing that is due stays undone, once nothing fails any more.
+    NothingWaitsForEver,
+    /// An attempt's request is the same, byte for byte, each time.
+    SameRequest,
+    /// A request is never sent again when ECS may have forgotten its token.
+    TokensAreFresh,
+    /// No launch without room in the quota.
+    PacingHolds,
+    /// A throttle spends no attempt.
+    AThrottleIsNoFailure,
+    /// A run fails only when the budget of the class in which it failed is spent, and classes tell whose fault it was.
+    BudgetsAreTheirOwn,
+    /// Success is proven.
+    SuccessIsProven,
+    /// A wait is a function of run and attempt.
+    WaitsAreRepeatable,
+    /// Each beginning and each end is told.
+    EndsAreTold,
+    /// What is put aside is there before its task, and goes after the end.
+    PayloadsAreThere,
+    /// What a person stopped stays stopped.
+    AStopIsFinal,
+    /// Each bad end says why.
+    EndsSayWhy,
+    /// One bad rule or record stops no other.
+    OthersGoOn,
+    /// A free slot goes to who waits, soon.
+    WaitersAreAdmitted,
+    /// What is skipped or replaced was so by the rule's own word.
+    OverlapIsKept,
+}
+
+impl Oracle {
+    /// The promise, as a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::NothingIsLost => "an event that was taken has a run for each rule that matches",
+            Self::OneRunForEachKey => "there is one run for each rule and dedupe key",
+            Self::OneTaskForEachAttempt => "an attempt has one task, however often it is sent",
+            Self::OneLiveTask => "at most one wanted task of a run lives",
+            Self::NoTaskForNobody => "no task is started for an attempt that is over",
+            Self::LimitsHold => "every wanted task's run holds its slots, and no limit is exceeded",
+            Self::NoSlotIsLeaked => "slots and queues say what the records say",
+            Self::NothingMovesBackwards => "a run never moves backwards, and an end is final",
+            Self::EverythingHasADate => "what has not ended has a date",
+            Self::NothingWaitsForEver => "what is due is done",
+            Self::SameRequest => "an attempt's request is the same each time, byte for byte",
+            Self::TokensAreFresh => "no request is sent again past its token's life",
+            Self::PacingHolds => "no launch without room in the quota",
+            Self::AThrottleIsNoFailure => "a throttle spends no attempt",
+            Self::BudgetsAreTheirOwn => {
+                "each class of failure spends its own budget, and all of it"
+            }
+            Self::SuccessIsProven => "success is proven",
+            Self::WaitsAreRepeatable => "a wait is a function of run and attempt",
+            Self::EndsAreTold => "each beginning and each end is told on the bus",
+            Self::PayloadsAreThere => {
+                "what is put aside is there before its task and goes after the end"
+            }
+            Self::AStopIsFinal => "what was stopped is not begun again",
+            Self::EndsSayWhy => "each bad end says why",
+            Self::OthersGoOn => "one bad rule stops no other",
+            Self::WaitersAreAdmitted => "a free slot goes to who waits for it, soon",
+            Self::OverlapIsKept => {
+                "a run is skipped only where its limit is full and its rule says so"
+            }
+        }
+    }
+}
+
+/// A broken promise.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which.
+    pub oracle: Oracle,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({}): {}", self.oracle, self.oracle.sentence(), self.seen)
+    }
+}
