@@ -18,8 +18,8 @@ use taskferry_engine::{Disposition, Engine};
 use crate::{
     dice::Dice,
     faults::{Coverage, Knobs, Twist},
-    promises::{Oracle, Violation},
     ports::Port,
+    promises::{Oracle, Violation},
     scenario::{self, Planned, Times},
     world::{Action, HOUR, MINUTE, Micros, ProcessState, SECOND, Shared, Timer, World, at, since},
 };

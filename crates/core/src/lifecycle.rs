@@ -20,16 +20,18 @@ mod afterwards;
 mod rulings;
 mod stop;
 mod times;
+mod vanished;
 
 pub use self::rulings::{Kind, Ruling, ruling};
 use self::times::{
-    FORGOTTEN_SECONDS, LOST_SECONDS, PAYLOAD_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS,
-    TOKEN_SECONDS, UNPROVEN_SECONDS,
+    LOST_SECONDS, PAYLOAD_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS, TOKEN_SECONDS,
+    UNPROVEN_SECONDS,
 };
 pub(crate) use self::times::{VERIFY_SECONDS, deadlines};
 use self::{
     afterwards::{noted, published, tidy_up},
     stop::{stop, stop_class, stop_task},
+    vanished::vanished,
 };
 use crate::{retry, run::after};
 
@@ -537,73 +539,6 @@ fn after_attempt(mut run: Run, now: Timestamp) -> Decision {
         _ => run.end(status, Some(reason), stopped_at),
     }
     Decision::write(run, Then::Rest)
-}
-
-/// ECS knows no task of the last attempt.
-fn vanished(run: &Run, now: Timestamp) -> Decision {
-    let Some(attempt) = run.attempt() else { return Decision::rest() };
-    let mut next = run.clone();
-    let since = run.stop.as_ref().map_or(attempt.created_at, |stop| stop.at);
-    let is_forgotten = after(attempt.created_at, FORGOTTEN_SECONDS) <= now;
-    let Some(last) = next.attempts.last_mut() else { return Decision::rest() };
-    match (run.status, &attempt.task_arn) {
-        // ECS said that there is no task, and there is none: the next attempt, or the end.
-        (Status::Waiting, None) if attempt.is_unproven() => {
-            if retry::delay(run).is_some() {
-                return Decision::only(Then::Pace);
-            }
-            let class = attempt.failure_class.unwrap_or(FailureClass::Infrastructure);
-            end(run, Status::Failed, track::sentence(class, attempt), now)
-        }
-        // Throttled for so long that its token is of no use: the same under the next.
-        (Status::Waiting, _) => {
-            conclude(
-                last,
-                FailureClass::Throttled,
-                "throttled until its client token expired",
-                now,
-            );
-            match retry::delay(&next) {
-                Some(_) => Decision::write(next, Then::Pace),
-                None => after_attempt(next, now),
-            }
-        }
-        // Told to stop before a task was known of: whoever was sending has answered by now.
-        (Status::Stopping, None)
-            if after(since, STOP_CHECK_SECONDS) <= now
-                || crate::is_mutated!(StopConcludedAtOnce) =>
-        {
-            conclude(last, stop_class(run), "no task was started", now);
-            after_attempt(next, now)
-        }
-        (Status::Launching, None) if is_token_old(attempt, now) => lost(next, now),
-        (_, Some(_)) if is_forgotten => lost(next, now),
-        // ECS is consistent in the end only, so it is asked again.
-        _ => {
-            next.due_at = Some(after(now, STOP_CHECK_SECONDS));
-            Decision::write(next, Then::Rest)
-        }
-    }
-}
-
-/// Its events were lost, and ECS has forgotten the task: how it ended nobody can tell.
-///
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>: stopped tasks are told of for at least
-/// one hour.
-fn lost(mut run: Run, now: Timestamp) -> Decision {
-    if crate::is_mutated!(LostTaskIsSuccess) {
-        return end(&run, Status::Succeeded, "its task is gone".to_owned(), now);
-    }
-    let class = run.stop.as_ref().map_or(FailureClass::Infrastructure, |_| stop_class(&run));
-    if let Some(last) = run.attempts.last_mut() {
-        conclude(
-            last,
-            class,
-            "lost: ECS knows no task of this attempt, and told nothing of its end",
-            now,
-        );
-    }
-    after_attempt(run, now)
 }
 
 // ---- dates ----
