@@ -42,7 +42,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     step(
         cargo()
-            .args(["test", "--locked", "--package", "taskferry-tests", "--test", "contracts"])
+            // Of the whole workspace, as all was built before: for one package alone features differ, and with them all below.
+            .args(["test", "--locked", "--workspace", "--test", "contracts"])
             .args(["--", "--ignored"])
             .env("TASKFERRY_MOTO", &moto.endpoint)
             .env("TASKFERRY_MINISTACK", &ministack.endpoint),
