@@ -56,7 +56,8 @@ class World:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             runs = json.loads(self.taskferry("runs", "list", "--json", "--limit", "1000"))
-            found = [run for run in runs if what(run) and run["endedAt"]]
+            # A run whose task has told nothing of itself yet has no logs.
+            found = [run for run in runs if run["endedAt"] and what(run)]
             if found:
                 equal(len(found), 1)
                 return found[0]
