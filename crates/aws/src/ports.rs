@@ -1,5 +1,7 @@
 //! The engine's ports on AWS, on whatever store the records are in.
 
+use std::sync::OnceLock;
+
 use taskferry_engine::ports::{Ports, Runs};
 
 use crate::{Clients, EcsTasks, Events, Objects, SystemClock};
@@ -9,8 +11,10 @@ use crate::{Clients, EcsTasks, Events, Objects, SystemClock};
 pub struct AwsPorts<R> {
     runs: R,
     tasks: EcsTasks,
-    events: Events,
-    payloads: Objects,
+    // Made when they are first needed, which is seldom: a function starts without them.
+    events: OnceLock<Events>,
+    payloads: OnceLock<Objects>,
+    clients: Clients,
     clock: SystemClock,
 }
 
@@ -20,8 +24,9 @@ impl<R> AwsPorts<R> {
         Self {
             runs,
             tasks: clients.tasks(),
-            events: clients.events(),
-            payloads: clients.objects(),
+            events: OnceLock::new(),
+            payloads: OnceLock::new(),
+            clients: clients.clone(),
             clock: SystemClock,
         }
     }
@@ -43,11 +48,11 @@ impl<R: Runs> Ports for AwsPorts<R> {
     }
 
     fn events(&self) -> &Events {
-        &self.events
+        self.events.get_or_init(|| self.clients.events())
     }
 
     fn payloads(&self) -> &Objects {
-        &self.payloads
+        self.payloads.get_or_init(|| self.clients.objects())
     }
 
     fn clock(&self) -> &SystemClock {
