@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -21,6 +21,7 @@ use taskferry_core::{
 use taskferry_engine::ports::{Page, RunQuery, Runs as _};
 
 use crate::{
+    event,
     output::hinted,
     runs::{
         list::on_terminal,
@@ -162,7 +163,7 @@ async fn redrive(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let runs = chosen(records, arguments).await?;
-    let event = arguments.event.as_ref().map(given).transpose()?;
+    let event = arguments.event.as_deref().map(given).transpose()?;
     if event.is_some() && runs.len() != 1 {
         let hint = "redrive them one by one, each with its event";
         return Err(hinted("one event cannot stand for several runs", hint));
@@ -236,14 +237,9 @@ async fn dead_letters(
 }
 
 /// The event in a file.
-fn given(path: &PathBuf) -> anyhow::Result<Event> {
-    let name = path.display();
-    let text = match path.to_str() {
-        Some("-") => io::read_to_string(io::stdin())?,
-        _ => {
-            std::fs::read_to_string(path).map_err(|error| anyhow!("cannot read {name}: {error}"))?
-        }
-    };
+fn given(path: &Path) -> anyhow::Result<Event> {
+    let name = event::name(path);
+    let text = event::text(path)?;
     Event::parse(text.trim()).map_err(|error| {
         let hint = "`taskferry dead-letters show ID --event` prints one as it must be";
         hinted(format!("{name} is no event: {}", reason(&error)), hint)

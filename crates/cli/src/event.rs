@@ -3,18 +3,17 @@
 //! Read by `explain` and by `send`, so that both take the same. What EventBridge would add is added here for `explain`
 //! alone: nothing here is sent.
 
-use std::{
-    fmt, fs,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{fmt, fs, io, path::Path};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use taskferry_core::event::Event;
-use taskferry_local::identity::{ACCOUNT_ID, REGION};
+use taskferry_local::{
+    eventbridge::{Envelope, whole_second},
+    identity::{ACCOUNT_ID, REGION},
+};
 
 use crate::output::hinted;
 
@@ -43,21 +42,6 @@ pub(crate) struct Sent {
     pub(crate) detail: String,
     // The envelope as it is written, if it is one, and what it lacks.
     envelope: Option<(String, Vec<&'static str>)>,
-}
-
-/// What EventBridge adds, in its order.
-#[derive(Serialize)]
-struct Envelope<'a> {
-    version: &'a str,
-    id: &'a str,
-    #[serde(rename = "detail-type")]
-    detail_type: &'a str,
-    source: &'a str,
-    account: &'a str,
-    time: String,
-    region: &'a str,
-    resources: &'a [String],
-    detail: &'a RawValue,
 }
 
 /// The members of the envelope that a sender says.
@@ -92,17 +76,18 @@ pub(crate) fn name(path: &Path) -> String {
 
 /// Reads the file, or standard input for `-`.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Given> {
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        text
-    } else {
-        fs::read_to_string(path).map_err(|error| {
-            let hint = r#"write one: {"source": "shop", "detail-type": "Order", "detail": {"orderId": "A-7"}}"#;
-            hinted(format!("cannot read {}: {error}", path.display()), hint)
-        })?
-    };
-    given(text, &name(path))
+    given(text(path)?, &name(path))
+}
+
+/// What the file, or standard input for `-`, holds.
+pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new("-") {
+        return io::read_to_string(io::stdin()).context("cannot read standard input");
+    }
+    fs::read_to_string(path).map_err(|error| {
+        let hint = r#"write one: {"source": "shop", "detail-type": "Order", "detail": {"orderId": "A-7"}}"#;
+        hinted(format!("cannot read {}: {error}", path.display()), hint)
+    })
 }
 
 fn given(text: String, name: &dyn fmt::Display) -> anyhow::Result<Given> {
@@ -231,17 +216,15 @@ impl Sent {
             }
             None => {
                 let detail = serde_json::from_str(&self.detail)?;
-                serde_json::to_string(&Envelope {
-                    version: "0",
+                Envelope {
                     id: ID,
                     detail_type: &self.detail_type,
                     source: &self.source,
-                    account: ACCOUNT_ID,
-                    time: whole_second(self.time.unwrap_or(now)),
-                    region: REGION,
+                    time: self.time.unwrap_or(now),
                     resources: &self.resources,
                     detail,
-                })?
+                }
+                .to_json()
             }
         };
         Ok(Event::parse(&text)?)
@@ -268,15 +251,10 @@ fn added(member: &str, now: Timestamp) -> Value {
         "version" => "0".into(),
         "id" => ID.into(),
         "account" => ACCOUNT_ID.into(),
-        "time" => whole_second(now).into(),
+        "time" => whole_second(now).to_string().into(),
         "region" => REGION.into(),
         _ => Value::Array(Vec::new()),
     }
-}
-
-/// The envelope's times have no fractions.
-fn whole_second(time: Timestamp) -> String {
-    format!("{time:.0}")
 }
 
 #[cfg(test)]

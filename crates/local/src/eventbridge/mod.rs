@@ -4,6 +4,7 @@
 //! with the transaction that it came in.
 
 mod api;
+mod envelope;
 mod put_events;
 mod unmatched;
 
@@ -16,7 +17,11 @@ use rusqlite::Transaction;
 use taskferry_event_pattern::{EventError, EventPattern, Matcher};
 use tokio::sync::broadcast;
 
-pub use self::{api::EventBridgeApi, unmatched::Unmatched};
+pub use self::{
+    api::EventBridgeApi,
+    envelope::{Envelope, whole_second},
+    unmatched::Unmatched,
+};
 use crate::lambda::Invocations;
 
 /// The bus that AWS services publish on, and clients that name none.

@@ -3,16 +3,13 @@
 //! Pure: the API publishes what comes out. A bad entry never fails the others, as on EventBridge.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use taskferry_event_pattern::EventError;
 use uuid::Uuid;
 
-use super::DEFAULT_EVENT_BUS;
-use crate::{
-    identity::{ACCOUNT_ID, REGION},
-    protocol::Exception,
-};
+use super::{DEFAULT_EVENT_BUS, Envelope};
+use crate::protocol::Exception;
 
 /// How many entries one request has at most.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
@@ -58,21 +55,6 @@ pub(super) struct Event {
 pub(super) struct EntryError {
     code: &'static str,
     message: String,
-}
-
-#[derive(Serialize)]
-struct Envelope<'a> {
-    version: &'a str,
-    id: &'a str,
-    #[serde(rename = "detail-type")]
-    detail_type: &'a str,
-    source: &'a str,
-    account: &'a str,
-    time: String,
-    region: &'a str,
-    resources: &'a [String],
-    /// Byte for byte what the client sent.
-    detail: &'a RawValue,
 }
 
 impl PutEvents {
@@ -139,18 +121,8 @@ impl Entry {
             })?;
         let time = self.time.map_or(Ok(now), timestamp)?;
         let id = Uuid::now_v7().to_string();
-        let envelope = Envelope {
-            version: "0",
-            id: &id,
-            detail_type,
-            source,
-            account: ACCOUNT_ID,
-            time: whole_second(time).to_string(),
-            region: REGION,
-            resources: self.resources.as_deref().unwrap_or_default(),
-            detail,
-        };
-        let text = serde_json::to_string(&envelope).expect("strings and checked JSON");
+        let resources = self.resources.as_deref().unwrap_or_default();
+        let text = Envelope { id: &id, detail_type, source, time, resources, detail }.to_json();
         let bus = self.event_bus_name.as_deref().map_or(DEFAULT_EVENT_BUS, bus_name);
         Ok(Event { bus: bus.to_owned(), id, text })
     }
@@ -184,11 +156,6 @@ fn invalid(name: &str, reason: &str) -> EntryError {
         code: "InvalidArgument",
         message: format!("Parameter {name} is not valid. Reason: {reason}"),
     }
-}
-
-/// The second that a time is in: the envelope has no fractions.
-fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// A time from seconds since the epoch.
