@@ -7,9 +7,8 @@ use jiff::Timestamp;
 
 use crate::{
     failure::{self, FailureClass},
-    lifecycle,
     plan::Plan,
-    run::{Attempt, Policy, Run, RunEvent, StartedBy, Status, TaskSize, after},
+    run::{Attempt, Policy, Run, RunEvent, StartedBy, Status, TaskSize},
     track::TaskState,
 };
 
@@ -111,7 +110,9 @@ pub enum Gate {
     },
 }
 
-/// The record of a new run: in the queues of its limits if it has any, else launching, or waiting for the gate to open.
+/// The record of a new run: in the queue of its first limit if it has any, else launching, or waiting for the gate to open.
+///
+/// [`lifecycle::begin`](crate::lifecycle::begin) gives it its date.
 pub fn record(
     plan: &Plan<'_>,
     name: &str,
@@ -132,10 +133,9 @@ pub fn record(
     (run.status, run.due_at, attempt.sends) = match gate {
         _ if run.queue.is_some() => (Status::Waiting, None, 0),
         Gate::Closed { until } => (Status::Waiting, Some(until), 0),
-        Gate::Open => (Status::Launching, Some(after(now, lifecycle::VERIFY_SECONDS)), 1),
+        Gate::Open => (Status::Launching, None, 1),
     };
     run.attempts.push(attempt);
-    run.due_at = run.due_at.into_iter().chain(lifecycle::deadlines(&run)).min();
     run
 }
 

@@ -27,7 +27,6 @@ use self::times::{
     LOST_SECONDS, PAYLOAD_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS, TOKEN_SECONDS,
     UNPROVEN_SECONDS,
 };
-pub(crate) use self::times::{VERIFY_SECONDS, deadlines};
 use self::{
     afterwards::{noted, published, tidy_up},
     stop::{stop, stop_class, stop_task},
@@ -339,7 +338,7 @@ fn launch(name: &str, run: &Run, now: Timestamp) -> Decision {
     }
     next.status = Status::Launching;
     next.queue = None;
-    next.due_at = Some(after(now, VERIFY_SECONDS));
+    next.due_at = Some(after(now, times::VERIFY_SECONDS));
     Decision::write(next, Then::RunTask)
 }
 
@@ -370,8 +369,7 @@ fn postpone(run: &Run, until: Timestamp) -> Decision {
 /// The limit that had no slot is the one to wait for; that it still has none is asked once more, now that the run is in its
 /// queue for whoever gives one back.
 fn queue(run: &Run, limit: &LimitId) -> Decision {
-    let is_its = run.slots.iter().any(|slot| slot.limit == *limit);
-    if !is_its || run.queue.as_ref() == Some(limit) {
+    if run.slot(limit).is_none() || run.queue.as_ref() == Some(limit) {
         return Decision::rest();
     }
     let mut next = run.clone();
@@ -584,7 +582,7 @@ fn date(run: &mut Run, now: Timestamp) {
         Some(due_at) if now < due_at => Some(due_at),
         _ => Some(times::look_again(run, now)),
     };
-    let limits = deadlines(run).filter(|_| run.status != Status::Stopping);
+    let limits = times::deadlines(run).filter(|_| run.status != Status::Stopping);
     run.due_at = own.into_iter().chain(limits).min();
 }
 

@@ -105,7 +105,7 @@ pub fn turns(state: &LimitState, limit: &LimitId, of: u32) -> Vec<(RunId, Turn)>
     let mut replaceable = state.holders.iter();
     let mut turns = Vec::new();
     for (index, run) in state.queue.iter().enumerate() {
-        let overlap = run.slots.iter().find(|slot| slot.limit == *limit).map(|slot| slot.overlap);
+        let overlap = run.slot(limit).map(|slot| slot.overlap);
         let superseded_by = || {
             let later = &state.queue[index + 1..];
             later.iter().rfind(|later| later.rule == run.rule).map(|later| &later.id)

@@ -252,6 +252,11 @@ impl Run {
         self.attempts.last()
     }
 
+    /// The slot of a limit that the run needs, if it needs one.
+    pub fn slot(&self, limit: &LimitId) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.limit == *limit)
+    }
+
     /// Whether the run takes up its slots: from its admission to its end, the waits between attempts included.
     pub fn holds_slots(&self) -> bool {
         if crate::is_mutated!(SlotGivenBackInBackoff) && self.status == Status::Waiting {

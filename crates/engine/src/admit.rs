@@ -75,7 +75,7 @@ impl<P: Ports> Engine<P> {
 
     /// How many slots the limit has: by the rules of now, else by those under which the oldest that waits was made.
     fn slots_of(&self, state: &LimitState, limit: &LimitId) -> u32 {
-        let of = |run: &Run| run.slots.iter().find(|slot| slot.limit == *limit).map(|slot| slot.of);
+        let of = |run: &Run| run.slot(limit).map(|slot| slot.of);
         let pinned = || state.queue.iter().find_map(of);
         let slots = self.rules.slots_of(limit).or_else(pinned).unwrap_or(u32::MAX);
         slots.saturating_add(u32::from(is_mutated!(LimitPlusOne)))

@@ -50,7 +50,8 @@ impl Pacer {
         (rested || is_mutated!(CalmForEver)) && seen.busy_until.is_none_or(|until| until <= now)
     }
 
-    fn is_busy(&self, now: Timestamp) {
+    /// From now on it asks before each launch, for a while.
+    fn stay_alert(&self, now: Timestamp) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.busy_until = now.checked_add(pace::BUSY).ok();
     }
@@ -69,7 +70,7 @@ impl<P: Ports> Engine<P> {
         if self.ports.runs().take_token(&window).await? {
             return Ok(Gate::Open);
         }
-        self.pacer.is_busy(now);
+        self.pacer.stay_alert(now);
         Ok(Gate::Closed { until: window.end })
     }
 
@@ -77,7 +78,7 @@ impl<P: Ports> Engine<P> {
     /// next with it.
     pub(crate) async fn throttled(&self) -> Result<(), Error> {
         let now = self.ports.clock().now();
-        self.pacer.is_busy(now);
+        self.pacer.stay_alert(now);
         let Some(window) = self.window(now) else { return Ok(()) };
         self.ports.runs().close_window(&window).await?;
         if let Some(next) = self.window(window.end) {

@@ -53,11 +53,7 @@ impl<P: Ports> Engine<P> {
     /// [`NotRedriven`] says why not; a port's, and then to try again does no harm.
     pub async fn redrive(&self, id: &RunId, event: Option<Event>) -> Result<Dispatched, Error> {
         let run = self.run(id).await?;
-        let event = match event {
-            Some(event) => event,
-            None => self.event_of(&run).await?,
-        };
-        let again = match &run.redriven_by {
+        let rule = match &run.redriven_by {
             _ if !run.status.is_terminal() => Err(NotRedriven::NotEnded(id.clone())),
             Some(by) => Err(NotRedriven::Before { run: id.clone(), by: by.clone() }),
             None => {
@@ -65,7 +61,12 @@ impl<P: Ports> Engine<P> {
                 rule.ok_or_else(|| NotRedriven::NoRule { rule: run.rule.clone() })
             }
         };
-        let plan = plan::again(&self.rules, again?, &event, &run);
+        let rule = rule?;
+        let event = match event {
+            Some(event) => event,
+            None => self.event_of(&run).await?,
+        };
+        let plan = plan::again(&self.rules, rule, &event, &run);
         let how = self.launch(&plan).await?;
         let (rule, run_id) = (plan.rule.name.to_string(), plan.run_id);
         let redriven = Happening::Redriven { by: run_id.clone() };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::run::{Attempt, Run, Status, StopCause, after};
 
 /// A launch whose task has told nothing of itself is verified after so long.
-pub(crate) const VERIFY_SECONDS: u64 = 300;
+pub(super) const VERIFY_SECONDS: u64 = 300;
 /// A launch whose answer was lost is sent again after so long.
 pub(super) const LOST_SECONDS: u64 = 15;
 /// Before the word of ECS that there is no task is checked: its lists are consistent in the end only, and a process that was
@@ -76,7 +76,7 @@ fn attempt_deadline(run: &Run, attempt: &Attempt) -> Option<Timestamp> {
 }
 
 /// The limits of time that hold for the run where it stands.
-pub(crate) fn deadlines(run: &Run) -> Option<Timestamp> {
+pub(super) fn deadlines(run: &Run) -> Option<Timestamp> {
     let of_attempt = run.attempt().and_then(|attempt| attempt_deadline(run, attempt));
     of_attempt.into_iter().chain(run.total_deadline()).min()
 }

@@ -234,8 +234,8 @@ pub(super) struct Concurrency {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields, extend("examples" = [{ "attempts": 3 }]))]
 pub(super) struct Retry {
-    /// Attempts that may end in the same failure of the task's own, the first included: `exitCode`, `outOfMemory` and
-    /// `timedOut` count apart. 1 when absent.
+    /// Attempts that may end in failures of the task's own, the first included: `exitCode`, `outOfMemory` and `timedOut`
+    /// are counted together. 1 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub(super) attempts: Option<u32>,
