@@ -14,4 +14,5 @@ pub mod protocol;
 pub mod runs;
 pub mod s3;
 pub mod server;
+pub mod sqs;
 pub mod state;
