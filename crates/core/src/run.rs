@@ -274,6 +274,14 @@ impl Run {
         matches!(self.status, Status::Failed | Status::TimedOut) && self.redriven_by.is_none()
     }
 
+    /// When its record and its event may be deleted, if what has ended is kept for so long.
+    ///
+    /// Never while the run is under way, or something of it is still to be told or to be tidied up.
+    pub fn expires_at(&self, retention: SignedDuration) -> Option<Timestamp> {
+        let ended_at = self.ended_at.filter(|_| self.due_at.is_none())?;
+        Some(ended_at.checked_add(retention).unwrap_or(Timestamp::MAX))
+    }
+
     /// Whether a task of the run has run.
     pub fn has_started(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.started_at.is_some())
@@ -527,6 +535,18 @@ mod tests {
         ] {
             assert_eq!(StartedBy::parse(&text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_has_ended_is_kept_for_as_long_as_the_rules_say_and_until_all_is_told() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let retention = SignedDuration::from_secs(100);
+        let mut run = crate::lifecycle::tests::run(Status::Running);
+        assert_eq!(run.expires_at(retention), None);
+        run.end(Status::Succeeded, None, at(10));
+        assert_eq!(run.expires_at(retention), Some(at(110)));
+        run.due_at = Some(at(20));
+        assert_eq!(run.expires_at(retention), None);
     }
 
     #[test]

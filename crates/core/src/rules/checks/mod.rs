@@ -26,6 +26,9 @@ pub(super) fn check(root: &Node, faults: &mut Faults) {
     }
     checker.definitions();
     checker.local_containers();
+    if let Some(retention) = root.get("retention") {
+        checker.retention(retention);
+    }
     let mut seen: HashMap<&str, Span> = HashMap::new();
     let rules = root.get("rules").map_or(&[][..], Node::items);
     for rule in rules {
@@ -170,6 +173,15 @@ impl<'a> Checker<'a, '_> {
             self.faults
                 .error(node.span, error.to_string())
                 .hint("write a number and its unit: `30s`, `15m`, `1h 30m`, `1d`");
+        }
+    }
+
+    fn retention(&mut self, node: &Node) {
+        let Some(text) = node.text() else { return };
+        if let Err(error) = policy::parse_retention(text) {
+            self.faults
+                .error(node.span, error.to_string())
+                .hint("write one day to 366 days: `30 days`, `90d`");
         }
     }
 
