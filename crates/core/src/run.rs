@@ -13,6 +13,7 @@ use crate::{
     digest,
     event::Event,
     failure::FailureClass,
+    lengths,
     limits::{LimitId, Slot},
     retry,
 };
@@ -154,7 +155,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// The event that a run answers, as much of it as a list shows.
+/// The event that a run answers, as much of it as a list shows; what is too long for a record is cut, its id to a digest.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunEvent {
@@ -171,10 +172,10 @@ pub struct RunEvent {
 impl From<&Event> for RunEvent {
     fn from(event: &Event) -> Self {
         Self {
-            id: event.id().to_owned(),
-            source: event.source().to_owned(),
-            detail_type: event.detail_type().to_owned(),
-            time: event.time().to_owned(),
+            id: lengths::key(event.id().to_owned()),
+            source: lengths::name(event.source()),
+            detail_type: lengths::name(event.detail_type()),
+            time: lengths::name(event.time()),
         }
     }
 }

@@ -26,6 +26,9 @@ pub(super) fn check(root: &Node, faults: &mut Faults) {
     }
     checker.definitions();
     checker.local_containers();
+    for limit in root.get("limits").map_or(&[][..], Node::entries) {
+        checker.limit_name(&limit.key, limit.key_span);
+    }
     if let Some(retention) = root.get("retention") {
         checker.retention(retention);
     }
@@ -132,6 +135,16 @@ impl<'a> Checker<'a, '_> {
         let of_classes = classes.iter().filter_map(|class| class.value.get("backoff"));
         for backoff in rule.at(&["retry", "backoff"]).into_iter().chain(of_classes) {
             self.backoff(backoff);
+        }
+    }
+
+    /// The name of a limit is part of a key in the store, which takes no long ones.
+    fn limit_name(&mut self, name: &str, span: Span) {
+        let length = name.chars().count();
+        if !(1..=64).contains(&length) {
+            self.faults
+                .error(span, format!("the name of a limit has {length} characters"))
+                .hint("1 to 64 are allowed");
         }
     }
 
