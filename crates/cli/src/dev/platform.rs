@@ -18,7 +18,7 @@ use axum::{
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use taskferry_core::{rules::Rules, wiring::Function};
+use taskferry_core::{reason, rules::Rules, wiring::Function};
 use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
     delivery::Deliveries,
@@ -207,12 +207,16 @@ impl Aws {
     }
 }
 
-/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on.
+/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on, and
+/// deletes what has been kept for long enough, which DynamoDB does by itself.
 async fn sweep_regularly(functions: Functions, runs: Arc<SqliteRuns>) {
     let mut period = interval(SWEEP_PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         period.tick().await;
+        if let Err(error) = runs.forget(Timestamp::now()) {
+            tracing::warn!(error = reason(&error), "expired runs not deleted");
+        }
         // What cannot be read is told by the function, which is asked all the same.
         let is_due = match runs.due(Timestamp::now(), 1).await {
             Ok(due) => !due.runs.is_empty() || !due.limits.is_empty(),
