@@ -29,6 +29,7 @@ pub type Attributes = BTreeMap<String, AttributeValue>;
 #[serde(rename_all = "PascalCase")]
 pub struct AttributeValue {
     /// `String`, `Number` or `Binary`, and perhaps a label: `Number.int`.
+    #[serde(default)]
     pub data_type: String,
     /// The value of a text or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]

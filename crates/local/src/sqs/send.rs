@@ -131,6 +131,11 @@ impl Queues {
     }
 }
 
+/// Refuses a message that lacks what a FIFO queue needs.
+pub(super) fn check_fifo(queue: &Queue, message: &NewMessage<'_>) -> Result<(), Refusal> {
+    Fifo::of(queue, message).map(drop)
+}
+
 /// What a message is to a FIFO queue.
 struct Fifo<'a> {
     group: &'a str,
