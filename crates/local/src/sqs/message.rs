@@ -278,11 +278,11 @@ pub(super) fn attributes_md5<'a>(
             (None, None) => {}
         }
     }
-    (!is_empty).then(|| hex(&digest.finalize().into()))
+    (!is_empty).then(|| hex(&digest.finalize()))
 }
 
-/// Sixteen bytes in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8; 16]) -> String {
+/// Bytes in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()

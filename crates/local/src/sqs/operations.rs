@@ -220,7 +220,7 @@ impl Sqs {
     pub(super) fn send_message_batch(&self, request: Request) -> Answer {
         let mut batch: Batch<SendMessage> = request.parse()?;
         let name = queue_name(batch.queue_url.as_ref())?;
-        let entries = batch.entries.as_mut().map(Vec::as_mut_slice).unwrap_or_default();
+        let entries = batch.entries.as_deref_mut().unwrap_or_default();
         let answer = self.db.write(|tx| {
             let queue = find(tx, name)?;
             check_ids(entries.iter().map(|it| it.id.as_ref()), "SendMessageBatchRequestEntry")?;
@@ -280,23 +280,23 @@ impl Sqs {
     }
 
     pub(super) fn delete_message(&self, request: Request) -> Answer {
-        self.of_message(request.parse()?, |tx, queue, message| self.delete_one(tx, queue, message))
+        self.of_message(&request.parse()?, |tx, queue, message| self.delete_one(tx, queue, message))
     }
 
     pub(super) fn change_message_visibility(&self, request: Request) -> Answer {
-        self.of_message(request.parse()?, |tx, queue, message| self.change_one(tx, queue, message))
+        self.of_message(&request.parse()?, |tx, queue, message| self.change_one(tx, queue, message))
     }
 
     pub(super) fn delete_message_batch(&self, request: Request) -> Answer {
         let shape = "DeleteMessageBatchRequestEntry";
-        self.batch_of_messages(request.parse()?, shape, |tx, queue, message| {
+        self.batch_of_messages(&request.parse()?, shape, |tx, queue, message| {
             self.delete_one(tx, queue, message)
         })
     }
 
     pub(super) fn change_message_visibility_batch(&self, request: Request) -> Answer {
         let shape = "ChangeMessageVisibilityBatchRequestEntry";
-        self.batch_of_messages(request.parse()?, shape, |tx, queue, message| {
+        self.batch_of_messages(&request.parse()?, shape, |tx, queue, message| {
             self.change_one(tx, queue, message)
         })
     }
@@ -324,17 +324,17 @@ impl Sqs {
 
     fn of_message(
         &self,
-        message: OfMessage,
+        message: &OfMessage,
         perform: impl Fn(&Transaction<'_>, &Queue, &OfMessage) -> Result<(), Fault>,
     ) -> Answer {
         let name = queue_name(message.queue_url.as_ref())?;
-        self.db.write(|tx| perform(tx, &find(tx, name)?, &message))?;
+        self.db.write(|tx| perform(tx, &find(tx, name)?, message))?;
         Ok(json!({}))
     }
 
     fn batch_of_messages(
         &self,
-        batch: Batch<OfMessage>,
+        batch: &Batch<OfMessage>,
         shape: &str,
         perform: impl Fn(&Transaction<'_>, &Queue, &OfMessage) -> Result<(), Fault>,
     ) -> Answer {

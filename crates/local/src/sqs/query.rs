@@ -113,27 +113,23 @@ pub(super) fn refuse(Refusal { code, message }: &Refusal) -> Response<Body> {
 
 /// Lists and maps under the names that their items have in XML.
 fn flattened(operation: &str, members: Map<String, Value>) -> Map<String, Value> {
-    let member = |(name, value): (String, Value)| {
-        let flat = match (&*name, value) {
-            ("QueueUrls" | "queueUrls", urls) => ("QueueUrl".to_owned(), urls),
-            ("Messages", Value::Array(messages)) => {
-                let message = |message| match message {
-                    Value::Object(message) => Value::Object(flattened("", message)),
-                    other => other,
-                };
-                ("Message".to_owned(), messages.into_iter().map(message).collect())
-            }
-            ("Attributes", Value::Object(map)) => ("Attribute".to_owned(), pairs(map, "Name")),
-            ("MessageAttributes", Value::Object(map)) => {
-                ("MessageAttribute".to_owned(), pairs(map, "Name"))
-            }
-            ("Tags", Value::Object(map)) => ("Tag".to_owned(), pairs(map, "Key")),
-            ("Successful", entries) => (format!("{operation}ResultEntry"), entries),
-            ("Failed", entries) => ("BatchResultErrorEntry".to_owned(), entries),
-            ("Results", entries) => (format!("{operation}ResultEntry"), entries),
-            (_, value) => return (name, value),
-        };
-        flat
+    let member = |(name, value): (String, Value)| match (&*name, value) {
+        ("QueueUrls" | "queueUrls", urls) => ("QueueUrl".to_owned(), urls),
+        ("Messages", Value::Array(messages)) => {
+            let message = |message| match message {
+                Value::Object(message) => Value::Object(flattened("", message)),
+                other => other,
+            };
+            ("Message".to_owned(), messages.into_iter().map(message).collect())
+        }
+        ("Attributes", Value::Object(map)) => ("Attribute".to_owned(), pairs(map, "Name")),
+        ("MessageAttributes", Value::Object(map)) => {
+            ("MessageAttribute".to_owned(), pairs(map, "Name"))
+        }
+        ("Tags", Value::Object(map)) => ("Tag".to_owned(), pairs(map, "Key")),
+        ("Successful" | "Results", entries) => (format!("{operation}ResultEntry"), entries),
+        ("Failed", entries) => ("BatchResultErrorEntry".to_owned(), entries),
+        (_, value) => (name, value),
     };
     members.into_iter().map(member).collect()
 }
