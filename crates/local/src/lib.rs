@@ -4,6 +4,7 @@
 //! which function, which event pattern leads where) by whoever starts it, as a deployment wires AWS.
 
 pub mod db;
+pub mod delivery;
 pub mod ecs;
 mod elsewhere;
 pub mod eventbridge;
