@@ -5,6 +5,7 @@
 
 mod malformed;
 pub mod s3;
+pub mod schedule;
 
 use std::sync::OnceLock;
 

@@ -17,6 +17,8 @@ pub enum Origin {
     S3,
     /// An event bus.
     EventBridge,
+    /// A schedule.
+    Schedule,
 }
 
 /// The rules' event patterns, by the way that their events come.
@@ -24,6 +26,7 @@ pub enum Origin {
 pub struct Routes {
     s3: Patterns,
     event_bridge: Patterns,
+    schedule: Patterns,
 }
 
 /// The patterns of some rules, and which rules those are.
@@ -47,7 +50,11 @@ impl Routes {
                 .unzip();
             Patterns { matcher: Matcher::new(patterns), rules }
         };
-        Self { s3: patterns(Origin::S3), event_bridge: patterns(Origin::EventBridge) }
+        Self {
+            s3: patterns(Origin::S3),
+            event_bridge: patterns(Origin::EventBridge),
+            schedule: patterns(Origin::Schedule),
+        }
     }
 
     /// The rules, by their place in the file, that the event matches.
@@ -59,6 +66,7 @@ impl Routes {
         let patterns = match origin {
             Origin::S3 => &self.s3,
             Origin::EventBridge => &self.event_bridge,
+            Origin::Schedule => &self.schedule,
         };
         let matches = patterns.matcher.matches(event.text())?;
         Ok(matches.into_iter().map(|index| patterns.rules[index]).collect())
@@ -70,6 +78,7 @@ pub(crate) fn origin_of(on: &On) -> Option<Origin> {
     match on {
         On::S3 { .. } => Some(Origin::S3),
         On::EventPattern { .. } => Some(Origin::EventBridge),
-        On::Schedule { .. } | On::Sqs { .. } => None,
+        On::Schedule(_) => Some(Origin::Schedule),
+        On::Sqs { .. } => None,
     }
 }

@@ -212,6 +212,9 @@ fn tell(run: &Run) {
             event_id = run.event.id, rule = run.rule, run_id = %run.id, reason,
             due_at = run.due_at.map(tracing::field::display), "waiting"
         ),
+        Status::Skipped => {
+            info!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "skipped");
+        }
         status if status.is_terminal() => {
             error!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "failed");
         }

@@ -13,6 +13,7 @@ mod checks;
 mod compile;
 mod fault;
 mod file;
+mod input;
 mod merge;
 mod on;
 mod policy;
@@ -36,13 +37,15 @@ use self::fault::Faults;
 pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
+    input::{Error as InputError, Input},
     on::{Error as OnError, On},
     policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
     read::TEXT_BYTES_MAX,
-    schedule::Error as ScheduleError,
+    schedule::{Missed, OnSchedule},
     schema::schema,
     target::Target,
 };
+pub(crate) use self::{fault::nearest, policy::parse_duration};
 use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
 
 /// The rules of one stack, compiled.
