@@ -31,10 +31,11 @@ use serde_json::Value;
 use taskferry_event_pattern::EventPattern;
 
 use self::fault::Faults;
+pub(crate) use self::on::last_part;
 pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
-    on::{Error as OnError, On},
+    on::{Ack, Batches, Error as OnError, On},
     policy::{Concurrency, Error as PolicyError, Overlap, Quota},
     schedule::Error as ScheduleError,
     schema::schema,
