@@ -82,8 +82,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Example {
-    /// examples/csv-report
-    CsvReport {
+    /// examples/s3-batch
+    S3Batch {
         /// What the program of the task takes
         arguments: Vec<String>,
     },
@@ -121,8 +121,8 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Function { function } => function::run(function),
-        Command::Example(Example::CsvReport { arguments }) => {
-            block_on(csv_report::run(&arguments, out))??;
+        Command::Example(Example::S3Batch { arguments }) => {
+            block_on(s3_batch::run(&arguments, out))??;
             Ok(ExitCode::SUCCESS)
         }
         Command::Reaper => Ok(taskferry_local::ecs::reaper::run(io::stdin().lock())),

@@ -60,6 +60,8 @@ pub struct BucketNotification {
 /// Which events of a bus invoke which function.
 #[derive(Clone, Debug)]
 pub struct Subscription {
+    /// What it is called, on AWS behind the name of the stack: as the rule, or as the function of what every stack has.
+    pub name: String,
     /// The event bus.
     pub event_bus: String,
     /// What an event must match.
@@ -153,6 +155,7 @@ pub fn payload_buckets(rules: &Rules) -> impl Iterator<Item = &str> {
 pub fn subscriptions(rules: &Rules, tasks_of: Option<&str>) -> Vec<Subscription> {
     let subscription = |rule: &Rule| match (&rule.on, origin_of(&rule.on)) {
         (On::EventPattern { bus }, Some(Origin::EventBridge)) => Some(Subscription {
+            name: rule.name.to_string(),
             event_bus: bus.clone(),
             event_pattern: rule.event_pattern.clone(),
             function: Function::EventBridge,
@@ -161,6 +164,7 @@ pub fn subscriptions(rules: &Rules, tasks_of: Option<&str>) -> Vec<Subscription>
     };
     let mut subscriptions: Vec<_> = rules.rules.iter().filter_map(subscription).collect();
     subscriptions.push(Subscription {
+        name: Function::TaskStateChange.as_str().to_owned(),
         event_bus: "default".to_owned(),
         event_pattern: task_state_changes(tasks_of),
         function: Function::TaskStateChange,

@@ -4,6 +4,7 @@
 //! which function, which event pattern leads where) by whoever starts it, as a deployment wires AWS.
 
 pub mod db;
+pub mod delivery;
 pub mod ecs;
 mod elsewhere;
 pub mod eventbridge;
@@ -14,4 +15,5 @@ pub mod protocol;
 pub mod runs;
 pub mod s3;
 pub mod server;
+pub mod sqs;
 pub mod state;

@@ -72,6 +72,7 @@ pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
     let wired = wiring::subscriptions(rules, None).into_iter();
     wired
         .map(|wired| Subscription {
+            name: format!("{}-{}", rules.name, wired.name),
             event_bus: wired.event_bus,
             event_pattern: wired.event_pattern,
             function: wired.function.as_str().to_owned(),

@@ -21,6 +21,7 @@ use serde_json::Value;
 use taskferry_core::{rules::Rules, wiring::Function};
 use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
+    delivery::Deliveries,
     ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
     eventbridge::{EventBridge, EventBridgeApi},
     lambda::{Functions, FunctionsConfig, Invocations},
@@ -164,7 +165,9 @@ impl Aws {
         let runs = SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?;
         let runs = Arc::new(runs);
         let invocations = Invocations::default();
-        let event_bridge = Arc::new(EventBridge::new(invocations.clone()));
+        let deliveries = Deliveries::new(invocations.clone());
+        let event_bridge = Arc::new(EventBridge::new(deliveries));
+        event_bridge.load(&locked.db()).context("cannot read the rules of EventBridge")?;
         // Before ECS opens: it tells of the tasks that died with the last process.
         event_bridge.subscribe(deploy::subscriptions(rules));
         let program = std::env::current_exe().context("cannot tell where this program is")?;

@@ -1,7 +1,7 @@
 //! The rules file, `taskferry.yaml`: text in, rules out, and every fault of the text.
 //!
 //! [`check`] reads what a person wrote: YAML to a tree that knows its places
-//! (`tree`), held against the schema of the types in `file` (`validate`), checked
+//! (`read`, `tree`), held against the schema of the types in `file` (`validate`), checked
 //! for what a schema cannot say (`checks`), `defaults` merged in (`merge`). What is
 //! deployed is [`Rules::to_json`]; functions load it with [`Rules::from_json`],
 //! which knows neither YAML nor schema. Both end in `compile`.
@@ -16,6 +16,7 @@ mod file;
 mod merge;
 mod on;
 mod policy;
+mod read;
 mod scalar;
 mod schedule;
 mod schema;
@@ -37,10 +38,10 @@ pub use self::{
     fault::{Fault, Severity, Span},
     on::{Ack, Batches, Error as OnError, On},
     policy::{Concurrency, Error as PolicyError, Overlap, Quota},
+    read::TEXT_BYTES_MAX,
     schedule::Error as ScheduleError,
     schema::schema,
     target::Target,
-    tree::TEXT_BYTES_MAX,
 };
 use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
 
@@ -155,7 +156,7 @@ pub struct Checked {
 /// Reads a rules file and reports all that is wrong with it. Never panics, whatever the text.
 pub fn check(text: &str) -> Checked {
     let mut faults = Faults::default();
-    let root = tree::parse(text, &mut faults);
+    let root = read::parse(text, &mut faults);
     if let Some(root) = &root {
         validate::validate(schema::shared(), root, &mut faults);
         checks::check(root, &mut faults);

@@ -229,6 +229,7 @@ impl Functions {
         });
         let tried: BTreeSet<_> = tried.collect();
         self.inner.fleet().deploy(&name.into(), Arc::new(function), tried);
+        self.inner.invocations.deployed(name);
         self.inner.invocations.wake();
         Ok(())
     }

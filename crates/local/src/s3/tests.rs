@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::{BucketNotification, Filter, FunctionNotification, S3, SCHEMA, Service, service};
 use crate::{
     db::Db,
+    delivery::Deliveries,
     eventbridge::EventBridge,
     lambda::{self, Invocations},
 };
@@ -68,7 +69,7 @@ impl Machine {
         let schema = [lambda::SCHEMA, SCHEMA].concat();
         let db = Arc::new(Db::open(&folder.0.join("state.db"), &[&schema]).unwrap());
         let invocations = Invocations::default();
-        let eventbridge = Arc::new(EventBridge::new(invocations.clone()));
+        let eventbridge = Arc::new(EventBridge::new(Deliveries::new(invocations.clone())));
         let s3 = S3::open(Arc::clone(&db), invocations, eventbridge, folder.0.join("s3")).unwrap();
         s3.create_bucket("bucket").unwrap();
         s3.set_notifications(vec![BucketNotification {

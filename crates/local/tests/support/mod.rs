@@ -21,6 +21,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use taskferry_local::{
     db::Db,
+    delivery::Deliveries,
     eventbridge::{EventBridge, EventBridgeApi},
     lambda::{Function, Functions, FunctionsConfig, InvocationEnded, Invocations},
     protocol::Answer,
@@ -97,7 +98,8 @@ impl Local {
         config.retry_delays = [Duration::ZERO, Duration::from_millis(1)];
         configure(&mut config);
         let invocations = Invocations::default();
-        let event_bridge = Arc::new(EventBridge::new(invocations.clone()));
+        let event_bridge = Arc::new(EventBridge::new(Deliveries::new(invocations.clone())));
+        event_bridge.load(&db).unwrap();
         let functions = Functions::open(state.db(), invocations.clone(), config).unwrap();
         let services = Services {
             ecs: Arc::new(Stub("ecs")),
