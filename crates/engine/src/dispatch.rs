@@ -51,7 +51,11 @@ impl<P: Ports> Engine<P> {
     /// # Errors
     ///
     /// The first rule's whose run could not be recorded; [`Error::disposition`] says whether to deliver the event again.
-    pub async fn dispatch(&self, origin: Origin, event: &Event) -> Result<Vec<Dispatched>, Error> {
+    pub async fn dispatch(
+        &self,
+        origin: Origin<'_>,
+        event: &Event,
+    ) -> Result<Vec<Dispatched>, Error> {
         let matches = self.routes.route(origin, event).map_err(Error::Route)?;
         info!(
             event_id = event.id(),

@@ -34,11 +34,12 @@ use serde_json::Value;
 use taskferry_event_pattern::EventPattern;
 
 use self::fault::Faults;
+pub(crate) use self::on::last_part;
 pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
     input::{Error as InputError, Input},
-    on::{Error as OnError, On},
+    on::{Ack, Batches, Error as OnError, On},
     policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
     read::TEXT_BYTES_MAX,
     schedule::{Missed, OnSchedule},
