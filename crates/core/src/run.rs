@@ -467,6 +467,12 @@ impl Attempt {
     pub fn is_unproven(&self) -> bool {
         !self.is_open() && self.task_arn.is_none()
     }
+
+    /// Whether its request may be on its way to ECS still: it was sent more often than answers came that started nothing.
+    pub(crate) fn may_be_under_way(&self) -> bool {
+        let answers = self.throttles.saturating_add(u32::from(self.is_unproven()));
+        self.sends > answers && !crate::is_mutated!(LateRequestForgotten)
+    }
 }
 
 fn one() -> u32 {
