@@ -13,6 +13,7 @@ mod notification;
 mod process;
 mod put;
 mod runtime_api;
+mod waiting;
 
 use std::{
     io::{self, Write},
@@ -29,8 +30,10 @@ const PASSES: usize = 3;
 /// A measurement: one pass of it.
 type Measure = fn() -> anyhow::Result<Pass>;
 
-const MEASUREMENTS: [(&str, Measure); 3] = [
+/// By name; `dispatch` asks for all that begin with `dispatch/` too.
+const MEASUREMENTS: [(&str, Measure); 4] = [
     ("dispatch", dispatch::measure),
+    ("dispatch/waiting", waiting::measure),
     ("function", function::measure),
     ("decision", decision::measure),
 ];
@@ -54,7 +57,7 @@ fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     }
     writeln!(out, "{}", machine::describe()?)?;
     for (name, measure) in MEASUREMENTS {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+        if !names.is_empty() && !names.iter().any(|wanted| is_asked_for(wanted, name)) {
             continue;
         }
         let load = machine::load()?;
@@ -67,6 +70,11 @@ fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
         out.flush()?;
     }
     Ok(())
+}
+
+/// Whether who wants one wants the other: its name, or the part of it before a `/`.
+fn is_asked_for(wanted: &str, name: &str) -> bool {
+    name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The figure of a sample, which must not be empty, at a percentile.

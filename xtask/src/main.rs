@@ -25,7 +25,8 @@ usage: cargo xtask COMMAND
                   libFuzzer on pattern, event or pair, or each in turn, for 5 minutes unless said
   clients         only the independent clients: boto3 and the AWS CLI against `taskferry dev`
   emulators       only the contracts of DynamoDB, against moto and ministack
-  bench [NAME]    measure, in release; without a name, all: dispatch, function, decision, event-pattern";
+  bench [NAME]    measure, in release; without a name, all: dispatch (and dispatch/waiting), function,
+                  decision, event-pattern";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
