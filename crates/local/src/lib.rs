@@ -14,6 +14,7 @@ pub mod lambda;
 pub mod protocol;
 pub mod runs;
 pub mod s3;
+pub mod scheduler;
 pub mod server;
 pub mod sqs;
 pub mod state;

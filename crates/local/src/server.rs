@@ -132,6 +132,8 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// Scheduler's API: what is signed for it.
+    pub scheduler: Arc<dyn HttpService>,
     /// S3: whatever no other service claims.
     pub s3: Arc<dyn HttpService>,
 }
@@ -324,6 +326,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         return response;
     }
     if let Some(service) = elsewhere::service(request.headers()) {
+        if service == "scheduler" {
+            return services.scheduler.call(request).await;
+        }
         return elsewhere::refuse(&service, request).await;
     }
     services.s3.call(request).await
