@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use taskferry_core::rules::{self, Checked, Fault, On, Rule, Rules, Severity};
+use taskferry_core::rules::{self, Ack, Checked, Fault, On, Rule, Rules, Severity};
 
 use crate::{
     diagnostics::{self, Source},
@@ -144,7 +144,10 @@ fn source_of(rule: &Rule) -> String {
         }
         On::EventPattern { bus } => format!("events on bus {bus}"),
         On::Schedule(on) => format!("{} {}", on.schedule.expression(), on.schedule.zone_name()),
-        On::Sqs { queue } => format!("queue {queue}"),
+        On::Sqs { queue, ack: Ack::Record, .. } => format!("queue {queue}"),
+        On::Sqs { queue, ack: Ack::Completion, .. } => {
+            format!("queue {queue}, each message kept until its runs have ended")
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use taskferry_core::{
 use taskferry_engine::How;
 use taskferry_local::{eventbridge::whole_second, scheduler};
 
-use crate::{check, output::hinted, state::StateDir};
+use crate::{check, output::hinted, records::Records, state::StateDir};
 
 /// How many firings `taskferry check` shows.
 const SHOWN_BY_CHECK: usize = 3;
@@ -161,12 +161,12 @@ fn as_json(rule: &Rule, on: &OnSchedule, now: Timestamp, number: usize) -> Value
 
 /// Fires the schedule of a rule once, as Scheduler would, by the rules that are deployed.
 pub(crate) async fn send(
-    state: &StateDir,
+    state: StateDir,
     name: &str,
     at: Option<Timestamp>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let engine = state.engine().await?;
+    let engine = Records::here(state)?.engine().await?;
     let mut known = scheduled(engine.rules()).map(|(rule, _)| rule.name.as_ref());
     if !known.any(|known| known == name) {
         let known: Vec<&str> =

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let state = StateDir::new(&arguments.state.state);
     if let Some(rule) = &arguments.schedule {
-        return block_on(schedules::send(&state, rule, arguments.at, out))?;
+        return block_on(schedules::send(state, rule, arguments.at, out))?;
     }
     let event = arguments.event.as_deref().unwrap_or(Path::new("-"));
     let name = event::name(event);

@@ -13,7 +13,7 @@ use taskferry_core::{
 use tracing::{error, info, warn};
 
 use crate::{
-    Engine, Error,
+    Disposition, Engine, Error,
     advance::Patience,
     ports::{self, Clock as _, Created, Payloads as _, Ports, Runs as _, Tasks as _},
 };
@@ -50,8 +50,13 @@ impl<P: Ports> Engine<P> {
     ///
     /// # Errors
     ///
-    /// The first rule's whose run could not be recorded; [`Error::disposition`] says whether to deliver the event again.
-    pub async fn dispatch(&self, origin: Origin, event: &Event) -> Result<Vec<Dispatched>, Error> {
+    /// That of a rule whose run could not be recorded, if possible one that may pass; [`Error::disposition`] says whether to
+    /// deliver the event again.
+    pub async fn dispatch(
+        &self,
+        origin: Origin<'_>,
+        event: &Event,
+    ) -> Result<Vec<Dispatched>, Error> {
         let matches = self.routes.route(origin, event).map_err(Error::Route)?;
         info!(
             event_id = event.id(),
@@ -60,8 +65,11 @@ impl<P: Ports> Engine<P> {
             rules = matches.len(),
             "routed"
         );
+        if is_mutated!(PayloadLogged) {
+            info!(event = event.text(), "routed");
+        }
         let mut dispatched = Vec::with_capacity(matches.len());
-        let mut failed = None;
+        let mut failed: Option<Error> = None;
         for index in matches {
             let plan = plan::plan(&self.rules, &self.rules.rules[index], event);
             match self.launch(&plan).await {
@@ -78,7 +86,12 @@ impl<P: Ports> Engine<P> {
                     if is_mutated!(FirstFailureEndsDispatch) {
                         return Err(error);
                     }
-                    failed.get_or_insert(error);
+                    failed = Some(match failed {
+                        // What one delivery more may mend is not given up for what it will not.
+                        Some(before) if before.disposition() == Disposition::Again => before,
+                        Some(before) if error.disposition() == Disposition::Refuse => before,
+                        _ => error,
+                    });
                 }
             }
         }
@@ -108,8 +121,16 @@ impl<P: Ports> Engine<P> {
                     event_id = plan.event.id(), rule = run.rule, run_id = %run.id,
                     status = %run.status, "duplicate"
                 );
-                // Whoever took the first delivery may have died on the way to the launch.
-                self.advance(*run, Happening::Redelivered, Patience::None).await?;
+                // Whoever took the first delivery may have died on the way to the launch. The run is recorded, so if it
+                // cannot be helped along, the sweep will do that, and the event is taken all the same.
+                let (rule, run_id) = (run.rule.clone(), run.id.clone());
+                if let Err(error) = self.advance(*run, Happening::Redelivered, Patience::None).await
+                {
+                    warn!(
+                        event_id = plan.event.id(), rule, run_id = %run_id,
+                        error = reason(&error), "not helped along"
+                    );
+                }
                 return Ok(How::Duplicate);
             }
         }

@@ -7,6 +7,7 @@
 
 mod admit;
 mod advance;
+mod batch;
 mod dispatch;
 mod pacer;
 mod pin;
@@ -53,8 +54,11 @@ pub enum Error {
     #[error(transparent)]
     NotRedriven(#[from] NotRedriven),
     /// There is no such run.
-    #[error("there is no run {0}")]
+    #[error("there is no run {0}: it was never recorded, or was deleted some time after its end")]
     NoRun(RunId),
+    /// The event is one of a batch whose time was over before its turn.
+    #[error("the function's time was over before the event's turn")]
+    NotBegun,
 }
 
 /// What to do with an event whose way ended in an error.
@@ -70,7 +74,7 @@ impl Error {
     /// What to do with the event.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Port(ports::Error::Unavailable { .. }) => Disposition::Again,
+            Self::Port(ports::Error::Unavailable { .. }) | Self::NotBegun => Disposition::Again,
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)

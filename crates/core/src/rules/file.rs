@@ -41,6 +41,11 @@ pub(super) struct File {
     /// here listens: for other programs. What rules listen to is told in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lifecycle_events: Option<bool>,
+    /// For how long the record of a run is kept after its end, with its event: one day to 366 days, such as `90 days`;
+    /// 30 days when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["90 days"]))]
+    pub(super) retention: Option<String>,
     /// The account's quotas of ECS, where they were raised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quotas: Option<Quotas>,
@@ -118,12 +123,13 @@ pub(super) struct Rule {
     pub(super) timeout: Option<Timeout>,
 }
 
-/// Where a rule's events come from: exactly one of `s3`, `schedule`, `sqs` and `eventPattern`.
+/// Where a rule's events come from: exactly one of `s3`, `schedule`, `sqs` and `eventPattern`. Beside `s3` and `eventPattern`,
+/// `sqs` is the queue through which they come.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields, extend("examples" = [{ "s3": { "bucket": "uploads" } }], "oneOf" = [
-    { "required": ["s3"] }, { "required": ["schedule"] },
-    { "required": ["sqs"] }, { "required": ["eventPattern"] },
+    { "required": ["s3"] }, { "required": ["schedule"] }, { "required": ["eventPattern"] },
+    { "required": ["sqs"], "not": { "anyOf": [{ "required": ["s3"] }, { "required": ["eventPattern"] }] } },
 ]))]
 pub(super) struct On {
     /// Objects of an S3 bucket.
@@ -156,14 +162,17 @@ pub(super) struct On {
     /// What becomes of the times that came while nothing ran on this machine; `skip` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missed: Option<Missed>,
-    /// Messages of an SQS queue.
+    /// Messages of an SQS queue; beside `s3` or `eventPattern`, the queue whose messages carry their events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sqs: Option<Sqs>,
+    /// Beside `s3`, the SNS topic that the bucket notifies, and that passes it on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sns: Option<Sns>,
     /// Events on an event bus that match this EventBridge event pattern.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, Value>>")]
     pub(super) event_pattern: Option<Box<RawValue>>,
-    /// Name or ARN of the event bus; `default` when absent.
+    /// Name or ARN of the event bus; `default` when absent. Beside `s3`, the bus through which the bucket's events come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bus: Option<String>,
 }
@@ -196,7 +205,7 @@ pub(super) enum FlexibleTimeWindowMode {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields, extend("examples" = [{ "bucket": "uploads" }]))]
 pub(super) struct S3 {
-    /// Name of the bucket.
+    /// Name of the bucket. With `*` in it, those of several, by way of `bus` or `sqs`.
     pub(super) bucket: String,
     /// What keys begin with.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,6 +217,19 @@ pub(super) struct S3 {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(super) events: Option<Vec<String>>,
+    /// Event pattern for the rest of the event's `detail`, such as `object: { size: [{ numeric: [">", 0] }] }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
+    pub(super) event_pattern: Option<Box<RawValue>>,
+}
+
+/// The SNS topic that passes a bucket's notifications on.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "topic": "uploads" }]))]
+pub(super) struct Sns {
+    /// Name or ARN of the topic.
+    pub(super) topic: String,
 }
 
 /// Messages of an SQS queue.
@@ -222,6 +244,21 @@ pub(super) struct Sqs {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, Value>>")]
     pub(super) event_pattern: Option<Box<RawValue>>,
+    /// When a message is deleted from the queue; `record` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ack: Option<super::Ack>,
+    /// The most messages that the function takes at a time; 10 when absent, and at most in a FIFO queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub(super) batch_size: Option<u32>,
+    /// How long it is waited for a batch to fill, such as `5s`; not at all when absent, and 1s with more than 10 messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["5s"]))]
+    pub(super) batching_window: Option<String>,
+    /// The most batches of the queue that are taken at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1000))]
+    pub(super) maximum_concurrency: Option<u32>,
 }
 
 /// A limit on runs under way.

@@ -27,18 +27,20 @@ mod validate;
 
 use std::{collections::BTreeMap, fmt, num::NonZeroU32};
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taskferry_event_pattern::EventPattern;
 
 use self::fault::Faults;
+pub(crate) use self::on::last_part;
 pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
     input::{Error as InputError, Input},
-    on::{Error as OnError, On},
-    policy::{Concurrency, Error as PolicyError, Overlap, Quota},
+    on::{Ack, Batches, Error as OnError, On},
+    policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
     read::TEXT_BYTES_MAX,
     schedule::{Missed, OnSchedule},
     schema::schema,
@@ -64,6 +66,8 @@ pub struct Rules {
     pub limit: Option<NonZeroU32>,
     /// Whether lifecycle events are published: since the file says so, or since one of its rules may hear them.
     pub publishes: bool,
+    /// For how long what has ended is kept.
+    pub retention: SignedDuration,
     /// The account's quota of `RunTask` calls, where it is not that of a new account.
     pub run_task_quota: Option<Quota>,
     // What `to_json` gives, and what everything above was compiled from.

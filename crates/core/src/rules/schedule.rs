@@ -50,7 +50,7 @@ impl OnSchedule {
                 (FlexibleTimeWindowMode::Off, None) => None,
                 (FlexibleTimeWindowMode::Flexible, Some(minutes @ 1..=1440)) => Some(minutes),
                 (FlexibleTimeWindowMode::Off | FlexibleTimeWindowMode::Flexible, _) => {
-                    return Err(on::Error::Window);
+                    return Err(on::Error::FlexibleWindow);
                 }
             },
         };

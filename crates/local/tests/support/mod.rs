@@ -26,6 +26,7 @@ use taskferry_local::{
     lambda::{Function, Functions, FunctionsConfig, InvocationEnded, Invocations},
     protocol::Answer,
     server::{HttpService, JsonService, Server, Services},
+    sqs::{Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -107,6 +108,7 @@ impl Local {
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
             scheduler: Arc::new(Stub("scheduler")),
+            sqs: Sqs::open(state.db(), Queues::default()).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
         let (stop, stopped) = oneshot::channel();

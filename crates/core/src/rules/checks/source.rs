@@ -1,9 +1,11 @@
 //! `on`: exactly one source, and each part of it as AWS takes it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Checker, Source};
+use super::{Checker, Source, target::S3_NAMES};
 use crate::{
     event,
     rules::{
@@ -23,15 +25,19 @@ const SOURCES: [(&str, Source); 4] = [
 ];
 
 /// Keys that only make sense beside another.
-const COMPANIONS: [(&str, &str); 7] = [
-    ("timezone", "schedule"),
-    ("start", "schedule"),
-    ("end", "schedule"),
-    ("flexibleTimeWindow", "schedule"),
-    ("input", "schedule"),
-    ("missed", "schedule"),
-    ("bus", "eventPattern"),
+const COMPANIONS: [(&str, &[&str]); 8] = [
+    ("timezone", &["schedule"]),
+    ("start", &["schedule"]),
+    ("end", &["schedule"]),
+    ("flexibleTimeWindow", &["schedule"]),
+    ("input", &["schedule"]),
+    ("missed", &["schedule"]),
+    ("bus", &["eventPattern", "s3"]),
+    ("sns", &["s3"]),
 ];
+
+/// Keys that say which way the events of another come; one of them at most.
+const WAYS: [&str; 3] = ["sqs", "sns", "bus"];
 
 /// What an event on a bus has; `replay-name` if it comes from an archive.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/events-structure.html
@@ -49,7 +55,15 @@ const EVENT_FIELDS: [&str; 10] = [
 ];
 
 /// What a message of a queue has for a pattern.
-const MESSAGE_FIELDS: [&str; 4] = ["body", "messageAttributes", "messageId", "messageGroupId"];
+const MESSAGE_FIELDS: [&str; 7] = [
+    "body",
+    "messageAttributes",
+    "messageId",
+    "messageGroupId",
+    "messageDeduplicationId",
+    "sequenceNumber",
+    "sns",
+];
 
 impl Checker<'_, '_> {
     /// Checks `on`, and says which source it is if it is exactly one.
@@ -58,9 +72,13 @@ impl Checker<'_, '_> {
         if !matches!(on.value.kind, Kind::Map(_)) {
             return None;
         }
+        let said = |key: &str| on.value.entry(key);
+        // Beside what is carried, a queue is the way.
+        let is_way = said("s3").or(said("eventPattern")).is_some();
         let found: Vec<(&Entry, Source)> = SOURCES
             .iter()
-            .filter_map(|(key, source)| Some((on.value.entry(key)?, *source)))
+            .filter(|(key, _)| !(is_way && *key == "sqs"))
+            .filter_map(|(key, source)| Some((said(key)?, *source)))
             .collect();
         match found.as_slice() {
             [] => {
@@ -82,14 +100,18 @@ impl Checker<'_, '_> {
                 }
             }
         }
-        for (key, companion) in COMPANIONS {
+        for (key, companions) in COMPANIONS {
             if let Some(entry) = on.value.entry(key)
-                && on.value.get(companion).is_none()
+                && companions.iter().all(|companion| on.value.get(companion).is_none())
             {
+                let companion = companions[0];
                 self.faults
                     .error(entry.key_span, format!("`{key}` belongs beside `{companion}`"))
                     .hint("leave it out");
             }
+        }
+        if is_way {
+            self.way(&on.value);
         }
         for (entry, source) in &found {
             self.source_parts(&on.value, entry, *source);
@@ -99,13 +121,32 @@ impl Checker<'_, '_> {
 
     fn source_parts(&mut self, on: &Node, entry: &Entry, source: Source) {
         match source {
-            Source::S3 => self.s3(&entry.value),
+            Source::S3 => {
+                self.s3(&entry.value);
+                let has_way = WAYS.iter().any(|way| on.get(way).is_some());
+                if let Some(pattern) = entry.value.get("eventPattern") {
+                    self.further(on, pattern);
+                }
+                if !has_way
+                    && let Some(bucket) = entry.value.get("bucket")
+                    && bucket.text().is_some_and(|name| name.contains('*'))
+                {
+                    self.faults
+                        .error(bucket.span, "a notification is wired to one bucket, and `*` stands for several")
+                        .hint("add `bus: default` beside `s3`: the buckets' events come through EventBridge once each bucket is told to send them there");
+                }
+            }
             Source::Schedule => self.schedule(on, &entry.value),
             Source::Sqs => {
                 self.sqs(&entry.value);
-                self.faults
-                    .warning(entry.key_span, "queues are checked but do not run yet")
-                    .hint("this version runs rules on `s3` and `eventPattern`");
+                if let Some(pattern) = entry.value.get("eventPattern") {
+                    self.event_pattern(pattern);
+                    // What the messages carry has members of its own.
+                    let known: Vec<&str> =
+                        MESSAGE_FIELDS.iter().chain(S3_NAMES[0].1).copied().collect();
+                    let hint = format!("allowed here: {}", list(&MESSAGE_FIELDS));
+                    self.envelope(pattern, &known, "a message", &hint);
+                }
             }
             Source::EventPattern => {
                 self.event_pattern(&entry.value);
@@ -118,17 +159,55 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// Which way the events of `s3` or `eventPattern` come.
+    fn way(&mut self, on: &Node) {
+        let mut ways = WAYS.iter().filter_map(|way| on.entry(way));
+        let Some(first) = ways.next() else { return };
+        for other in ways {
+            self.faults
+                .error(
+                    other.key_span,
+                    format!("the events come one way, and `{}` is there already", first.key),
+                )
+                .hint("leave one out")
+                .related(first.key_span, "the first");
+        }
+        if let Some(bus) = on.get("bus") {
+            self.not_empty(bus, "bus");
+        }
+        if let Some(topic) = on.get("sns").and_then(|sns| sns.get("topic")) {
+            self.not_empty(topic, "topic");
+        }
+        if let Some(sqs) = on.get("sqs") {
+            self.sqs(sqs);
+            if let Some(pattern) = sqs.entry("eventPattern") {
+                let hint = if on.get("s3").is_some() {
+                    "beside `s3` it stands in there: `s3: { eventPattern: ... }`"
+                } else {
+                    "say it all in the `eventPattern` beside `sqs`"
+                };
+                self.faults
+                    .error(
+                        pattern.key_span,
+                        "here `sqs` only says through which queue the events come",
+                    )
+                    .hint(hint);
+            }
+        }
+    }
+
     // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
     fn s3(&mut self, s3: &Node) {
         if let Some(bucket) = s3.get("bucket")
             && let Some(name) = bucket.text()
         {
             let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            let right = |c: char| edge(c) || matches!(c, '.' | '-');
+            let right = |c: char| edge(c) || matches!(c, '.' | '-' | '*');
+            let any = |c: char| edge(c) || c == '*';
             let well_formed = (3..=63).contains(&name.len())
                 && name.chars().all(right)
-                && name.starts_with(edge)
-                && name.ends_with(edge)
+                && name.starts_with(any)
+                && name.ends_with(any)
                 && !name.contains("..");
             if !well_formed {
                 self.faults.error(bucket.span, format!("`{name}` cannot be a bucket's name")).hint(
@@ -161,6 +240,19 @@ impl Checker<'_, '_> {
                     .error(event.span, format!("`{name}` is not an S3 event type"))
                     .hint_if(suggest(name, &known));
             }
+        }
+    }
+
+    /// What a further event pattern and the rule's own words make together.
+    fn further(&mut self, on: &Node, pattern: &Node) {
+        self.event_pattern(pattern);
+        let known = S3_NAMES[0].1;
+        let hint = format!("it is a pattern for the event's `detail`, which has {}", list(known));
+        self.envelope(pattern, known, "the detail of an object's event", &hint);
+        if let Ok(on) = serde_json::from_str(&on.to_json())
+            && let Err(error @ on::Error::Conflict { .. }) = on::compile("", &on)
+        {
+            self.faults.error(pattern.span, error.to_string()).hint("say it in one of the two");
         }
     }
 
@@ -315,10 +407,40 @@ impl Checker<'_, '_> {
                 );
             }
         }
-        if let Some(pattern) = sqs.get("eventPattern") {
-            self.event_pattern(pattern);
-            let hint = format!("allowed here: {}", list(&MESSAGE_FIELDS));
-            self.envelope(pattern, &MESSAGE_FIELDS, "a message", &hint);
+        let is_fifo = sqs.get("queue").and_then(Node::text).is_some_and(|it| it.ends_with(".fifo"));
+        if let Some(node) = sqs.get("batchSize")
+            && is_fifo
+            && node.integer().is_some_and(|size| size > i64::from(on::FIFO_BATCH_SIZE_MAX))
+        {
+            self.faults.error(node.span, on::Error::FifoBatch.to_string()).hint("write 10 or less");
+        }
+        if let Some(node) = sqs.get("batchingWindow")
+            && let Some(text) = node.text()
+            && let Err(error) = on::window(text, is_fifo)
+        {
+            let hint = if is_fifo { "leave it out" } else { "write such as `5s`" };
+            self.faults.error(node.span, error.to_string()).hint(hint);
+        }
+    }
+
+    /// How messages are taken from a queue is said of the queue: where several rules name it, they must not differ.
+    pub(super) fn queues(&mut self, rules: &[Node]) {
+        let mut said: BTreeMap<(&str, &str), &Node> = BTreeMap::new();
+        for sqs in rules.iter().filter_map(|rule| rule.at(&["on", "sqs"])) {
+            let Some(queue) = sqs.get("queue").and_then(Node::text) else { continue };
+            for key in ["batchSize", "batchingWindow", "maximumConcurrency"] {
+                let Some(node) = sqs.get(key) else { continue };
+                let first = *said.entry((on::last_part(queue), key)).or_insert(node);
+                if first.to_json() != node.to_json() {
+                    self.faults
+                        .error(
+                            node.span,
+                            format!("`{key}` of the queue `{queue}` is said otherwise before"),
+                        )
+                        .hint("say it in one rule: it holds for the queue")
+                        .related(first.span, "the first");
+                }
+            }
         }
     }
 

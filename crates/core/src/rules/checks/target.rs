@@ -34,7 +34,8 @@ const ENVELOPE: [&str; 11] = [
 ];
 
 /// What S3's events have in `detail`, and in its `bucket` and `object`.
-const S3_NAMES: [(&str, &[&str]); 3] = [
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+pub(super) const S3_NAMES: [(&str, &[&str]); 3] = [
     (
         "detail",
         &[
@@ -55,8 +56,21 @@ const S3_NAMES: [(&str, &[&str]); 3] = [
     ("detail.bucket", &["name"]),
     ("detail.object", &["key", "size", "etag", "version-id", "sequencer"]),
 ];
-const SQS_NAMES: [(&str, &[&str]); 1] =
-    [("detail", &["body", "messageAttributes", "messageId", "messageGroupId"])];
+/// What a message has in `detail`; or, of an object that it carries, what S3's events have.
+const SQS_NAMES: [(&str, &[&str]); 1] = [(
+    "detail",
+    &[
+        "body",
+        "messageAttributes",
+        "messageId",
+        "messageGroupId",
+        "messageDeduplicationId",
+        "sequenceNumber",
+        "sns",
+        "bucket",
+        "object",
+    ],
+)];
 
 /// The names of a schedule's event.
 const SCHEDULE_NAMES: [(&str, &[&str]); 1] =
