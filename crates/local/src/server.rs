@@ -133,6 +133,8 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// Scheduler's API: what is signed for it.
+    pub scheduler: Arc<dyn HttpService>,
     /// SQS.
     pub sqs: Arc<Sqs>,
     /// S3: whatever no other service claims.
@@ -337,6 +339,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         return services.sqs.query(request).await;
     }
     if let Some(service) = service {
+        if service == "scheduler" {
+            return services.scheduler.call(request).await;
+        }
         return elsewhere::refuse(&service, request).await;
     }
     services.s3.call(request).await

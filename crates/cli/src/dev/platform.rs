@@ -28,8 +28,9 @@ use taskferry_local::{
     protocol::{Answer, respond},
     runs::SqliteRuns,
     s3::{self, S3},
+    scheduler::{Scheduler, SchedulerApi},
     server::{self, HttpService, JsonService, Server, Services},
-    sqs::{Queues, Sqs},
+    sqs::{Clock, Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -54,6 +55,7 @@ pub(super) struct Aws {
     pub(super) functions: Functions,
     runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
+    pub(super) scheduler: Arc<Scheduler>,
     queues: Queues,
     sqs: Arc<Sqs>,
     // Locked until all else has ended.
@@ -64,6 +66,8 @@ pub(super) struct Aws {
 pub(crate) struct Platform {
     aws: Aws,
     address: SocketAddr,
+    /// Fires the schedules.
+    timer: JoinHandle<()>,
     server: JoinHandle<()>,
     stop_server: oneshot::Sender<()>,
 }
@@ -95,12 +99,13 @@ impl Platform {
         let aws = Aws::open(state, locked, address, project, containers, rules)?;
         tokio::spawn(aws.ecs.sweep_regularly());
         tokio::spawn(sweep_regularly(aws.functions.clone(), aws.runs.clone()));
+        let timer = tokio::spawn(Arc::clone(&aws.scheduler).run());
         let (stop_server, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(aws.services(), async {
             // Sent, or its sender dropped: either way there is nobody left to serve.
             let _stopped = stopped.await;
         }));
-        Ok(Self { aws, address, server, stop_server })
+        Ok(Self { aws, address, timer, server, stop_server })
     }
 
     /// Makes what changed rules ask for, and wires it.
@@ -120,6 +125,8 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
+        // What comes due from here on is due at the next start. It ends where it sleeps.
+        self.timer.abort();
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
         let launching = [Function::S3, Function::EventBridge, Function::Sweep];
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
@@ -151,6 +158,10 @@ impl Platform {
         &self.aws.event_bridge
     }
 
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.aws.scheduler
+    }
+
     pub(crate) fn functions(&self) -> &Functions {
         &self.aws.functions
     }
@@ -171,7 +182,7 @@ impl Aws {
         let runs = Arc::new(runs);
         let invocations = Invocations::default();
         let deliveries = Deliveries::new(invocations.clone());
-        let event_bridge = Arc::new(EventBridge::new(deliveries));
+        let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         event_bridge.load(&locked.db()).context("cannot read the rules of EventBridge")?;
         // Before ECS opens: it tells of the tasks that died with the last process.
         event_bridge.subscribe(deploy::subscriptions(rules));
@@ -192,6 +203,14 @@ impl Aws {
             Arc::clone(&event_bridge),
             locked.dir().join("s3"),
         )?;
+        let starter = Arc::clone(&ecs);
+        let scheduler = Arc::new(Scheduler::new(
+            locked.db(),
+            deliveries,
+            Arc::clone(&event_bridge),
+            Box::new(move |request| starter.call("RunTask", request)),
+            Clock::default(),
+        ));
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
         let queues = Queues::default();
@@ -204,6 +223,7 @@ impl Aws {
             functions,
             runs,
             s3,
+            scheduler,
             queues,
             sqs,
             locked,
@@ -219,6 +239,7 @@ impl Aws {
             container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
+            scheduler: Arc::new(SchedulerApi::new(Arc::clone(&self.scheduler))),
             sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }

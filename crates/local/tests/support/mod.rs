@@ -107,6 +107,7 @@ impl Local {
             container_metadata: Arc::new(Stub("metadata")),
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
+            scheduler: Arc::new(Stub("scheduler")),
             sqs: Sqs::open(state.db(), Queues::default()).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
