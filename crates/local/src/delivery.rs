@@ -10,6 +10,7 @@ use crate::{
     eventbridge::{Buses, Hop},
     identity::{ACCOUNT_ID, REGION},
     lambda::Invocations,
+    sqs::{Code, NewMessage, Queues},
 };
 
 /// The longest payload of an asynchronous invocation.
@@ -117,6 +118,8 @@ pub struct Delivery<'a> {
     pub group_id: Option<&'a str>,
     /// By what a FIFO queue or topic knows a message that it has had before.
     pub deduplication_id: Option<&'a str>,
+    /// What a topic's message is about.
+    pub subject: Option<&'a str>,
 }
 
 /// Why something was not delivered; trying again would not help.
@@ -167,13 +170,14 @@ impl Undeliverable {
 #[derive(Clone, Debug, Default)]
 pub struct Deliveries {
     pub(crate) invocations: Invocations,
+    queues: Queues,
     pub(crate) buses: Buses,
 }
 
 impl Deliveries {
     /// Deliveries to these.
-    pub fn new(invocations: Invocations) -> Self {
-        Self { invocations, ..Self::default() }
+    pub fn new(invocations: Invocations, queues: Queues) -> Self {
+        Self { invocations, queues, buses: Buses::default() }
     }
 
     /// Delivers: durable with the transaction that it is part of.
@@ -217,10 +221,31 @@ impl Deliveries {
                 Hop::First => self.forward(tx, name, delivery.body),
                 Hop::Second => Ok(Err(Undeliverable::ThirdBus { arn: arn() })),
             },
-            Destination::Queue(_) | Destination::Topic(_) => {
-                Ok(Err(Undeliverable::NoResource { arn: arn() }))
+            Destination::Queue(name) => {
+                let Delivery { body, group_id, deduplication_id, .. } = *delivery;
+                let message =
+                    NewMessage { body, group_id, deduplication_id, ..NewMessage::default() };
+                self.send(tx, name, &message)
             }
+            Destination::Topic(name) => self.publish_to_topic(tx, name, delivery),
         }
+    }
+
+    /// Sends a message to a queue.
+    pub(crate) fn send(
+        &self,
+        tx: &Transaction<'_>,
+        queue: &str,
+        message: &NewMessage<'_>,
+    ) -> rusqlite::Result<Result<(), Undeliverable>> {
+        let sent = self.queues.send(tx, queue, message)?;
+        Ok(sent.map(drop).map_err(|refusal| {
+            let arn = Destination::Queue(queue.to_owned()).arn();
+            match refusal.code {
+                Code::QueueDoesNotExist => Undeliverable::NoResource { arn },
+                _ => Undeliverable::Refused { arn, reason: refusal.message },
+            }
+        }))
     }
 }
 

@@ -43,6 +43,7 @@ use crate::{
     foreign,
     lambda::Functions,
     protocol::{Answer, BodyError, Exception, read_body, respond},
+    sns::SnsApi,
 };
 
 const AMZ_JSON: &str = "application/x-amz-json-1.1";
@@ -132,6 +133,8 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// SNS's API.
+    pub sns: Arc<SnsApi>,
     /// S3: whatever no other service claims.
     pub s3: Arc<dyn HttpService>,
 }
@@ -324,6 +327,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         return response;
     }
     if let Some(service) = elsewhere::service(request.headers()) {
+        if service == "sns" {
+            return services.sns.call(request).await;
+        }
         return elsewhere::refuse(&service, request).await;
     }
     services.s3.call(request).await

@@ -29,6 +29,8 @@ use taskferry_local::{
     runs::SqliteRuns,
     s3::{self, S3},
     server::{self, HttpService, JsonService, Server, Services},
+    sns::SnsApi,
+    sqs::Queues,
     state::State,
 };
 use tokio::{
@@ -48,6 +50,7 @@ pub(super) struct Aws {
     /// Where this program was when it started: once it has been replaced there, as a build does, the system cannot tell.
     pub(super) program: PathBuf,
     pub(super) state: StateDir,
+    deliveries: Deliveries,
     pub(super) ecs: Arc<Ecs>,
     pub(super) event_bridge: Arc<EventBridge>,
     pub(super) functions: Functions,
@@ -165,8 +168,8 @@ impl Aws {
         let runs = SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?;
         let runs = Arc::new(runs);
         let invocations = Invocations::default();
-        let deliveries = Deliveries::new(invocations.clone());
-        let event_bridge = Arc::new(EventBridge::new(deliveries));
+        let deliveries = Deliveries::new(invocations.clone(), Queues::default());
+        let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         event_bridge.load(&locked.db()).context("cannot read the rules of EventBridge")?;
         // Before ECS opens: it tells of the tasks that died with the last process.
         event_bridge.subscribe(deploy::subscriptions(rules));
@@ -183,14 +186,23 @@ impl Aws {
         )?;
         let s3 = S3::open(
             locked.db(),
-            invocations.clone(),
+            deliveries.clone(),
             Arc::clone(&event_bridge),
             locked.dir().join("s3"),
         )?;
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-        let aws =
-            Self { program, state: state.clone(), ecs, event_bridge, functions, runs, s3, locked };
+        let aws = Self {
+            program,
+            state: state.clone(),
+            deliveries,
+            ecs,
+            event_bridge,
+            functions,
+            runs,
+            s3,
+            locked,
+        };
         deploy::deploy(&aws, project, rules)?;
         Ok(aws)
     }
@@ -202,6 +214,7 @@ impl Aws {
             container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
+            sns: Arc::new(SnsApi::new(self.locked.db(), self.deliveries.clone())),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }
     }
