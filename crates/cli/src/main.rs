@@ -12,6 +12,7 @@ mod event;
 mod explain;
 mod function;
 mod output;
+mod records;
 mod runs;
 mod schema;
 mod send;
@@ -82,8 +83,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Example {
-    /// examples/csv-report
-    CsvReport {
+    /// examples/s3-batch
+    S3Batch {
         /// What the program of the task takes
         arguments: Vec<String>,
     },
@@ -121,8 +122,8 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Function { function } => function::run(function),
-        Command::Example(Example::CsvReport { arguments }) => {
-            block_on(csv_report::run(&arguments, out))??;
+        Command::Example(Example::S3Batch { arguments }) => {
+            block_on(s3_batch::run(&arguments, out))??;
             Ok(ExitCode::SUCCESS)
         }
         Command::Reaper => Ok(taskferry_local::ecs::reaper::run(io::stdin().lock())),

@@ -19,6 +19,7 @@ pub mod ecs;
 pub mod event;
 pub mod failure;
 pub mod launch;
+pub mod lengths;
 pub mod lifecycle;
 pub mod limits;
 #[doc(hidden)]

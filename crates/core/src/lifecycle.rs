@@ -11,6 +11,7 @@ use crate::{
     chain::{self, LifecycleEvent},
     failure::FailureClass,
     launch::Answer,
+    lengths,
     limits::LimitId,
     run::{Attempt, Run, RunId, Status, StopCause},
     track::{self, TaskState},
@@ -199,6 +200,7 @@ pub fn decide(stack: Stack<'_>, run: &Run, happening: &Happening, now: Timestamp
         if stack.publishes {
             next.outbox.extend(chain::told(Some(run), next));
         }
+        lengths::fit(next);
         date(next, now);
         if **next == *run {
             decision.next = None;
@@ -214,6 +216,7 @@ pub fn begin(stack: Stack<'_>, mut run: Run, now: Timestamp) -> Run {
     if stack.publishes && run.depth <= chain::DEPTH_MAX {
         run.outbox.extend(chain::told(None, &run));
     }
+    lengths::fit(&mut run);
     date(&mut run, now);
     run
 }

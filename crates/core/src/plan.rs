@@ -8,6 +8,7 @@ use std::{borrow::Cow, num::NonZeroU32};
 use crate::{
     chain,
     event::Event,
+    lengths::{self, REQUEST_BYTES_MAX},
     limits::{LimitId, Slot},
     rules::{
         Concurrency, Overlap, Rule, Rules,
@@ -87,6 +88,15 @@ pub enum Refusal {
         /// Their length.
         size_bytes: usize,
     },
+    /// The rendered request is longer than what is kept of one.
+    #[error(
+        "the rendered request is {size_bytes} bytes of JSON, and {REQUEST_BYTES_MAX} is the most: see which template of \
+         `target` the event makes so long"
+    )]
+    RequestTooLong {
+        /// Its length.
+        size_bytes: usize,
+    },
 }
 
 /// A rendered `RunTask` request, but for what each attempt adds: `clientToken`, `startedBy`, and the revision of the task
@@ -106,7 +116,7 @@ pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
 /// The key says whose place the new run takes, so that it is made once, however often that is asked for.
 pub fn again<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event, run: &Run) -> Plan<'a> {
     let context = Context::new(event);
-    let dedupe_key = format!("{}/redrive", run.dedupe_key);
+    let dedupe_key = lengths::key(format!("{}/redrive", run.dedupe_key));
     let plan = with_key(rules, rule, event, &context, Ok(dedupe_key));
     Plan { redrive_of: Some(run.id.clone()), ..plan }
 }
@@ -120,7 +130,7 @@ fn with_key<'a>(
 ) -> Plan<'a> {
     let (dedupe_key, request) = match dedupe_key {
         Ok(dedupe_key) => (dedupe_key, Ok(())),
-        Err(refusal) => (event.id().to_owned(), Err(refusal)),
+        Err(refusal) => (lengths::key(event.id().to_owned()), Err(refusal)),
     };
     let run_id = RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key);
     let request = request.and_then(|()| self::request(rule, event, &run_id, context));
@@ -148,6 +158,7 @@ fn slots(rules: &Rules, rule: &Rule, context: &Context<'_>) -> Result<Vec<Slot>,
         if let Some(limit) = limit {
             let key = key.as_ref().map(|key| key.render(context)).transpose();
             let key = key.map_err(Refusal::ConcurrencyKey)?.unwrap_or_default().into_owned();
+            let key = lengths::key(key);
             slot(format!("rule/{}", rule.name), key, *limit, overlap);
         }
         if let Some((group, limit)) =
@@ -164,12 +175,13 @@ fn slots(rules: &Rules, rule: &Rule, context: &Context<'_>) -> Result<Vec<Slot>,
 }
 
 fn dedupe_key(rule: &Rule, event: &Event, context: &Context<'_>) -> Result<String, Refusal> {
-    match &rule.dedupe {
+    let key = match &rule.dedupe {
         Some(template) if !crate::is_mutated!(DedupeForgotten) => {
             template.render(context).map(Cow::into_owned).map_err(Refusal::Dedupe)
         }
         Some(_) | None => Ok(chain::dedupe_key(event).unwrap_or_else(|| event.id().to_owned())),
-    }
+    };
+    key.map(lengths::key)
 }
 
 fn request(
@@ -187,7 +199,12 @@ fn request(
     }
     let size_bytes = request.overrides_size_bytes();
     match rule.target.payload() {
-        _ if size_bytes <= OVERRIDES_BYTES_MAX => Ok(request),
+        _ if size_bytes <= OVERRIDES_BYTES_MAX => match request.0.members.len() {
+            size_bytes if size_bytes > REQUEST_BYTES_MAX => {
+                Err(Refusal::RequestTooLong { size_bytes })
+            }
+            _ => Ok(request),
+        },
         Some(Payload { bucket: None, .. }) => Err(Refusal::PayloadTooLong { size_bytes }),
         _ => Err(Refusal::OverridesTooLong { size_bytes }),
     }

@@ -53,7 +53,7 @@ pub enum Error {
     #[error(transparent)]
     NotRedriven(#[from] NotRedriven),
     /// There is no such run.
-    #[error("there is no run {0}")]
+    #[error("there is no run {0}: it was never recorded, or was deleted some time after its end")]
     NoRun(RunId),
 }
 

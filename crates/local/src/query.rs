@@ -151,9 +151,10 @@ pub(crate) fn answer(
         tag(&mut xml, "</", &result);
     }
     let id = Uuid::now_v7();
-    xml.push_str(&format!(
-        "<ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{operation}Response>"
-    ));
+    xml.push_str("<ResponseMetadata><RequestId>");
+    xml.push_str(&id.to_string());
+    xml.push_str("</RequestId></ResponseMetadata>");
+    tag(&mut xml, "</", &format!("{operation}Response"));
     respond(StatusCode::OK, xml, id)
 }
 
@@ -172,9 +173,9 @@ pub(crate) fn error(
     escape(&mut xml, code);
     xml.push_str("</Code><Message>");
     escape(&mut xml, message);
-    xml.push_str(&format!(
-        "</Message><Detail/></Error><RequestId>{id}</RequestId></ErrorResponse>"
-    ));
+    xml.push_str("</Message><Detail/></Error><RequestId>");
+    xml.push_str(&id.to_string());
+    xml.push_str("</RequestId></ErrorResponse>");
     respond(status, xml, id)
 }
 

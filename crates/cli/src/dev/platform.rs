@@ -18,7 +18,7 @@ use axum::{
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use taskferry_core::{rules::Rules, wiring::Function};
+use taskferry_core::{reason, rules::Rules, wiring::Function};
 use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
     delivery::Deliveries,
@@ -30,7 +30,7 @@ use taskferry_local::{
     s3::{self, S3},
     server::{self, HttpService, JsonService, Server, Services},
     sns::SnsApi,
-    sqs::Queues,
+    sqs::{Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -56,6 +56,8 @@ pub(super) struct Aws {
     pub(super) functions: Functions,
     runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
+    queues: Queues,
+    sqs: Arc<Sqs>,
     // Locked until all else has ended.
     locked: State,
 }
@@ -125,6 +127,8 @@ impl Platform {
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
+        // Who waits for a message would hold the server up.
+        self.aws.queues.close();
         // The server has ended by itself only if it panicked, and then there is nothing to stop.
         let _stopped = self.stop_server.send(());
         if let Err(error) = self.server.await {
@@ -168,7 +172,8 @@ impl Aws {
         let runs = SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?;
         let runs = Arc::new(runs);
         let invocations = Invocations::default();
-        let deliveries = Deliveries::new(invocations.clone(), Queues::default());
+        let queues = Queues::default();
+        let deliveries = Deliveries::new(invocations.clone(), queues.clone());
         let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         event_bridge.load(&locked.db()).context("cannot read the rules of EventBridge")?;
         // Before ECS opens: it tells of the tasks that died with the last process.
@@ -192,6 +197,7 @@ impl Aws {
         )?;
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
+        let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
         let aws = Self {
             program,
             state: state.clone(),
@@ -201,6 +207,8 @@ impl Aws {
             functions,
             runs,
             s3,
+            queues,
+            sqs,
             locked,
         };
         deploy::deploy(&aws, project, rules)?;
@@ -215,17 +223,22 @@ impl Aws {
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
             sns: Arc::new(SnsApi::new(self.locked.db(), self.deliveries.clone())),
+            sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }
     }
 }
 
-/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on.
+/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on, and
+/// deletes what has been kept for long enough, which DynamoDB does by itself.
 async fn sweep_regularly(functions: Functions, runs: Arc<SqliteRuns>) {
     let mut period = interval(SWEEP_PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         period.tick().await;
+        if let Err(error) = runs.forget(Timestamp::now()) {
+            tracing::warn!(error = reason(&error), "expired runs not deleted");
+        }
         // What cannot be read is told by the function, which is asked all the same.
         let is_due = match runs.due(Timestamp::now(), 1).await {
             Ok(due) => !due.runs.is_empty() || !due.limits.is_empty(),

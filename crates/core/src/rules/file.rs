@@ -41,6 +41,11 @@ pub(super) struct File {
     /// here listens: for other programs. What rules listen to is told in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lifecycle_events: Option<bool>,
+    /// For how long the record of a run is kept after its end, with its event: one day to 366 days, such as `90 days`;
+    /// 30 days when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["90 days"]))]
+    pub(super) retention: Option<String>,
     /// The account's quotas of ECS, where they were raised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quotas: Option<Quotas>,

@@ -1,7 +1,7 @@
 //! The rules file, `taskferry.yaml`: text in, rules out, and every fault of the text.
 //!
 //! [`check`] reads what a person wrote: YAML to a tree that knows its places
-//! (`tree`), held against the schema of the types in `file` (`validate`), checked
+//! (`read`, `tree`), held against the schema of the types in `file` (`validate`), checked
 //! for what a schema cannot say (`checks`), `defaults` merged in (`merge`). What is
 //! deployed is [`Rules::to_json`]; functions load it with [`Rules::from_json`],
 //! which knows neither YAML nor schema. Both end in `compile`.
@@ -16,6 +16,7 @@ mod file;
 mod merge;
 mod on;
 mod policy;
+mod read;
 mod scalar;
 mod schedule;
 mod schema;
@@ -25,6 +26,7 @@ mod validate;
 
 use std::{collections::BTreeMap, fmt, num::NonZeroU32};
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,11 +37,11 @@ pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
     on::{Error as OnError, On},
-    policy::{Concurrency, Error as PolicyError, Overlap, Quota},
+    policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
+    read::TEXT_BYTES_MAX,
     schedule::Error as ScheduleError,
     schema::schema,
     target::Target,
-    tree::TEXT_BYTES_MAX,
 };
 use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
 
@@ -60,6 +62,8 @@ pub struct Rules {
     pub limit: Option<NonZeroU32>,
     /// Whether lifecycle events are published: since the file says so, or since one of its rules may hear them.
     pub publishes: bool,
+    /// For how long what has ended is kept.
+    pub retention: SignedDuration,
     /// The account's quota of `RunTask` calls, where it is not that of a new account.
     pub run_task_quota: Option<Quota>,
     // What `to_json` gives, and what everything above was compiled from.
@@ -154,7 +158,7 @@ pub struct Checked {
 /// Reads a rules file and reports all that is wrong with it. Never panics, whatever the text.
 pub fn check(text: &str) -> Checked {
     let mut faults = Faults::default();
-    let root = tree::parse(text, &mut faults);
+    let root = read::parse(text, &mut faults);
     if let Some(root) = &root {
         validate::validate(schema::shared(), root, &mut faults);
         checks::check(root, &mut faults);

@@ -28,7 +28,8 @@ use crate::{
     delivery::Deliveries,
     eventbridge::EventBridge,
     lambda::{self, Invocations},
-    sqs::Queues,
+    sns,
+    sqs::{self, Queues},
 };
 
 /// A folder that goes with the test.
@@ -70,7 +71,8 @@ struct Answer {
 
 impl Machine {
     fn start(folder: &Folder) -> Self {
-        let schema = [lambda::SCHEMA, SCHEMA, CONFIGURATION_SCHEMA].concat();
+        let schema =
+            [lambda::SCHEMA, SCHEMA, sqs::SCHEMA, sns::SCHEMA, CONFIGURATION_SCHEMA].concat();
         let db = Arc::new(Db::open(&folder.0.join("state.db"), &[&schema]).unwrap());
         let invocations = Invocations::default();
         let deliveries = Deliveries::new(invocations, Queues::default());

@@ -27,7 +27,7 @@ use taskferry_local::{
     protocol::Answer,
     server::{HttpService, JsonService, Server, Services},
     sns::SnsApi,
-    sqs::Queues,
+    sqs::{Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -101,7 +101,8 @@ impl Local {
         config.retry_delays = [Duration::ZERO, Duration::from_millis(1)];
         configure(&mut config);
         let invocations = Invocations::default();
-        let deliveries = Deliveries::new(invocations.clone(), Queues::default());
+        let queues = Queues::default();
+        let deliveries = Deliveries::new(invocations.clone(), queues.clone());
         let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         event_bridge.load(&db).unwrap();
         let functions = Functions::open(state.db(), invocations.clone(), config).unwrap();
@@ -111,6 +112,7 @@ impl Local {
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
             sns: Arc::new(SnsApi::new(state.db(), deliveries.clone())),
+            sqs: Sqs::open(state.db(), queues).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
         let (stop, stopped) = oneshot::channel();

@@ -24,7 +24,7 @@ use self::report::Report;
 /// If the arguments are not two S3 locations, S3 refuses, or the file is not a CSV file of sales.
 pub async fn run(arguments: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     let [input, output] = arguments else {
-        bail!("usage: csv-report s3://BUCKET/INPUT.csv s3://BUCKET/OUTPUT.md");
+        bail!("usage: s3-batch s3://BUCKET/INPUT.csv s3://BUCKET/OUTPUT.md");
     };
     let (input, output) = (input.parse::<Location>()?, output.parse::<Location>()?);
     let s3 = client().await;
