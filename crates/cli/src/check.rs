@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use taskferry_core::rules::{self, Checked, Fault, On, Rule, Rules, Severity};
+use taskferry_core::rules::{self, Ack, Checked, Fault, On, Rule, Rules, Severity};
 
 use crate::{
     diagnostics::{self, Source},
@@ -139,8 +139,11 @@ fn source_of(rule: &Rule) -> String {
             format!("s3://{bucket}/{prefix}*{suffix}")
         }
         On::EventPattern { bus } => format!("events on bus {bus}"),
-        On::Schedule { expression, timezone, .. } => format!("{expression} {timezone}"),
-        On::Sqs { queue } => format!("queue {queue}"),
+        On::Schedule(on) => format!("{} {}", on.schedule.expression(), on.schedule.zone_name()),
+        On::Sqs { queue, ack: Ack::Record, .. } => format!("queue {queue}"),
+        On::Sqs { queue, ack: Ack::Completion, .. } => {
+            format!("queue {queue}, each message kept until its runs have ended")
+        }
     }
 }
 

@@ -3,8 +3,12 @@
 //! Called by the functions with what they were invoked with. The event keeps its JSON text, so that numbers, escapes and
 //! repeated keys reach the matcher as they were sent.
 
+mod carried;
 mod malformed;
 pub mod s3;
+pub mod schedule;
+mod sns;
+pub mod sqs;
 
 use std::sync::OnceLock;
 

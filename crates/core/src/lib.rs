@@ -31,6 +31,7 @@ pub mod retry;
 pub mod route;
 pub mod rules;
 pub mod run;
+pub mod schedule;
 pub mod template;
 pub mod track;
 pub mod wiring;

@@ -3,18 +3,18 @@
 //! Asked by the engine for each rule that matches, and by `taskferry explain`, which shows what would be sent. The same
 //! event and rule give the same plan, byte for byte: no clock, no random number and no map's order goes into it.
 
-use std::{borrow::Cow, num::NonZeroU32};
+use std::{borrow::Cow, fmt, num::NonZeroU32};
 
 use crate::{
     chain,
-    event::Event,
+    event::{self, Event},
     lengths::{self, REQUEST_BYTES_MAX},
     limits::{LimitId, Slot},
     rules::{
-        Concurrency, Overlap, Rule, Rules,
+        Concurrency, Missed as MissedPolicy, On, Overlap, Rule, Rules,
         target::{self, Passed, Payload, write_json},
     },
-    run::{Run, RunId, StartedBy},
+    run::{Run, RunId, StartedBy, Status},
     template::{self, Context},
 };
 
@@ -65,6 +65,12 @@ pub enum Refusal {
     /// A template of the rule's `target` cannot be rendered.
     #[error("the target cannot be rendered for this event")]
     Target(#[source] target::Error),
+    /// The event's time was missed, and the rule does nothing about that.
+    #[error("{}, and the rule says to skip", Missed(*count))]
+    Missed {
+        /// How many times were missed with it.
+        count: u64,
+    },
     /// The event is the last of a chain of runs that is too long.
     #[error("{depth} runs followed upon one another, and {} may", chain::DEPTH_MAX)]
     ChainTooLong {
@@ -97,6 +103,38 @@ pub enum Refusal {
         /// Its length.
         size_bytes: usize,
     },
+}
+
+/// How many times of a schedule were missed, in words.
+struct Missed(u64);
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 | 1 => f.write_str("its time was missed, since nothing ran here"),
+            count => write!(
+                f,
+                "this and {} earlier times were missed, since nothing ran here",
+                count - 1
+            ),
+        }
+    }
+}
+
+impl Refusal {
+    /// How the run ends that is not begun for this reason.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Missed { .. } => Status::Skipped,
+            Self::Dedupe(_)
+            | Self::ConcurrencyKey(_)
+            | Self::Target(_)
+            | Self::ChainTooLong { .. }
+            | Self::PayloadTooLong { .. }
+            | Self::OverridesTooLong { .. }
+            | Self::RequestTooLong { .. } => Status::Failed,
+        }
+    }
 }
 
 /// A rendered `RunTask` request, but for what each attempt adds: `clientToken`, `startedBy`, and the revision of the task
@@ -137,11 +175,23 @@ fn with_key<'a>(
     let depth = chain::depth(event);
     let request =
         if depth > chain::DEPTH_MAX { Err(Refusal::ChainTooLong { depth }) } else { request };
+    let request = match missed(rule, event) {
+        Some(count) => Err(Refusal::Missed { count }),
+        None => request,
+    };
     let (slots, request) = match slots(rules, rule, context) {
         Ok(slots) => (slots, request),
         Err(refusal) => (Vec::new(), request.and(Err(refusal))),
     };
     Plan { rule, event, run_id, dedupe_key, slots, depth, redrive_of: None, request }
+}
+
+/// How many times of the rule's schedule were missed with the event, where the rule skips those.
+fn missed(rule: &Rule, event: &Event) -> Option<u64> {
+    match &rule.on {
+        On::Schedule(on) if on.missed == MissedPolicy::Skip => event::schedule::missed(event),
+        On::Schedule(_) | On::S3 { .. } | On::EventPattern { .. } | On::Sqs { .. } => None,
+    }
 }
 
 /// A slot of each limit that holds for the run: the rule's own, its group's, and that for everything.

@@ -51,7 +51,11 @@ impl<P: Ports> Engine<P> {
     /// # Errors
     ///
     /// The first rule's whose run could not be recorded; [`Error::disposition`] says whether to deliver the event again.
-    pub async fn dispatch(&self, origin: Origin, event: &Event) -> Result<Vec<Dispatched>, Error> {
+    pub async fn dispatch(
+        &self,
+        origin: Origin<'_>,
+        event: &Event,
+    ) -> Result<Vec<Dispatched>, Error> {
         let matches = self.routes.route(origin, event).map_err(Error::Route)?;
         info!(
             event_id = event.id(),
@@ -212,6 +216,9 @@ fn tell(run: &Run) {
             event_id = run.event.id, rule = run.rule, run_id = %run.id, reason,
             due_at = run.due_at.map(tracing::field::display), "waiting"
         ),
+        Status::Skipped => {
+            info!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "skipped");
+        }
         status if status.is_terminal() => {
             error!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "failed");
         }

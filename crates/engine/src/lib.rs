@@ -105,6 +105,11 @@ impl<P: Ports> Engine<P> {
         self
     }
 
+    /// The rules that it decides by.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The stack that this engine decides for.
     fn stack(&self) -> Stack<'_> {
         Stack { name: &self.rules.name, publishes: self.rules.publishes }

@@ -51,6 +51,9 @@ pub enum Error {
     /// The payload is not an event.
     #[error(transparent)]
     Event(#[from] taskferry_core::event::Error),
+    /// The payload is a schedule's, and makes no event.
+    #[error(transparent)]
+    Schedule(#[from] taskferry_core::event::schedule::Error),
     /// The event could not be taken to where it is safe.
     #[error(transparent)]
     Engine(#[from] taskferry_engine::Error),
@@ -63,7 +66,10 @@ impl Error {
     /// The name under which Lambda counts the error: whether to deliver the event again is in it.
     fn error_type(&self) -> &'static str {
         match self {
-            Self::S3(_) | Self::Event(_) | Self::Records(db::Error::Newer { .. }) => REFUSED,
+            Self::S3(_)
+            | Self::Event(_)
+            | Self::Schedule(_)
+            | Self::Records(db::Error::Newer { .. }) => REFUSED,
             Self::Records(db::Error::Sqlite { .. }) => AGAIN,
             Self::Engine(error) => match error.disposition() {
                 Disposition::Again => AGAIN,

@@ -113,7 +113,7 @@ impl Rules {
             groups.into_iter().filter_map(|(group, said)| Some((group, limit(said)?))).collect();
         let rules = file.rules.into_iter().map(|rule| compile_rule(rule, &groups));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
-        let is_heard = rules.iter().any(|rule| hears(&rule.event_pattern));
+        let is_heard = rules.iter().any(hears);
         let retention = file.retention.as_deref().map(policy::parse_retention).transpose();
         let retention = retention.map_err(Error::Retention)?;
         let publishes = is_heard || file.lifecycle_events.unwrap_or_default();
@@ -132,14 +132,16 @@ impl Rules {
     }
 }
 
-/// Whether the pattern can match a lifecycle event, as far as its `source` tells.
-fn hears(pattern: &EventPattern) -> bool {
-    let Ok(pattern) = serde_json::from_str::<Value>(pattern.as_str()) else { return true };
+/// Whether the rule can hear of a lifecycle event, as far as the `source` of its pattern tells.
+fn hears(rule: &Rule) -> bool {
+    let is_on_bus = matches!(rule.on, on::On::EventPattern { .. });
+    let pattern = serde_json::from_str::<Value>(rule.event_pattern.as_str()).unwrap_or_default();
     match pattern["source"].as_array() {
-        Some(sources) => {
-            sources.iter().any(|source| source.as_str().is_none_or(|name| name == chain::SOURCE))
-        }
-        None => true,
+        // Through a queue they come only if somebody has a bus fill it, for a rule that asks for them by name.
+        Some(sources) => sources
+            .iter()
+            .any(|source| source.as_str().map_or(is_on_bus, |name| name == chain::SOURCE)),
+        None => is_on_bus,
     }
 }
 

@@ -13,6 +13,7 @@ mod checks;
 mod compile;
 mod fault;
 mod file;
+mod input;
 mod merge;
 mod on;
 mod policy;
@@ -33,16 +34,19 @@ use serde_json::Value;
 use taskferry_event_pattern::EventPattern;
 
 use self::fault::Faults;
+pub(crate) use self::on::last_part;
 pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
-    on::{Error as OnError, On},
+    input::{Error as InputError, Input},
+    on::{Ack, Batches, Error as OnError, On},
     policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
     read::TEXT_BYTES_MAX,
-    schedule::Error as ScheduleError,
+    schedule::{Missed, OnSchedule},
     schema::schema,
     target::Target,
 };
+pub(crate) use self::{fault::nearest, policy::parse_duration};
 use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
 
 /// The rules of one stack, compiled.

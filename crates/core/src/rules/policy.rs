@@ -119,7 +119,7 @@ pub enum Error {
 ///
 /// [`Error::Duration`] if it is none, [`Error::DurationRange`] if it is under a second or over 366
 /// days.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, Error> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, Error> {
     let malformed = || Error::Duration { text: text.to_owned() };
     let span: jiff::Span = text.trim().parse().map_err(|_| malformed())?;
     // A month has no length of its own; a day counts 24 hours, whatever the clocks do.

@@ -4,6 +4,7 @@
 //! passed over here, since `validate` has reported it. No check stops another.
 
 mod definitions;
+mod feedback;
 mod source;
 mod target;
 
@@ -43,6 +44,7 @@ pub(super) fn check(root: &Node, faults: &mut Faults) {
         }
         checker.rule(rule);
     }
+    checker.queues(rules);
     if let Some(rules) = root.entry("rules")
         && matches!(&rules.value.kind, Kind::List(items) if items.is_empty())
     {
@@ -99,6 +101,7 @@ impl<'a> Checker<'a, '_> {
         let source = self.source(rule);
         let merged = merge::with_defaults(self.root.get("defaults"), rule);
         self.target(rule, &merged, source);
+        self.feedback(rule, &merged);
         if let Some(dedupe) = merged.get("dedupe") {
             self.template(dedupe, source);
             if dedupe.text().is_some_and(|text| !template::is_template(text)) {
