@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     eventbridge::SCHEMA,
     sns::SCHEMA,
     s3::CONFIGURATION_SCHEMA,
+    eventbridge::SCHEDULE_SCHEMA,
 ];
 
 const DB: &str = "aws.db";

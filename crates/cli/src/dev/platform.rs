@@ -68,6 +68,8 @@ pub(crate) struct Platform {
     address: SocketAddr,
     server: JoinHandle<()>,
     stop_server: oneshot::Sender<()>,
+    /// Those of EventBridge that fire by the clock.
+    scheduled_rules: JoinHandle<()>,
 }
 
 impl Platform {
@@ -96,13 +98,15 @@ impl Platform {
         let address = server.addr();
         let aws = Aws::open(state, locked, address, project, containers, rules)?;
         tokio::spawn(aws.ecs.sweep_regularly());
+        let scheduled_rules =
+            tokio::spawn(Arc::clone(&aws.event_bridge).keep_time(aws.locked.db()));
         tokio::spawn(sweep_regularly(aws.functions.clone(), aws.runs.clone()));
         let (stop_server, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(aws.services(), async {
             // Sent, or its sender dropped: either way there is nobody left to serve.
             let _stopped = stopped.await;
         }));
-        Ok(Self { aws, address, server, stop_server })
+        Ok(Self { aws, address, server, stop_server, scheduled_rules })
     }
 
     /// Makes what changed rules ask for, and wires it.
@@ -122,6 +126,7 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
+        self.scheduled_rules.abort();
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
         let launching = [Function::S3, Function::EventBridge, Function::Sweep];
         self.aws.functions.hold(&launching.map(Function::as_str)).await;

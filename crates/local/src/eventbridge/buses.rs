@@ -78,6 +78,11 @@ pub(super) struct Target {
 pub(super) struct Route(Vec<Arc<Rule>>);
 
 impl Route {
+    /// To the targets of one rule.
+    pub(super) fn to(rule: Rule) -> Self {
+        Self(vec![Arc::new(rule)])
+    }
+
     /// Whether the event leads to nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|rule| match &rule.leads_to {
