@@ -252,6 +252,7 @@ impl Deliveries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{db::Db, eventbridge, lambda, sns, sqs};
 
     #[track_caller]
     fn check(resource: &str, destination: Result<Destination, Error>) {
@@ -290,6 +291,40 @@ mod tests {
         check("arn:aws:s3:us-east-1:000000000000:a", Err(Error::NotADestination));
         check("arn:aws:lambda:us-east-1:000000000000:layer:a", Err(Error::NotADestination));
         check("arn:aws:events:us-east-1:000000000000:rule/a", Err(Error::NotADestination));
+    }
+
+    /// What is delivered stands and falls with the transaction that it is part of.
+    #[test]
+    fn a_transaction_that_does_not_stand_has_delivered_nothing() {
+        let path = std::env::temp_dir().join(format!("taskferry-{}.db", uuid::Uuid::now_v7()));
+        let schema = [lambda::SCHEMA, sqs::SCHEMA, sns::SCHEMA, eventbridge::SCHEMA].concat();
+        let db = Db::open(&path, &[&schema]).unwrap();
+        let deliveries = Deliveries::new(Invocations::default(), Queues::default());
+        let function = Destination::Function("f".to_owned());
+        let delivery = Delivery { body: "{}", ..Delivery::default() };
+        let delivered = |then: rusqlite::Result<()>| {
+            let delivered = db.write(|tx| {
+                deliveries.deliver(tx, &function, &delivery)?.expect("a function takes JSON");
+                then
+            });
+            let queued: u32 = db
+                .read(|db| {
+                    db.query_row("SELECT count(*) FROM lambda_invocations", [], |row| row.get(0))
+                })
+                .unwrap();
+            (delivered.is_ok(), queued)
+        };
+        assert_eq!(delivered(Err(rusqlite::Error::InvalidQuery)), (false, 0));
+        assert_eq!(delivered(Ok(())), (true, 1));
+        let nowhere = ["queue", "topic.fifo"].map(str::to_owned);
+        let [queue, topic] = nowhere;
+        for none in [Destination::Queue(queue), Destination::Topic(topic)] {
+            let refused = db.write(|tx| deliveries.deliver(tx, &none, &delivery)).unwrap();
+            assert_eq!(refused, Err(Undeliverable::NoResource { arn: none.arn() }));
+        }
+        for end in ["", "-wal", "-shm"] {
+            drop(std::fs::remove_file(format!("{}{end}", path.display())));
+        }
     }
 
     #[test]

@@ -391,6 +391,7 @@ impl S3 {
         }
         let body = json_text(&json!({
             "Service": "Amazon S3",
+            "Event": "s3:TestEvent",
             "Time": format!("{:.3}", jiff::Timestamp::now()),
             "Bucket": bucket,
             "RequestId": request_id,
