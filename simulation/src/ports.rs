@@ -22,7 +22,8 @@ use taskferry_core::{
     track::TaskState,
 };
 use taskferry_engine::ports::{
-    Clock, Created, Due, Error, Events, Page, Payloads, Ports, RunQuery, Runs, Tasks, Updated,
+    Clock, Created, Due, Error, Events, Page, Payloads, Ports, Queues, RunQuery, Runs, Tasks,
+    Updated,
 };
 
 use crate::{
@@ -517,6 +518,17 @@ impl Payloads for Port {
     }
 }
 
+/// No rule of the worlds is on a queue.
+impl Queues for Port {
+    async fn extend(&self, _: &str, _: &str, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 impl Clock for Port {
     fn now(&self) -> Timestamp {
         Self::now(self)
@@ -538,6 +550,7 @@ impl Ports for Port {
     type Tasks = Self;
     type Events = Self;
     type Payloads = Self;
+    type Queues = Self;
     type Clock = Self;
 
     fn runs(&self) -> &Self {
@@ -553,6 +566,10 @@ impl Ports for Port {
     }
 
     fn payloads(&self) -> &Self {
+        self
+    }
+
+    fn queues(&self) -> &Self {
         self
     }
 

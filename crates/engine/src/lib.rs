@@ -1,13 +1,14 @@
 //! Does what `taskferry-core` decides: performs its answers through ports, and feeds back what comes of them.
 //!
-//! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], and call [`Engine::sweep`] each minute; the
-//! program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
+//! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], each batch of messages to [`Engine::receive`],
+//! and call [`Engine::sweep`] each minute; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
 //! back what came of it. There are no decisions in here but one: a write that lost a race is decided anew, upon the record
 //! that won.
 
 mod admit;
 mod advance;
 mod dispatch;
+mod messages;
 mod pacer;
 mod pin;
 pub mod ports;
@@ -49,6 +50,9 @@ pub enum Error {
     /// A port failed.
     #[error(transparent)]
     Port(#[from] ports::Error),
+    /// No rule asks for the messages of this queue.
+    #[error("no rule names the queue `{0}`")]
+    NoQueue(String),
     /// A run cannot be done again.
     #[error(transparent)]
     NotRedriven(#[from] NotRedriven),
@@ -70,7 +74,8 @@ impl Error {
     /// What to do with the event.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Port(ports::Error::Unavailable { .. }) => Disposition::Again,
+            // The rules that the next process has may name it.
+            Self::Port(ports::Error::Unavailable { .. }) | Self::NoQueue(_) => Disposition::Again,
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use taskferry_aws::{AwsPorts, Clients};
 use taskferry_core::rules::Rules;
@@ -47,6 +48,9 @@ pub enum Error {
     /// The payload is none of the source's.
     #[error(transparent)]
     S3(#[from] taskferry_core::event::s3::Error),
+    /// The payload is no batch of messages.
+    #[error(transparent)]
+    Sqs(#[from] taskferry_core::event::sqs::Error),
     /// The payload is not an event.
     #[error(transparent)]
     Event(#[from] taskferry_core::event::Error),
@@ -62,7 +66,10 @@ impl Error {
     /// The name under which Lambda counts the error: whether to deliver the event again is in it.
     fn error_type(&self) -> &'static str {
         match self {
-            Self::S3(_) | Self::Event(_) | Self::Records(db::Error::Newer { .. }) => REFUSED,
+            Self::S3(_)
+            | Self::Sqs(_)
+            | Self::Event(_)
+            | Self::Records(db::Error::Newer { .. }) => REFUSED,
             Self::Records(db::Error::Sqlite { .. }) => AGAIN,
             Self::Engine(error) => match error.disposition() {
                 Disposition::Again => AGAIN,
@@ -80,15 +87,16 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// Serves Lambda's invocations with `handler`, until the process is ended.
+/// Serves Lambda's invocations with `handler`, whose answers go out as JSON, until the process is ended.
 ///
 /// # Errors
 ///
 /// If the environment lacks something, the rules cannot be used, or the Runtime API is gone.
-pub async fn run<F, Fut>(handler: F) -> anyhow::Result<()>
+pub async fn run<F, Fut, A>(handler: F) -> anyhow::Result<()>
 where
     F: Fn(Arc<FunctionEngine>, Invocation) -> Fut,
-    Fut: Future<Output = Result<(), Error>>,
+    Fut: Future<Output = Result<A, Error>>,
+    A: Serialize,
 {
     log();
     let function = Function::from_env()?;
