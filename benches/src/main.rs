@@ -4,6 +4,7 @@
 //! loopback, on free ports, in temporary directories, and ends by itself. A goal that is missed is said to be missed: it
 //! is no error, since a busy machine misses goals too.
 
+mod burst;
 mod decision;
 mod dispatch;
 mod figures;
@@ -29,8 +30,9 @@ const PASSES: usize = 3;
 /// A measurement: one pass of it.
 type Measure = fn() -> anyhow::Result<Pass>;
 
-const MEASUREMENTS: [(&str, Measure); 3] = [
+const MEASUREMENTS: [(&str, Measure); 4] = [
     ("dispatch", dispatch::measure),
+    ("dispatch/burst", burst::measure),
     ("function", function::measure),
     ("decision", decision::measure),
 ];
@@ -49,12 +51,13 @@ fn main() -> ExitCode {
 
 fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     let known = MEASUREMENTS.map(|(name, _)| name);
-    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+    if let Some(unknown) = names.iter().find(|wanted| !known.iter().any(|name| is_of(name, wanted)))
+    {
         bail!("there is no measurement `{unknown}`: {}", known.join(", "));
     }
     writeln!(out, "{}", machine::describe()?)?;
     for (name, measure) in MEASUREMENTS {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+        if !names.is_empty() && !names.iter().any(|wanted| is_of(name, wanted)) {
             continue;
         }
         let load = machine::load()?;
@@ -67,6 +70,11 @@ fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
         out.flush()?;
     }
     Ok(())
+}
+
+/// Whether a measurement is the wanted one, or a part of it: `dispatch/burst` is one of `dispatch`.
+fn is_of(name: &str, wanted: &str) -> bool {
+    name == wanted || name.split_once('/').is_some_and(|(whole, _)| whole == wanted)
 }
 
 /// The figure of a sample, which must not be empty, at a percentile.

@@ -53,9 +53,46 @@ pub enum Oracle {
     WaitersAreAdmitted,
     /// What is skipped or replaced was so by the rule's own word.
     OverlapIsKept,
+    /// A success is followed upon once by each rule that waits for it, and a chain has an end.
+    ChainsEnd,
+    /// What comes with an event is data wherever it goes.
+    EventDataIsData,
+    /// No log line has anything of an event's detail or of a task's environment.
+    NothingSecretIsLogged,
 }
 
 impl Oracle {
+    /// All of them.
+    pub const ALL: [Self; 27] = [
+        Self::NothingIsLost,
+        Self::OneRunForEachKey,
+        Self::OneTaskForEachAttempt,
+        Self::OneLiveTask,
+        Self::NoTaskForNobody,
+        Self::LimitsHold,
+        Self::NoSlotIsLeaked,
+        Self::NothingMovesBackwards,
+        Self::EverythingHasADate,
+        Self::NothingWaitsForEver,
+        Self::SameRequest,
+        Self::TokensAreFresh,
+        Self::PacingHolds,
+        Self::AThrottleIsNoFailure,
+        Self::BudgetsAreTheirOwn,
+        Self::SuccessIsProven,
+        Self::WaitsAreRepeatable,
+        Self::EndsAreTold,
+        Self::PayloadsAreThere,
+        Self::AStopIsFinal,
+        Self::EndsSayWhy,
+        Self::OthersGoOn,
+        Self::WaitersAreAdmitted,
+        Self::OverlapIsKept,
+        Self::ChainsEnd,
+        Self::EventDataIsData,
+        Self::NothingSecretIsLogged,
+    ];
+
     /// The promise, as a sentence.
     pub fn sentence(self) -> &'static str {
         match self {
@@ -89,6 +126,9 @@ impl Oracle {
             Self::OverlapIsKept => {
                 "a run is skipped only where its limit is full and its rule says so"
             }
+            Self::ChainsEnd => "a success is followed upon once, and a chain has an end",
+            Self::EventDataIsData => "what comes with an event is data wherever it goes",
+            Self::NothingSecretIsLogged => "nothing of an event or an environment is logged",
         }
     }
 }

@@ -139,7 +139,7 @@ fn source_of(rule: &Rule) -> String {
             format!("s3://{bucket}/{prefix}*{suffix}")
         }
         On::EventPattern { bus } => format!("events on bus {bus}"),
-        On::Schedule { expression, timezone, .. } => format!("{expression} {timezone}"),
+        On::Schedule(on) => format!("{} {}", on.schedule.expression(), on.schedule.zone_name()),
         On::Sqs { queue, ack: Ack::Record, .. } => format!("queue {queue}"),
         On::Sqs { queue, ack: Ack::Completion, .. } => {
             format!("queue {queue}, each message kept until its runs have ended")

@@ -12,6 +12,7 @@ mod event;
 mod explain;
 mod function;
 mod output;
+mod records;
 mod runs;
 mod schema;
 mod send;

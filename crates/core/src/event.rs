@@ -6,6 +6,7 @@
 mod carried;
 mod malformed;
 pub mod s3;
+pub mod schedule;
 mod sns;
 pub mod sqs;
 

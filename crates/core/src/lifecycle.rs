@@ -11,6 +11,7 @@ use crate::{
     chain::{self, LifecycleEvent},
     failure::FailureClass,
     launch::Answer,
+    lengths,
     limits::LimitId,
     run::{Attempt, HeldMessage, Run, RunId, Status, StopCause},
     track::{self, TaskState},
@@ -25,7 +26,7 @@ mod vanished;
 
 use self::times::{
     LOST_SECONDS, PAYLOAD_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS, TOKEN_SECONDS,
-    UNPROVEN_SECONDS,
+    UNDER_WAY_SECONDS, UNPROVEN_SECONDS,
 };
 use self::{
     afterwards::{noted, published, tidy_up},
@@ -213,6 +214,7 @@ pub fn decide(stack: Stack<'_>, run: &Run, happening: &Happening, now: Timestamp
     let own = &*message::own(run);
     let mut decision = if let Happening::Answered { attempt, answer } = happening
         && !is_last(run, *attempt)
+        && !crate::is_mutated!(AnswerOfAnotherAttempt)
     {
         // The answer to an attempt that is over: a task that it started is nobody's.
         answer.task().map_or_else(Decision::rest, |task| take_in(own, task, now))
@@ -225,6 +227,7 @@ pub fn decide(stack: Stack<'_>, run: &Run, happening: &Happening, now: Timestamp
         if stack.publishes {
             next.outbox.extend(chain::told(Some(run), next));
         }
+        lengths::fit(next);
         date(next, now);
         if **next == *run {
             decision.next = None;
@@ -237,9 +240,11 @@ pub fn decide(stack: Stack<'_>, run: &Run, happening: &Happening, now: Timestamp
 
 /// The record of a run that was just made, with what is to be told of it.
 pub fn begin(stack: Stack<'_>, mut run: Run, now: Timestamp) -> Run {
-    if stack.publishes && run.depth <= chain::DEPTH_MAX {
+    let goes_on = run.depth <= chain::DEPTH_MAX || crate::is_mutated!(LastOfChainTells);
+    if stack.publishes && goes_on {
         run.outbox.extend(chain::told(None, &run));
     }
+    lengths::fit(&mut run);
     date(&mut run, now);
     run
 }
@@ -482,8 +487,11 @@ fn answered(run: &Run, answer: &Answer, now: Timestamp) -> Decision {
             conclude(last, class, &sentence, now);
             next.reason = Some(sentence);
             next.status = Status::Waiting;
-            let delay = retry::delay(&next).map_or(UNPROVEN_SECONDS, |delay| delay.as_secs());
-            next.due_at = Some(after(now, delay.max(UNPROVEN_SECONDS)));
+            let delay = retry::delay(&next).map_or(0, |delay| delay.as_secs());
+            // The proof is worth something once no other sending of the request can start a task any more.
+            let is_under_way = next.attempt().is_some_and(Attempt::may_be_under_way);
+            let proven = if is_under_way { UNDER_WAY_SECONDS } else { UNPROVEN_SECONDS };
+            next.due_at = Some(after(now, delay.max(proven)));
             Decision::write(next, Then::Rest)
         }
     }

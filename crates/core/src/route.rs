@@ -19,6 +19,8 @@ pub enum Origin<'a> {
     S3,
     /// An event bus.
     EventBridge,
+    /// A schedule.
+    Schedule,
     /// A message of this queue, which only the rules that name it are asked about: whoever may write into a queue must not
     /// start what is for another.
     Sqs {
@@ -32,6 +34,7 @@ pub enum Origin<'a> {
 pub struct Routes {
     s3: Patterns,
     event_bridge: Patterns,
+    schedule: Patterns,
     queues: BTreeMap<String, Patterns>,
 }
 
@@ -61,6 +64,7 @@ impl Routes {
         Self {
             s3: patterns(Origin::S3),
             event_bridge: patterns(Origin::EventBridge),
+            schedule: patterns(Origin::Schedule),
             queues: queues.collect(),
         }
     }
@@ -79,6 +83,7 @@ impl Routes {
         let patterns = match origin {
             Origin::S3 => &self.s3,
             Origin::EventBridge => &self.event_bridge,
+            Origin::Schedule => &self.schedule,
             Origin::Sqs { queue } => match self.queues.get(queue) {
                 Some(patterns) => patterns,
                 None => return Ok(Vec::new()),
@@ -94,7 +99,7 @@ pub(crate) fn origin_of(on: &On) -> Option<Origin<'_>> {
     match on {
         On::S3 { .. } => Some(Origin::S3),
         On::EventPattern { .. } => Some(Origin::EventBridge),
+        On::Schedule(_) => Some(Origin::Schedule),
         On::Sqs { .. } => on.queue_name().map(|queue| Origin::Sqs { queue }),
-        On::Schedule { .. } => None,
     }
 }

@@ -8,8 +8,10 @@ use serde_json::json;
 use taskferry_event_pattern::EventPattern;
 
 use crate::{
+    event::schedule,
     route::{Origin, origin_of},
     rules::{Batches, On, Rule, Rules, last_part},
+    schedule::Schedule,
 };
 
 /// A Lambda function of Taskferry's, named for what happened.
@@ -70,6 +72,39 @@ pub struct Subscription {
     pub function: Function,
 }
 
+/// A schedule that invokes the function `eventbridge`, in EventBridge Scheduler's terms.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RuleSchedule {
+    /// Its group: the stack's name.
+    pub group: String,
+    /// Its name: the rule's.
+    pub name: String,
+    /// When it fires.
+    pub schedule: Schedule,
+    /// Within how many minutes of its time it may fire, if not at once.
+    pub window_minutes: Option<u32>,
+    /// What the function is invoked with, context attributes in it.
+    pub input: String,
+    /// The same for times that were missed, once for all of them.
+    pub missed_input: String,
+}
+
+/// The schedules that the rules ask for, one a rule.
+pub fn schedules(rules: &Rules) -> Vec<RuleSchedule> {
+    let schedule = |rule: &Rule| match &rule.on {
+        On::Schedule(on) => Some(RuleSchedule {
+            group: rules.name.clone(),
+            name: rule.name.to_string(),
+            schedule: on.schedule.clone(),
+            window_minutes: on.window_minutes,
+            input: schedule::input(rule.name.as_ref()),
+            missed_input: schedule::missed_input(rule.name.as_ref()),
+        }),
+        On::S3 { .. } | On::EventPattern { .. } | On::Sqs { .. } => None,
+    };
+    rules.rules.iter().filter_map(schedule).collect()
+}
+
 /// The bucket notifications that the rules ask for, one a rule.
 pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
     let notification = |rule: &Rule| match &rule.on {
@@ -79,7 +114,7 @@ pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
             prefix: prefix.clone().unwrap_or_default(),
             suffix: suffix.clone().unwrap_or_default(),
         }),
-        On::S3 { .. } | On::EventPattern { .. } | On::Schedule { .. } | On::Sqs { .. } => None,
+        On::S3 { .. } | On::EventPattern { .. } | On::Schedule(_) | On::Sqs { .. } => None,
     };
     rules.rules.iter().filter_map(notification).collect()
 }

@@ -13,7 +13,7 @@ use taskferry_core::{
 use tracing::{error, info, warn};
 
 use crate::{
-    Engine, Error,
+    Disposition, Engine, Error,
     advance::Patience,
     ports::{self, Clock as _, Created, Payloads as _, Ports, Runs as _, Tasks as _},
 };
@@ -56,7 +56,8 @@ impl<P: Ports> Engine<P> {
     ///
     /// # Errors
     ///
-    /// The first rule's whose run could not be recorded; [`Error::disposition`] says whether to deliver the event again.
+    /// That of a rule whose run could not be recorded, if possible one that may pass; [`Error::disposition`] says whether to
+    /// deliver the event again.
     pub async fn dispatch(
         &self,
         origin: Origin<'_>,
@@ -70,8 +71,11 @@ impl<P: Ports> Engine<P> {
             rules = matches.len(),
             "routed"
         );
+        if is_mutated!(PayloadLogged) {
+            info!(event = event.text(), "routed");
+        }
         let mut dispatched = Vec::with_capacity(matches.len());
-        let mut failed = None;
+        let mut failed: Option<Error> = None;
         for index in matches {
             let plan = plan::plan(&self.rules, &self.rules.rules[index], event);
             match self.launch(&plan, None).await {
@@ -88,7 +92,12 @@ impl<P: Ports> Engine<P> {
                     if is_mutated!(FirstFailureEndsDispatch) {
                         return Err(error);
                     }
-                    failed.get_or_insert(error);
+                    failed = Some(match failed {
+                        // What one delivery more may mend is not given up for what it will not.
+                        Some(before) if before.disposition() == Disposition::Again => before,
+                        Some(before) if error.disposition() == Disposition::Refuse => before,
+                        _ => error,
+                    });
                 }
             }
         }
@@ -130,8 +139,17 @@ impl<P: Ports> Engine<P> {
                     let received = Happening::Received { message };
                     run = self.advance(run, received, Patience::None).await?;
                 }
-                // Whoever took the first delivery may have died on the way to the launch.
-                let run = self.advance(run, Happening::Redelivered, Patience::None).await?;
+                // Whoever took the first delivery may have died on the way to the launch. The run is recorded, so if it
+                // cannot be helped along, the sweep will do that, and the event is taken all the same.
+                let recorded = run.clone();
+                let helped = self.advance(run, Happening::Redelivered, Patience::None).await;
+                let run = helped.unwrap_or_else(|error| {
+                    warn!(
+                        event_id = plan.event.id(), rule = recorded.rule, run_id = %recorded.id,
+                        error = reason(&error), "not helped along"
+                    );
+                    recorded
+                });
                 return Ok(Launched { how: How::Duplicate, run });
             }
         }
@@ -235,6 +253,9 @@ fn tell(run: &Run) {
             event_id = run.event.id, rule = run.rule, run_id = %run.id, reason,
             due_at = run.due_at.map(tracing::field::display), "waiting"
         ),
+        Status::Skipped => {
+            info!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "skipped");
+        }
         status if status.is_terminal() => {
             error!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "failed");
         }

@@ -7,6 +7,7 @@
 
 mod admit;
 mod advance;
+mod batch;
 mod dispatch;
 mod messages;
 mod pacer;
@@ -57,8 +58,11 @@ pub enum Error {
     #[error(transparent)]
     NotRedriven(#[from] NotRedriven),
     /// There is no such run.
-    #[error("there is no run {0}")]
+    #[error("there is no run {0}: it was never recorded, or was deleted some time after its end")]
     NoRun(RunId),
+    /// The event is one of a batch whose time was over before its turn.
+    #[error("the function's time was over before the event's turn")]
+    NotBegun,
 }
 
 /// What to do with an event whose way ended in an error.
@@ -74,8 +78,10 @@ impl Error {
     /// What to do with the event.
     pub fn disposition(&self) -> Disposition {
         match self {
-            // The rules that the next process has may name it.
-            Self::Port(ports::Error::Unavailable { .. }) | Self::NoQueue(_) => Disposition::Again,
+            // Of a queue that no rule names: the rules that the next process has may name it.
+            Self::Port(ports::Error::Unavailable { .. }) | Self::NotBegun | Self::NoQueue(_) => {
+                Disposition::Again
+            }
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)
@@ -108,6 +114,11 @@ impl<P: Ports> Engine<P> {
     pub fn with_quota(mut self, quota: Option<Quota>) -> Self {
         self.pacer = quota.map_or_else(Pacer::unpaced, Pacer::new);
         self
+    }
+
+    /// The rules that it decides by.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The stack that this engine decides for.

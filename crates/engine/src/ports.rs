@@ -103,10 +103,14 @@ pub struct Due {
 }
 
 /// The records of the runs, the limits that they keep to, and the launches that they share a quota of.
+///
+/// A record is there until [`Run::expires_at`], and gone with its event some time after that: DynamoDB sees to it by itself,
+/// and `taskferry dev` where the records are in SQLite.
 pub trait Runs: Send + Sync {
     /// Makes the record of a run, with the event that it answers, unless there is one of its id.
     ///
-    /// In the same transaction the run goes into the queue of its limit, as [`limits::moves`] says.
+    /// In the same transaction the run goes into the queue of its limit, if it has one: see [`limits::moves`]. A new run takes
+    /// no slot; it is written by [`Self::update`] when its turn comes.
     fn create(
         &self,
         run: &Run,

@@ -18,7 +18,7 @@ use axum::{
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use taskferry_core::{rules::Rules, wiring::Function};
+use taskferry_core::{reason, rules::Rules, wiring::Function};
 use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
     delivery::Deliveries,
@@ -29,6 +29,7 @@ use taskferry_local::{
     runs::SqliteRuns,
     s3::{self, S3},
     server::{self, HttpService, JsonService, Server, Services},
+    sqs::{Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -53,6 +54,8 @@ pub(super) struct Aws {
     pub(super) functions: Functions,
     runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
+    queues: Queues,
+    sqs: Arc<Sqs>,
     // Locked until all else has ended.
     locked: State,
 }
@@ -122,6 +125,8 @@ impl Platform {
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
+        // Who waits for a message would hold the server up.
+        self.aws.queues.close();
         // The server has ended by itself only if it panicked, and then there is nothing to stop.
         let _stopped = self.stop_server.send(());
         if let Err(error) = self.server.await {
@@ -189,8 +194,20 @@ impl Aws {
         )?;
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-        let aws =
-            Self { program, state: state.clone(), ecs, event_bridge, functions, runs, s3, locked };
+        let queues = Queues::default();
+        let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
+        let aws = Self {
+            program,
+            state: state.clone(),
+            ecs,
+            event_bridge,
+            functions,
+            runs,
+            s3,
+            queues,
+            sqs,
+            locked,
+        };
         deploy::deploy(&aws, project, rules)?;
         Ok(aws)
     }
@@ -202,17 +219,22 @@ impl Aws {
             container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
+            sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }
     }
 }
 
-/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on.
+/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on, and
+/// deletes what has been kept for long enough, which DynamoDB does by itself.
 async fn sweep_regularly(functions: Functions, runs: Arc<SqliteRuns>) {
     let mut period = interval(SWEEP_PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         period.tick().await;
+        if let Err(error) = runs.forget(Timestamp::now()) {
+            tracing::warn!(error = reason(&error), "expired runs not deleted");
+        }
         // What cannot be read is told by the function, which is asked all the same.
         let is_due = match runs.due(Timestamp::now(), 1).await {
             Ok(due) => !due.runs.is_empty() || !due.limits.is_empty(),

@@ -9,12 +9,12 @@ use anyhow::anyhow;
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use jiff::Timestamp;
 use taskferry_core::run::{Run, Status};
-use taskferry_engine::ports::{Page, RunQuery, Runs as _};
+use taskferry_engine::ports::{Page, RunQuery};
 
 use super::view::{RunView, duration, short_id};
 use crate::{
     output::{printable, wants_colour},
-    state::Records,
+    records::Records,
 };
 
 /// What `taskferry runs list` takes.
@@ -63,10 +63,9 @@ pub(crate) async fn run(
         created_from: arguments.from,
         created_before: arguments.before,
         after: arguments.after.clone(),
-        limit: Some(arguments.limit),
         ..RunQuery::default()
     };
-    let Page { runs, next } = records.runs.list(&query).await?;
+    let Page { runs, next } = records.list(query, arguments.limit).await?;
     if arguments.json {
         let views: Vec<_> = runs.iter().map(RunView::from).collect();
         serde_json::to_writer_pretty(&mut *out, &views)?;

@@ -281,7 +281,30 @@ fn an_old_token_is_not_sent_again() {
     let run = run(Status::Launching);
     check(&run, 2999, &Happening::Due, "- => Pace");
     check(&run, 3000, &Happening::Due, "- => Find");
-    check(&run, 3000, &Happening::Missing, "waiting (infrastructure)");
+    check(&run, 3000, &Happening::Missing, "launching due");
+    // It may have been sent just before that.
+    check(&run, 3360, &Happening::Missing, "waiting (infrastructure)");
+}
+
+#[test]
+fn a_denial_proves_nothing_while_another_sending_may_be_under_way() {
+    let mut sent_twice = run(Status::Launching);
+    sent_twice.attempts[0].sends = 2;
+    let denied = answered(Answer::Tasks { tasks: vec![], failures: vec![failure("RESOURCE:CPU")] });
+    let waiting = check(&sent_twice, 1, &denied, "waiting (capacity)");
+    assert!(waiting.due_at.unwrap() >= second(361));
+    // The first sending was throttled: there is none but the one that was denied.
+    sent_twice.attempts[0].throttles = 1;
+    let waiting = check(&sent_twice, 1, &denied, "waiting (capacity)");
+    assert!(waiting.due_at.unwrap() < second(361));
+}
+
+#[test]
+fn a_stop_waits_for_a_request_that_may_be_under_way() {
+    let stop = Happening::Stop { cause: StopCause::Cancelled, reason: "enough".to_owned() };
+    let stopping = check(&run(Status::Launching), 10, &stop, "stopping due");
+    check(&stopping, 369, &Happening::Missing, "stopping");
+    check(&stopping, 370, &Happening::Missing, "cancelled (stoppedByUser)");
 }
 
 #[test]
@@ -305,8 +328,9 @@ fn a_refusal_after_a_lost_answer_is_proven_first() {
     let run = check(&run, 16, &Happening::Paced, "launching due");
     let refused = answered(Answer::Refused { message: "ClusterNotFoundException".to_owned() });
     let run = check(&run, 17, &refused, "waiting (refused)");
-    check(&run, 60, &Happening::Due, "- => Find");
-    check(&run, 60, &Happening::Missing, "failed (refused)");
+    check(&run, 376, &Happening::Due, "-");
+    check(&run, 377, &Happening::Due, "- => Find");
+    check(&run, 377, &Happening::Missing, "failed (refused)");
 }
 
 #[test]

@@ -69,13 +69,16 @@ pub enum Error {
         #[source]
         source: policy::Error,
     },
+    /// For how long what has ended is kept.
+    #[error("`retention` is refused")]
+    Retention(#[source] policy::Error),
 }
 
 impl Error {
     /// The rule it is about, if it is about one.
     pub fn rule(&self) -> Option<&str> {
         match self {
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Retention(_) => None,
             Self::On { rule, .. }
             | Self::EventPattern { rule, .. }
             | Self::Target { rule, .. }
@@ -111,6 +114,8 @@ impl Rules {
         let rules = file.rules.into_iter().map(|rule| compile_rule(rule, &groups));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
         let is_heard = rules.iter().any(hears);
+        let retention = file.retention.as_deref().map(policy::parse_retention).transpose();
+        let retention = retention.map_err(Error::Retention)?;
         let publishes = is_heard || file.lifecycle_events.unwrap_or_default();
         Ok(Self {
             name: file.name,
@@ -120,6 +125,7 @@ impl Rules {
             groups,
             limit: file.concurrency.and_then(limit),
             publishes,
+            retention: retention.unwrap_or(policy::RETENTION_DEFAULT),
             run_task_quota: file.quotas.and_then(|quotas| quotas.run_task),
             canonical: text.into(),
         })

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::target::Payload;
+use super::{schedule::Missed, target::Payload};
 use crate::ecs;
 
 /// A Taskferry rules file: which events start which ECS tasks.
@@ -41,6 +41,11 @@ pub(super) struct File {
     /// here listens: for other programs. What rules listen to is told in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lifecycle_events: Option<bool>,
+    /// For how long the record of a run is kept after its end, with its event: one day to 366 days, such as `90 days`;
+    /// 30 days when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["90 days"]))]
+    pub(super) retention: Option<String>,
     /// The account's quotas of ECS, where they were raised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quotas: Option<Quotas>,
@@ -130,7 +135,8 @@ pub(super) struct On {
     /// Objects of an S3 bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) s3: Option<S3>,
-    /// A schedule: `rate(5 minutes)`, `cron(0 3 * * ? *)` or `at(2027-01-31T09:00:00)`.
+    /// A schedule: `rate(5 minutes)`, `cron(0 3 * * ? *)` or `at(2027-01-31T09:00:00)`; also `@daily`, `@every 90m` and
+    /// the five fields of cron.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schedule: Option<String>,
     /// Time zone of the schedule, such as `Asia/Seoul`; UTC when absent.
@@ -145,6 +151,17 @@ pub(super) struct On {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["2027-12-31T00:00:00Z"]))]
     pub(super) end: Option<String>,
+    /// Within which time of the schedule AWS may choose when it fires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flexible_time_window: Option<FlexibleTimeWindow>,
+    /// What the event of the schedule carries as `detail.input`: any JSON, each string of it may be a template over the
+    /// rest of the event, such as `{{ detail.scheduledTime }}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Value>")]
+    pub(super) input: Option<Box<RawValue>>,
+    /// What becomes of the times that came while nothing ran on this machine; `skip` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missed: Option<Missed>,
     /// Messages of an SQS queue; beside `s3` or `eventPattern`, the queue whose messages carry their events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sqs: Option<Sqs>,
@@ -158,6 +175,29 @@ pub(super) struct On {
     /// Name or ARN of the event bus; `default` when absent. Beside `s3`, the bus through which the bucket's events come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bus: Option<String>,
+}
+
+/// Within which time of a schedule AWS may choose when it fires, to spread what all start at the full hour.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "mode": "FLEXIBLE", "maximumWindowInMinutes": 15 }]))]
+pub(super) struct FlexibleTimeWindow {
+    /// Whether there is a window.
+    pub(super) mode: FlexibleTimeWindowMode,
+    /// How long it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1440))]
+    pub(super) maximum_window_in_minutes: Option<u32>,
+}
+
+/// Whether there is a window.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum FlexibleTimeWindowMode {
+    /// None: it fires at its time.
+    Off,
+    /// One of `maximumWindowInMinutes`.
+    Flexible,
 }
 
 /// Objects of an S3 bucket.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub(super) use self::s3::{matches_wildcard, s3_events};
-use super::{file, policy};
+use super::{file, input, policy, schedule::OnSchedule};
+use crate::{event::schedule, schedule::Error as ScheduleError};
 
 /// Where a rule's events come from: what has to be wired.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,16 +36,7 @@ pub enum On {
         bus: String,
     },
     /// A schedule.
-    Schedule {
-        /// `rate(…)`, `cron(…)` or `at(…)`.
-        expression: String,
-        /// Time zone of the expression, `UTC` unless the rule says another.
-        timezone: String,
-        /// When it begins.
-        start: Option<jiff::Timestamp>,
-        /// When it ends.
-        end: Option<jiff::Timestamp>,
-    },
+    Schedule(Box<OnSchedule>),
     /// Messages of an SQS queue, or the events that they carry.
     Sqs {
         /// Name or ARN of the queue.
@@ -156,6 +148,17 @@ pub enum Error {
         /// What the rule says.
         text: String,
     },
+    /// A schedule or a time zone that is none.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// A flexible time window without its length, or a length without a window.
+    #[error(
+        "a flexible time window has `mode: FLEXIBLE` and `maximumWindowInMinutes` from 1 to 1440"
+    )]
+    FlexibleWindow,
+    /// The input of a schedule.
+    #[error("`input` is refused")]
+    Input(#[source] Box<input::Error>),
 }
 
 /// The source that `raw` says, and the JSON text of what an event must match.
@@ -168,17 +171,12 @@ pub(super) fn compile(rule: &str, raw: &file::On) -> Result<(On, String), Error>
         (None, Some(expression), None, None) => {
             // One's own schedules only: each says which rule it is for.
             let pattern = json!({
-                "source": ["aws.scheduler"],
-                "detail-type": ["Scheduled Event"],
+                "source": [schedule::SOURCE],
+                "detail-type": [schedule::DETAIL_TYPE],
                 "detail": { "rule": [rule] },
             });
-            let on = On::Schedule {
-                expression: expression.clone(),
-                timezone: raw.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
-                start: time(raw.start.as_ref())?,
-                end: time(raw.end.as_ref())?,
-            };
-            Ok((on, pattern.to_string()))
+            let on = OnSchedule::compile(expression, raw)?;
+            Ok((On::Schedule(Box::new(on)), pattern.to_string()))
         }
         (None, None, Some(sqs), None) => {
             // Spliced as text, so that numbers stay as they are written. A pattern must ask for something, and whatever the

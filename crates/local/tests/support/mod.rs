@@ -26,6 +26,7 @@ use taskferry_local::{
     lambda::{Function, Functions, FunctionsConfig, InvocationEnded, Invocations},
     protocol::Answer,
     server::{HttpService, JsonService, Server, Services},
+    sqs::{Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -106,6 +107,7 @@ impl Local {
             container_metadata: Arc::new(Stub("metadata")),
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
+            sqs: Sqs::open(state.db(), Queues::default()).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
         let (stop, stopped) = oneshot::channel();

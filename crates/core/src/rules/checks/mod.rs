@@ -27,6 +27,12 @@ pub(super) fn check(root: &Node, faults: &mut Faults) {
     }
     checker.definitions();
     checker.local_containers();
+    for limit in root.get("limits").map_or(&[][..], Node::entries) {
+        checker.limit_name(&limit.key, limit.key_span);
+    }
+    if let Some(retention) = root.get("retention") {
+        checker.retention(retention);
+    }
     let mut seen: HashMap<&str, Span> = HashMap::new();
     let rules = root.get("rules").map_or(&[][..], Node::items);
     for rule in rules {
@@ -135,6 +141,16 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
+    /// The name of a limit is part of a key in the store, which takes no long ones.
+    fn limit_name(&mut self, name: &str, span: Span) {
+        let length = name.chars().count();
+        if !(1..=64).contains(&length) {
+            self.faults
+                .error(span, format!("the name of a limit has {length} characters"))
+                .hint("1 to 64 are allowed");
+        }
+    }
+
     /// A group of the file's `limits`.
     fn group(&mut self, group: &Node) {
         let Some(name) = group.text() else { return };
@@ -173,6 +189,15 @@ impl<'a> Checker<'a, '_> {
             self.faults
                 .error(node.span, error.to_string())
                 .hint("write a number and its unit: `30s`, `15m`, `1h 30m`, `1d`");
+        }
+    }
+
+    fn retention(&mut self, node: &Node) {
+        let Some(text) = node.text() else { return };
+        if let Err(error) = policy::parse_retention(text) {
+            self.faults
+                .error(node.span, error.to_string())
+                .hint("write one day to 366 days: `30 days`, `90d`");
         }
     }
 

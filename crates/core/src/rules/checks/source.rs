@@ -2,11 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use serde_json::json;
+
 use super::{Checker, Source, target::S3_NAMES};
-use crate::rules::{
-    fault::{list, nearest, suggest},
-    on, schedule,
-    tree::{Entry, Kind, Node},
+use crate::{
+    event,
+    rules::{
+        fault::{list, suggest},
+        on,
+        tree::{Entry, Kind, Node},
+    },
+    schedule::{self, Schedule, ZONE_DEFAULT, in_aws_form},
+    template::{Context, Template},
 };
 
 const SOURCES: [(&str, Source); 4] = [
@@ -17,10 +25,13 @@ const SOURCES: [(&str, Source); 4] = [
 ];
 
 /// Keys that only make sense beside another.
-const COMPANIONS: [(&str, &[&str]); 5] = [
+const COMPANIONS: [(&str, &[&str]); 8] = [
     ("timezone", &["schedule"]),
     ("start", &["schedule"]),
     ("end", &["schedule"]),
+    ("flexibleTimeWindow", &["schedule"]),
+    ("input", &["schedule"]),
+    ("missed", &["schedule"]),
     ("bus", &["eventPattern", "s3"]),
     ("sns", &["s3"]),
 ];
@@ -125,12 +136,7 @@ impl Checker<'_, '_> {
                         .hint("add `bus: default` beside `s3`: the buckets' events come through EventBridge once each bucket is told to send them there");
                 }
             }
-            Source::Schedule => {
-                self.schedule(on, &entry.value);
-                self.faults
-                    .warning(entry.key_span, "schedules are checked but do not run yet")
-                    .hint("this version runs rules on `s3` and `eventPattern`");
-            }
+            Source::Schedule => self.schedule(on, &entry.value),
             Source::Sqs => {
                 self.sqs(&entry.value);
                 if let Some(pattern) = entry.value.get("eventPattern") {
@@ -251,48 +257,139 @@ impl Checker<'_, '_> {
     }
 
     fn schedule(&mut self, on: &Node, expression: &Node) {
-        if let Some(text) = expression.text()
-            && let Err(error) = schedule::check(text)
-        {
-            self.faults.error(expression.span, error.to_string()).hint(error.hint());
-        }
-        if let Some(timezone) = on.get("timezone")
-            && let Some(name) = timezone.text()
-        {
-            let zones = jiff::tz::TimeZoneDatabase::bundled();
-            // Names compare without case, and AWS wants them as they are spelled.
-            let known: Vec<String> = zones.available().map(|zone| zone.to_string()).collect();
-            if !known.iter().any(|known| known == name) {
-                let nearest = nearest(name, known.iter().map(String::as_str));
-                self.faults.error(timezone.span, format!("no time zone is called `{name}`")).hint(
-                    match nearest {
-                        Some(nearest) => format!("did you mean `{nearest}`?"),
-                        None => "write it as in the IANA database, such as `Asia/Seoul`".to_owned(),
-                    },
-                );
-            }
-        }
-        let time = |key| {
-            let node = on.get(key)?;
-            Some((node, node.text()?.to_owned()))
+        let zone = on.get("timezone");
+        let zone_name = zone.and_then(Node::text).unwrap_or(ZONE_DEFAULT);
+        let text = expression.text().map(in_aws_form);
+        let schedule = match text {
+            Some(Ok(text)) => match Schedule::parse(&text, ZONE_DEFAULT) {
+                Ok(_) => Schedule::parse(&text, zone_name),
+                error @ Err(_) => error,
+            },
+            Some(Err(error)) => Err(error),
+            None => return,
         };
-        let mut times = Vec::new();
-        for (node, text) in ["start", "end"].into_iter().filter_map(time) {
-            match on::time(Some(&text)) {
-                Ok(time) => times.push((node, time)),
+        let mut fault = |node: &Node, error: &schedule::Error| {
+            self.faults.error(node.span, error.to_string()).hint(error.hint());
+        };
+        if let (Err(error), Some(zone)) = (schedule::time_zone(zone_name), zone) {
+            fault(zone, &error);
+        }
+        match &schedule {
+            Err(schedule::Error::Zone { .. }) | Ok(_) => {}
+            Err(error) => fault(expression, error),
+        }
+        let Some(times) = self.times(on) else { return };
+        if let Ok(schedule) = schedule {
+            self.fires(expression, &schedule, times);
+        }
+        self.window(on);
+        self.input(on, zone_name);
+    }
+
+    /// The start and the end of a schedule, unless they are faulty.
+    fn times(&mut self, on: &Node) -> Option<[Option<Timestamp>; 2]> {
+        let mut times = [None, None];
+        let mut is_faulty = false;
+        for (time, key) in times.iter_mut().zip(["start", "end"]) {
+            let Some(node) = on.get(key) else { continue };
+            let Some(text) = node.text() else {
+                is_faulty = true;
+                continue;
+            };
+            match on::time(Some(&text.to_owned())) {
+                Ok(read) => *time = read,
                 Err(error) => {
+                    is_faulty = true;
                     self.faults
                         .error(node.span, error.to_string())
                         .hint("write it with its zone, such as `2027-01-31T09:00:00Z`");
                 }
             }
         }
-        if let [(start, Some(from)), (end, Some(to))] = times.as_slice()
+        if let ([Some(from), Some(to)], Some(start), Some(end)) =
+            (times, on.get("start"), on.get("end"))
             && from >= to
         {
             self.faults
                 .error(end.span, "the schedule ends before it starts")
                 .related(start.span, "the start");
+            is_faulty = true;
+        }
+        (!is_faulty).then_some(times)
+    }
+
+    /// A schedule that never fires is none.
+    fn fires(
+        &mut self,
+        expression: &Node,
+        schedule: &Schedule,
+        [start, end]: [Option<Timestamp>; 2],
+    ) {
+        if !schedule.fires() {
+            let zone = schedule.zone_name();
+            self.faults
+                .error(expression.span, "the schedule never fires")
+                .hint(format!("no year has such a day, or the clocks of {zone} skip the time"));
+        } else if !schedule.clone().between(start, end).fires() {
+            self.faults
+                .error(expression.span, "the schedule never fires between its start and its end")
+                .hint("move `start` or `end`");
+        }
+    }
+
+    fn window(&mut self, on: &Node) {
+        let Some(window) = on.get("flexibleTimeWindow") else { return };
+        let minutes = window.get("maximumWindowInMinutes");
+        match (window.get("mode").and_then(Node::text), minutes) {
+            (Some("FLEXIBLE"), None) => {
+                self.faults
+                    .error(window.span, "`maximumWindowInMinutes` is missing")
+                    .hint("say how long the window is: `maximumWindowInMinutes: 15`");
+            }
+            (Some("OFF"), Some(minutes)) => {
+                self.faults
+                    .error(minutes.span, "there is no window that could be so long")
+                    .hint("write `mode: FLEXIBLE`, or leave it out");
+            }
+            _ => {}
+        }
+    }
+
+    /// The templates of a schedule's input know all that they can be rendered over.
+    fn input(&mut self, on: &Node, zone: &str) {
+        let Some(input) = on.get("input") else { return };
+        let sample = json!({
+            "version": "0",
+            "id": "",
+            "detail-type": event::schedule::DETAIL_TYPE,
+            "source": event::schedule::SOURCE,
+            "account": "",
+            "time": "2027-01-31T09:00:00Z",
+            "region": "",
+            "resources": [""],
+            "detail": {
+                "rule": "rule",
+                "scheduledTime": "2027-01-31T09:00:00Z",
+                "localTime": "2027-01-31T09:00:00+00:00",
+                "timezone": zone,
+            },
+        });
+        let mut nodes = vec![input];
+        while let Some(node) = nodes.pop() {
+            nodes.extend(node.items());
+            nodes.extend(node.entries().iter().map(|entry| &entry.value));
+            let Some(text) = node.text() else { continue };
+            let rendered = Template::compile(text)
+                .map(|template| template.render(&Context::of_json(&sample)).map(|_| ()));
+            // What a schedule's event has is known, so a name that is missing is no matter of the event.
+            if let Ok(Err(error)) = rendered {
+                let span = error.range().map_or(node.span, |range| node.span_within(range));
+                self.faults.error(span, error.to_string()).hint(
+                    "a schedule's event has `time`, `detail.scheduledTime`, `detail.localTime`, `detail.timezone`, `detail.rule`",
+                );
+            } else {
+                self.template(node, Some(Source::Schedule));
+            }
         }
     }
 

@@ -72,6 +72,10 @@ const SQS_NAMES: [(&str, &[&str]); 1] = [(
     ],
 )];
 
+/// The names of a schedule's event.
+const SCHEDULE_NAMES: [(&str, &[&str]); 1] =
+    [("detail", &["rule", "scheduledTime", "localTime", "timezone", "missed", "input"])];
+
 impl Checker<'_, '_> {
     /// Checks the target of `merged`, which is `rule` with its defaults.
     pub(super) fn target(&mut self, rule: &Node, merged: &Node, source: Option<Source>) {
@@ -427,7 +431,8 @@ impl Checker<'_, '_> {
             let known: &[(&str, &[&str])] = match source {
                 Some(Source::S3) => &S3_NAMES,
                 Some(Source::Sqs) => &SQS_NAMES,
-                Some(Source::Schedule | Source::EventPattern) | None => &[],
+                Some(Source::Schedule) => &SCHEDULE_NAMES,
+                Some(Source::EventPattern) | None => &[],
             };
             for (parent, members) in known {
                 let depth = parent.split('.').count();
