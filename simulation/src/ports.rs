@@ -22,7 +22,8 @@ use taskferry_core::{
     track::TaskState,
 };
 use taskferry_engine::ports::{
-    Clock, Created, Due, Error, Events, Page, Payloads, Ports, RunQuery, Runs, Tasks, Updated,
+    Clock, Created, Due, Error, Events, Page, Payloads, Ports, Queues, RunQuery, Runs, Tasks,
+    Updated,
 };
 
 use crate::{
@@ -586,6 +587,17 @@ impl Payloads for Port {
     }
 }
 
+/// No rule of the worlds is on a queue.
+impl Queues for Port {
+    async fn extend(&self, _: &str, _: &str, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 impl Clock for Port {
     fn now(&self) -> Timestamp {
         Self::now(self)
@@ -607,6 +619,7 @@ impl Ports for Port {
     type Tasks = Self;
     type Events = Self;
     type Payloads = Self;
+    type Queues = Self;
     type Clock = Self;
 
     fn runs(&self) -> &Self {
@@ -622,6 +635,10 @@ impl Ports for Port {
     }
 
     fn payloads(&self) -> &Self {
+        self
+    }
+
+    fn queues(&self) -> &Self {
         self
     }
 

@@ -128,6 +128,7 @@ fn run(rule: &str, key: &str, second: i64) -> Run {
         redrive_of: None,
         redriven_by: None,
         depth: 0,
+        message: None,
         payload: None,
         outbox: Vec::new(),
         attempts: Vec::new(),
