@@ -70,6 +70,7 @@ macro_rules! contract {
         $crate::runs::contract!(@ $open, $attribute, lists, dead_letters_are_those_that_nobody_has_had_done_again);
         $crate::runs::contract!(@ $open, $attribute, lists, a_place_that_no_page_told_is_refused);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_window_has_so_many_launches);
+        $crate::runs::contract!(@ $open, $attribute, quotas, a_bucket_s_windows_are_its_own);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_closed_window_has_none);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_crowd_takes_no_launch_twice);
     };

@@ -144,8 +144,8 @@ impl StateDir {
         let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
         let clients = self.endpoint()?.clients().await;
         let ports = AwsPorts::new(&clients, self.open_runs()?);
-        let quota = rules.run_task_quota;
-        Ok(Engine::new(Arc::new(rules), ports).with_quota(quota))
+        let quotas = rules.quotas;
+        Ok(Engine::new(Arc::new(rules), ports).with_quotas(quotas))
     }
 }
 

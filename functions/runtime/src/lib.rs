@@ -163,8 +163,7 @@ impl Function {
         let runs = SqliteRuns::open(&self.runs)?;
         let ports = AwsPorts::new(&self.clients, runs);
         // On one machine ECS has no quota but the one that the rules say.
-        let engine =
-            Engine::new(Arc::clone(&self.rules), ports).with_quota(self.rules.run_task_quota);
+        let engine = Engine::new(Arc::clone(&self.rules), ports).with_quotas(self.rules.quotas);
         Ok(Arc::clone(opened.insert(Arc::new(engine))))
     }
 

@@ -120,7 +120,7 @@ impl Rules {
             groups,
             limit: file.concurrency.and_then(limit),
             publishes,
-            run_task_quota: file.quotas.and_then(|quotas| quotas.run_task),
+            quotas: file.quotas.map(|quotas| quotas.compiled()),
             canonical: text.into(),
         })
     }

@@ -42,7 +42,7 @@ pub use self::{
     schema::schema,
     target::Target,
 };
-use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
+use crate::{chain::LifecycleEvent, ecs, limits::LimitId, pace, run::Policy, template::Template};
 
 /// The rules of one stack, compiled.
 #[derive(Clone, Debug)]
@@ -61,8 +61,8 @@ pub struct Rules {
     pub limit: Option<NonZeroU32>,
     /// Whether lifecycle events are published: since the file says so, or since one of its rules may hear them.
     pub publishes: bool,
-    /// The account's quota of `RunTask` calls, where it is not that of a new account.
-    pub run_task_quota: Option<Quota>,
+    /// The account's quotas of ECS, where the file says any.
+    pub quotas: Option<pace::Quotas>,
     // What `to_json` gives, and what everything above was compiled from.
     canonical: std::sync::Arc<str>,
 }
