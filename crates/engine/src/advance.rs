@@ -42,6 +42,8 @@ struct Step {
     freed: bool,
     /// The window whose token was taken for the launch that this allows.
     token: Option<Window>,
+    /// Whether its message was acknowledged, or that was tried.
+    acknowledged: bool,
 }
 
 impl<P: Ports> Engine<P> {
@@ -52,7 +54,7 @@ impl<P: Ports> Engine<P> {
         happening: Happening,
         patience: Patience,
     ) -> Result<Run, Error> {
-        let step = Step { happening, freed: false, token: None };
+        let step = Step { happening, freed: false, token: None, acknowledged: false };
         self.go_on(run, step, patience).await
     }
 
@@ -128,6 +130,17 @@ impl<P: Ports> Engine<P> {
                         break;
                     }
                 },
+                // It has ended, so that its message may go.
+                None if run.status.is_terminal() && run.message.is_some() && !step.acknowledged => {
+                    step.acknowledged = true;
+                    match self.acknowledge(&run).await {
+                        Ok(happening) => step.happening = happening,
+                        Err(error) => {
+                            warn!(rule = run.rule, run_id = %run.id, error = reason(&error), "message not deleted yet");
+                            break;
+                        }
+                    }
+                }
                 None => break,
             }
         }
@@ -222,6 +235,8 @@ impl<P: Ports> Engine<P> {
                 Ok(None)
             }
             (Then::Publish, _) => Ok(Some(self.publish(run).await?)),
+            (Then::Extend, _) => self.extend(run).await,
+            (Then::Acknowledge, _) => Ok(Some(self.acknowledge(run).await?)),
             (Then::Discard, _) => {
                 if let Some(url) = &run.payload {
                     self.ports.payloads().discard(url).await?;

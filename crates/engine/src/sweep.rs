@@ -15,7 +15,7 @@ use taskferry_core::{
     run::Run,
     track::TaskState,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     Engine, Error,
@@ -139,7 +139,11 @@ impl<P: Ports> Engine<P> {
             Err(error) => {
                 warn!(run_id = %run.id, error = reason(&error), "run held up");
                 let hindered = Happening::Hindered { reason: reason(&error) };
-                self.advance(run, hindered, patience).await
+                let run = self.advance(run, hindered, patience).await?;
+                if let (Some(url), None) = (&run.payload, run.due_at) {
+                    error!(run_id = %run.id, url, error = reason(&error), "payload left behind");
+                }
+                Ok(run)
             }
         }
     }

@@ -29,6 +29,7 @@ pub type Attributes = BTreeMap<String, AttributeValue>;
 #[serde(rename_all = "PascalCase")]
 pub struct AttributeValue {
     /// `String`, `Number` or `Binary`, and perhaps a label: `Number.int`.
+    #[serde(default)]
     pub data_type: String,
     /// The value of a text or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -277,11 +278,11 @@ pub(super) fn attributes_md5<'a>(
             (None, None) => {}
         }
     }
-    (!is_empty).then(|| hex(&digest.finalize().into()))
+    (!is_empty).then(|| hex(&digest.finalize()))
 }
 
-/// Sixteen bytes in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8; 16]) -> String {
+/// Bytes in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()

@@ -6,21 +6,36 @@
 
 mod arn;
 mod clock;
+mod door;
+mod drain;
 mod message;
+mod moves;
+mod operations;
+mod permissions;
+mod query;
 mod queue;
+mod queues;
 mod receipt;
 mod receive;
 mod refusal;
 mod schema;
 mod send;
+mod service;
 mod settings;
 mod signals;
+mod visibility;
+mod wait;
 
-pub(crate) use self::schema::SCHEMA;
 pub use self::{
     clock::Clock,
     message::{AttributeValue, Attributes, NewMessage},
+    queues::QueueAttributes,
     refusal::{Code, Refusal},
     send::Sent,
+    service::Sqs,
     signals::Queues,
+};
+pub(crate) use self::{
+    door::{TARGET, claims},
+    schema::SCHEMA,
 };

@@ -140,9 +140,9 @@ impl Queues {
             bytes: 0,
         };
         if queue.settings.is_fifo {
-            receive.by_group()?
+            receive.by_group()?;
         } else {
-            receive.by_time()?
+            receive.by_time()?;
         }
         let taken = receive.taken;
         self.took(queue.pool, taken.len());
@@ -389,7 +389,7 @@ fn with_contents(connection: &Connection, queue: &Queue, head: Head) -> rusqlite
                 message_id: Uuid::from_bytes(row.get(0)?),
                 receipt_handle: receipt.handle(),
                 body: row.get(1)?,
-                body_md5: hex(&row.get(2)?),
+                body_md5: hex(&row.get::<_, [u8; 16]>(2)?),
                 attributes: attributes
                     .and_then(|text| serde_json::from_str(&text).ok())
                     .unwrap_or_default(),

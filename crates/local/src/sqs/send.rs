@@ -131,6 +131,11 @@ impl Queues {
     }
 }
 
+/// Refuses a message that lacks what a FIFO queue needs.
+pub(super) fn check_fifo(queue: &Queue, message: &NewMessage<'_>) -> Result<(), Refusal> {
+    Fifo::of(queue, message).map(drop)
+}
+
 /// What a message is to a FIFO queue.
 struct Fifo<'a> {
     group: &'a str,
@@ -147,10 +152,9 @@ impl<'a> Fifo<'a> {
         let group = message.group_id.ok_or_else(|| Refusal::missing("MessageGroupId"))?;
         let deduplication_id = match message.deduplication_id {
             Some(id) => id.to_owned(),
-            None if queue.settings.is_content_based => Sha256::digest(message.body.as_bytes())
-                .iter()
-                .map(|it| format!("{it:02x}"))
-                .collect(),
+            None if queue.settings.is_content_based => {
+                hex(&Sha256::digest(message.body.as_bytes()))
+            }
             None => {
                 let message = "The queue should either have ContentBasedDeduplication enabled or \
                                MessageDeduplicationId provided explicitly";

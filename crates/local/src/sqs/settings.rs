@@ -32,6 +32,7 @@ const SOURCE_QUEUES_MAX: usize = 10;
 /// The attributes of a queue that are set.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute that is true or false")]
 pub(super) struct Settings {
     pub(super) is_fifo: bool,
     pub(super) visibility_timeout: i64,

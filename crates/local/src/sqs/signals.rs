@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
@@ -28,6 +28,7 @@ pub struct Queues {
 struct Inner {
     clock: Clock,
     last_id: AtomicI64,
+    closed: AtomicBool,
     /// Those of the queues that somebody has waited for.
     signals: Mutex<HashMap<i64, Arc<Signal>>>,
     /// For a pool: no more than this many of its messages are in flight.
@@ -72,6 +73,23 @@ impl Queues {
         let id = (last + 1).max(self.now() << NUMBER_BITS);
         self.inner.last_id.store(id, Ordering::Relaxed);
         Ok(id)
+    }
+
+    /// The number after one that was just given, in the same transaction.
+    pub(super) fn next_id_after(&self, id: i64) -> i64 {
+        self.inner.last_id.store(id + 1, Ordering::Relaxed);
+        id + 1
+    }
+
+    /// Has nobody wait any longer: what waits is answered that nothing came.
+    pub fn close(&self) {
+        self.inner.closed.store(true, Ordering::Relaxed);
+        self.signals().values().for_each(|signal| signal.came.notify_waiters());
+    }
+
+    /// Whether nobody is to wait.
+    pub(super) fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::Relaxed)
     }
 
     /// How those are woken who wait for a queue, for one who is about to wait.
