@@ -214,7 +214,7 @@ impl Aws {
         let starter = Arc::clone(&ecs);
         let scheduler = Arc::new(Scheduler::new(
             locked.db(),
-            deliveries,
+            deliveries.clone(),
             Arc::clone(&event_bridge),
             Box::new(move |request| starter.call("RunTask", request)),
             Clock::default(),
