@@ -153,7 +153,7 @@ impl Swept {
             anyhow::Ok(())
         })?;
         let world = World { runs };
-        let engine = Engine::new(std::sync::Arc::new(rules.clone()), world).with_quota(None);
+        let engine = Engine::new(std::sync::Arc::new(rules.clone()), world).with_quotas(None);
         let began = Instant::now();
         let until = Timestamp::now() + SignedDuration::from_mins(1);
         let swept = runtime.block_on(engine.sweep(until))?;
