@@ -9,7 +9,7 @@ use taskferry_core::{
 };
 
 use super::view::{RunView, duration, hints, status};
-use crate::{output::wants_colour, state::Records};
+use crate::{output::wants_colour, records::Records};
 
 /// What `taskferry runs show` takes.
 #[derive(Debug, clap::Args)]

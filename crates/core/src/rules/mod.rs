@@ -13,6 +13,7 @@ mod checks;
 mod compile;
 mod fault;
 mod file;
+mod input;
 mod merge;
 mod on;
 mod policy;
@@ -26,22 +27,26 @@ mod validate;
 
 use std::{collections::BTreeMap, fmt, num::NonZeroU32};
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taskferry_event_pattern::EventPattern;
 
 use self::fault::Faults;
+pub(crate) use self::on::last_part;
 pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
-    on::{Error as OnError, On},
-    policy::{Concurrency, Error as PolicyError, Overlap, Quota},
+    input::{Error as InputError, Input},
+    on::{Ack, Batches, Error as OnError, On},
+    policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
     read::TEXT_BYTES_MAX,
-    schedule::Error as ScheduleError,
+    schedule::{Missed, OnSchedule},
     schema::schema,
     target::Target,
 };
+pub(crate) use self::{fault::nearest, policy::parse_duration};
 use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
 
 /// The rules of one stack, compiled.
@@ -61,6 +66,8 @@ pub struct Rules {
     pub limit: Option<NonZeroU32>,
     /// Whether lifecycle events are published: since the file says so, or since one of its rules may hear them.
     pub publishes: bool,
+    /// For how long what has ended is kept.
+    pub retention: SignedDuration,
     /// The account's quota of `RunTask` calls, where it is not that of a new account.
     pub run_task_quota: Option<Quota>,
     // What `to_json` gives, and what everything above was compiled from.

@@ -34,7 +34,8 @@ const ENVELOPE: [&str; 11] = [
 ];
 
 /// What S3's events have in `detail`, and in its `bucket` and `object`.
-const S3_NAMES: [(&str, &[&str]); 3] = [
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+pub(super) const S3_NAMES: [(&str, &[&str]); 3] = [
     (
         "detail",
         &[
@@ -55,8 +56,25 @@ const S3_NAMES: [(&str, &[&str]); 3] = [
     ("detail.bucket", &["name"]),
     ("detail.object", &["key", "size", "etag", "version-id", "sequencer"]),
 ];
-const SQS_NAMES: [(&str, &[&str]); 1] =
-    [("detail", &["body", "messageAttributes", "messageId", "messageGroupId"])];
+/// What a message has in `detail`; or, of an object that it carries, what S3's events have.
+const SQS_NAMES: [(&str, &[&str]); 1] = [(
+    "detail",
+    &[
+        "body",
+        "messageAttributes",
+        "messageId",
+        "messageGroupId",
+        "messageDeduplicationId",
+        "sequenceNumber",
+        "sns",
+        "bucket",
+        "object",
+    ],
+)];
+
+/// The names of a schedule's event.
+const SCHEDULE_NAMES: [(&str, &[&str]); 1] =
+    [("detail", &["rule", "scheduledTime", "localTime", "timezone", "missed", "input"])];
 
 impl Checker<'_, '_> {
     /// Checks the target of `merged`, which is `rule` with its defaults.
@@ -413,7 +431,8 @@ impl Checker<'_, '_> {
             let known: &[(&str, &[&str])] = match source {
                 Some(Source::S3) => &S3_NAMES,
                 Some(Source::Sqs) => &SQS_NAMES,
-                Some(Source::Schedule | Source::EventPattern) | None => &[],
+                Some(Source::Schedule) => &SCHEDULE_NAMES,
+                Some(Source::EventPattern) | None => &[],
             };
             for (parent, members) in known {
                 let depth = parent.split('.').count();
