@@ -167,6 +167,7 @@ impl Local {
     pub async fn stop(self) -> TempDir {
         self.mappings.close();
         timeout(PATIENCE, self.functions.shutdown()).await.expect("functions shut down");
+        soon(self.mappings.settled()).await;
         self.queues.close();
         drop(self.stop);
         timeout(PATIENCE, self.serving).await.expect("the server shuts down").unwrap();
