@@ -24,7 +24,7 @@ use taskferry_local::{
     delivery::Deliveries,
     ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
     eventbridge::{EventBridge, EventBridgeApi},
-    lambda::{Functions, FunctionsConfig, Invocations},
+    lambda::{EventSourceMappings, Functions, FunctionsConfig, Invocations},
     protocol::{Answer, respond},
     runs::SqliteRuns,
     s3::{self, S3},
@@ -58,7 +58,8 @@ pub(super) struct Aws {
     runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
     pub(super) scheduler: Arc<Scheduler>,
-    queues: Queues,
+    pub(super) queues: Queues,
+    pub(super) mappings: EventSourceMappings,
     sqs: Arc<Sqs>,
     // Locked until all else has ended.
     locked: State,
@@ -131,6 +132,7 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
+        self.aws.mappings.close();
         // What comes due from here on is due at the next start. They end where they sleep.
         self.timer.abort();
         self.scheduled_rules.abort();
@@ -139,6 +141,7 @@ impl Platform {
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
+        self.aws.mappings.settled().await;
         // Who waits for a message would hold the server up.
         self.aws.queues.close();
         // The server has ended by itself only if it panicked, and then there is nothing to stop.
@@ -222,6 +225,7 @@ impl Aws {
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
         let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
+        let mappings = EventSourceMappings::new(locked.db(), queues.clone(), functions.clone());
         let aws = Self {
             program,
             state: state.clone(),
@@ -233,6 +237,7 @@ impl Aws {
             s3,
             scheduler,
             queues,
+            mappings,
             sqs,
             locked,
         };
@@ -247,6 +252,7 @@ impl Aws {
             container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
+            mappings: self.mappings.clone(),
             scheduler: Arc::new(SchedulerApi::new(Arc::clone(&self.scheduler))),
             sns: Arc::new(SnsApi::new(self.locked.db(), self.deliveries.clone())),
             sqs: Arc::clone(&self.sqs),
