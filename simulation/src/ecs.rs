@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use taskferry_core::{
     failure::FailureClass,
     launch::{Answer, Failure},
@@ -15,6 +14,7 @@ use taskferry_core::{
 
 use crate::{
     faults::Twist,
+    ports::member,
     promises::Oracle,
     script::{End, Reply},
     world::{Action, HOUR, MINUTE, Micros, SECOND, World, at},
@@ -130,8 +130,7 @@ impl Task {
 impl World {
     /// `RunTask`, as ECS sees it arrive.
     pub(crate) fn run_task(&mut self, request: &str) -> Answer {
-        let parsed: Value = serde_json::from_str(request).unwrap_or_default();
-        let text = |name: &str| parsed[name].as_str().unwrap_or_default().to_owned();
+        let text = |name: &str| member(request, name).unwrap_or_default().to_owned();
         let (token, started_by) = (text("clientToken"), text("startedBy"));
         if !self.has_quota() {
             self.coverage.met(Twist::QuotaExceeded);
@@ -186,9 +185,10 @@ impl World {
         let mut tasks = Vec::new();
         let is_ghost = !failures.is_empty() && starts_in.is_some_and(|delay| delay > 0);
         if let Some(delay) = starts_in {
-            tasks.push(self.start_task(&started_by, &parsed, delay));
+            tasks.push(self.start_task(&started_by, request, delay));
         }
-        if !tasks.is_empty() || self.ecs.failures_use_tokens {
+        let has_token = !token.is_empty();
+        if has_token && (!tasks.is_empty() || self.ecs.failures_use_tokens) {
             let request = request.to_owned();
             let (tasks, failures, created_at) = (tasks.clone(), failures.clone(), self.now);
             self.ecs.tokens.insert(token, Token { request, tasks, failures, created_at });
@@ -251,8 +251,30 @@ impl World {
             && last_ended.is_none_or(|ended_at| self.now < ended_at + HOUR)
     }
 
+    /// Whether the token of a run's attempt was known once, and is no more.
+    pub(crate) fn has_forgotten_token(&self, run_id: &RunId, attempt: u32) -> bool {
+        let token = self.ecs.tokens.get(&format!("{run_id}-{attempt}"));
+        token.is_some_and(|token| !self.is_remembered(token))
+    }
+
+    /// A process reads the answer to this request now.
+    pub(crate) fn note_answer(&mut self, request: &str) {
+        let token = self.ecs.tokens.get(member(request, "clientToken").unwrap_or_default());
+        if token.is_some_and(|token| !self.is_remembered(token)) {
+            self.coverage.met(Twist::FrozenPastToken);
+        }
+    }
+
+    /// A request arrives that nobody waits for any more.
+    pub(crate) fn request_arrives(&mut self, request: &str) {
+        self.coverage.met(Twist::RequestLate);
+        self.note(|| "ECS      a RunTask arrives that was given up".to_owned());
+        self.run_task(request);
+    }
+
     fn replay(&mut self, request: &str, token: &Token) -> Answer {
         let conflicts = !self.is_calm && self.dice.chance(self.knobs.denied / 5);
+        self.coverage.asked(Oracle::OneTaskForEachAttempt);
         self.held(request == token.request, Oracle::SameRequest, || {
             format!("one token came with {} and with {request}", token.request)
         });
@@ -265,7 +287,7 @@ impl World {
         Answer::Tasks { tasks, failures: token.failures.clone() }
     }
 
-    fn start_task(&mut self, started_by: &str, request: &Value, delay: Micros) -> usize {
+    fn start_task(&mut self, started_by: &str, request: &str, delay: Micros) -> usize {
         let number = self.ecs.tasks.len();
         let arn = format!("arn:aws:ecs:us-east-1:1:task/batch/{number:08x}");
         let named = StartedBy::parse(started_by);

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::dice::Dice;
+use crate::{dice::Dice, promises::Oracle};
 
 /// A call of a port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,17 +81,20 @@ pub enum Mishap {
     CrashAfter,
     /// The process is frozen for minutes before it reads the answer.
     Frozen,
+    /// The process is frozen for minutes before the call has its effect.
+    FrozenBefore,
 }
 
 impl Mishap {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RequestLost,
         Self::ResponseLost,
         Self::Throttled,
         Self::CrashBefore,
         Self::CrashAfter,
         Self::Frozen,
+        Self::FrozenBefore,
     ];
 }
 
@@ -186,11 +189,39 @@ pub enum Twist {
     SweepsStop,
     /// A person has a run done again.
     PersonRedrives,
+    /// Of a batch some records fail and others do not.
+    BatchPartlyFailed,
+    /// A batch comes again whole, though some of its records were taken.
+    BatchRepeated,
+    /// The function's time is over before each record of its batch had its turn.
+    BatchCutShort,
+    /// A function is ended since its time is over.
+    DeadlineMet,
+    /// A function is ended so in the middle of a batch.
+    BatchKilled,
+    /// A `RunTask` arrives when its sender has long given it up.
+    RequestLate,
+    /// A `RunTask` arrives past its signature's time.
+    SignatureExpired,
+    /// An answer of `RunTask` is read when ECS has forgotten the token.
+    FrozenPastToken,
+    /// An event is delivered again when ECS has forgotten the token of its run.
+    RedeliveredPastToken,
+    /// A lifecycle event is told twice, by an outbox that was not cleared.
+    ToldAgain,
+    /// The bus delivers a lifecycle event more than once.
+    ChainRepeated,
+    /// The bus delivers a lifecycle event late.
+    ChainLate,
+    /// A chain of runs is as long as one may be.
+    ChainEnded,
+    /// The rules of an attempt are not those of the one before it.
+    RulesChangedBetweenAttempts,
 }
 
 impl Twist {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 58] = [
         Self::StaleDue,
         Self::StaleLimit,
         Self::Conflict,
@@ -235,19 +266,38 @@ impl Twist {
         Self::SweepCutShort,
         Self::SweepsStop,
         Self::PersonRedrives,
+        Self::BatchPartlyFailed,
+        Self::BatchRepeated,
+        Self::BatchCutShort,
+        Self::DeadlineMet,
+        Self::BatchKilled,
+        Self::RequestLate,
+        Self::SignatureExpired,
+        Self::FrozenPastToken,
+        Self::RedeliveredPastToken,
+        Self::ToldAgain,
+        Self::ChainRepeated,
+        Self::ChainLate,
+        Self::ChainEnded,
+        Self::RulesChangedBetweenAttempts,
     ];
 }
 
-/// How often each fault was met.
+/// How often each fault was met, and how often each oracle had something to look at.
 #[derive(Clone, Debug)]
 pub struct Coverage {
     calls: [[u64; Mishap::ALL.len()]; Call::ALL.len()],
     twists: [u64; Twist::ALL.len()],
+    asked: [u64; Oracle::ALL.len()],
 }
 
 impl Default for Coverage {
     fn default() -> Self {
-        Self { calls: [[0; Mishap::ALL.len()]; Call::ALL.len()], twists: [0; Twist::ALL.len()] }
+        Self {
+            calls: [[0; Mishap::ALL.len()]; Call::ALL.len()],
+            twists: [0; Twist::ALL.len()],
+            asked: [0; Oracle::ALL.len()],
+        }
     }
 }
 
@@ -262,6 +312,11 @@ impl Coverage {
         self.twists[twist as usize] += 1;
     }
 
+    /// An oracle was asked about something that its promise speaks of.
+    pub fn asked(&mut self, oracle: Oracle) {
+        self.asked[oracle as usize] += 1;
+    }
+
     /// Adds what another simulation met.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.calls.iter_mut().flatten().zip(other.calls.iter().flatten()) {
@@ -270,9 +325,12 @@ impl Coverage {
         for (mine, theirs) in self.twists.iter_mut().zip(other.twists) {
             *mine += theirs;
         }
+        for (mine, theirs) in self.asked.iter_mut().zip(other.asked) {
+            *mine += theirs;
+        }
     }
 
-    /// The faults that were never met.
+    /// The faults that were never met, and the oracles that never had anything to look at.
     pub fn gaps(&self) -> Vec<String> {
         let calls = Call::ALL.iter().flat_map(|call| {
             let never =
@@ -280,7 +338,9 @@ impl Coverage {
             never.map(move |mishap| format!("{call:?} {mishap:?}"))
         });
         let twists = Twist::ALL.iter().filter(|twist| self.twists[**twist as usize] == 0);
-        calls.chain(twists.map(|twist| format!("{twist:?}"))).collect()
+        let oracles = Oracle::ALL.iter().filter(|oracle| self.asked[**oracle as usize] == 0);
+        let twists = twists.map(|twist| format!("{twist:?}"));
+        calls.chain(twists).chain(oracles.map(|oracle| format!("{oracle:?}"))).collect()
     }
 }
 
@@ -300,7 +360,14 @@ impl fmt::Display for Coverage {
             writeln!(f)?;
             for twist in twists {
                 let count = self.twists[*twist as usize];
-                write!(f, "{:22}{count:>9}  ", format!("{twist:?}"))?;
+                write!(f, "{:28}{count:>9}  ", format!("{twist:?}"))?;
+            }
+        }
+        for oracles in Oracle::ALL.chunks(4) {
+            writeln!(f)?;
+            for oracle in oracles {
+                let count = self.asked[*oracle as usize];
+                write!(f, "{:22}{count:>15}  ", format!("{oracle:?}"))?;
             }
         }
         Ok(())
@@ -338,6 +405,12 @@ pub struct Knobs {
     pub person: u64,
     /// Steps at which a process dies for no reason.
     pub killed: u64,
+    /// Functions that are ended when their time is over, where others are frozen beyond it.
+    pub deadline: u64,
+    /// Events that come several in one invocation.
+    pub batched: u64,
+    /// `RunTask` that arrives when nobody waits for it any more.
+    pub in_flight: u64,
     /// The longest usual latency in microseconds.
     pub latency: i64,
     /// How far clocks may be off, in microseconds.
@@ -368,6 +441,9 @@ impl Knobs {
             gone: rate(100),
             person: rate(300),
             killed: rate(5),
+            deadline: rate(900),
+            batched: rate(900),
+            in_flight: rate(200),
             latency: 0,
             skew: 0,
         };

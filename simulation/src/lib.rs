@@ -3,17 +3,21 @@
 //! One thread, one seed, simulated time, no sleep. `cargo xtask simulate` plays seeds by the thousand; a seed that finds a
 //! promise broken is played again with `--seed`, and tells who did what when. Nothing here is part of what is shipped.
 
+mod delivery;
 mod dice;
 mod ecs;
 mod exhaustive;
 mod faults;
+mod log;
 mod oracles;
 mod ports;
 mod promises;
 mod scenario;
 mod script;
+mod seed;
 mod simulation;
 mod store;
+mod work;
 mod world;
 
 pub use self::{

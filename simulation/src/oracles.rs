@@ -6,7 +6,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::SignedDuration;
-use serde_json::Value;
 use taskferry_core::{
     failure::FailureClass,
     limits::LimitId,
@@ -17,10 +16,13 @@ use taskferry_core::{
 use taskferry_engine::ports::Created;
 
 use crate::{
+    ports::member,
     promises::{Oracle, Violation},
     scenario::{self, STACK},
     world::{HOUR, MINUTE, Micros, SECOND, World, at, since},
 };
+
+mod words;
 
 /// What the oracles remember.
 #[derive(Debug, Default)]
@@ -58,7 +60,9 @@ impl World {
         }
     }
 
+    /// A promise speaks of what was just seen: it holds, or is broken.
     pub(crate) fn held(&mut self, holds: bool, oracle: Oracle, seen: impl FnOnce() -> String) {
+        self.coverage.asked(oracle);
         if !holds {
             self.broken(oracle, seen);
         }
@@ -69,12 +73,18 @@ impl World {
     /// A record was to be made.
     pub(crate) fn judge_create(&mut self, run: &Run, created: &Created) {
         let key = (run.rule.clone(), run.dedupe_key.clone());
-        let known = self.judge.made.entry(key).or_insert_with(|| run.id.clone()).clone();
-        self.held(known == run.id, Oracle::OneRunForEachKey, || {
-            format!("{} and {known} are both of rule {}, key {}", run.id, run.rule, run.dedupe_key)
-        });
+        match self.judge.made.get(&key).cloned() {
+            Some(known) => self.held(known == run.id, Oracle::OneRunForEachKey, || {
+                let (rule, key) = (&run.rule, &run.dedupe_key);
+                format!("{} and {known} are both of rule {rule}, key {key}", run.id)
+            }),
+            None => {
+                self.judge.made.insert(key, run.id.clone());
+            }
+        }
         if *created == Created::New {
             self.judge_standing(run);
+            self.judge_link(run);
         }
     }
 
@@ -88,6 +98,13 @@ impl World {
         }
         if stood.queue.is_some() && run.queue.is_none() && !run.status.is_terminal() {
             self.judge_admission(run);
+        }
+        let throttles = |run: &Run| run.attempt().map_or(0, |attempt| attempt.throttles);
+        if throttles(stood) < throttles(run) {
+            let is_open = run.attempt().is_some_and(Attempt::is_open);
+            self.held(is_open, Oracle::AThrottleIsNoFailure, || {
+                format!("run {}: a throttle ended its attempt", run.id)
+            });
         }
         let was_open = stood.attempt().is_some_and(Attempt::is_open);
         if was_open && run.attempt().is_some_and(|attempt| !attempt.is_open()) {
@@ -177,9 +194,11 @@ impl World {
         });
         let was_stopped =
             stood.stop.as_ref().is_some_and(|stop| stop.cause != StopCause::AttemptTimedOut);
-        self.held(!was_stopped, Oracle::AStopIsFinal, || {
-            format!("run {} was stopped ({:?}) and has another attempt", run.id, stood.stop)
-        });
+        if was_stopped {
+            self.broken(Oracle::AStopIsFinal, || {
+                format!("run {} was stopped ({:?}) and has another attempt", run.id, stood.stop)
+            });
+        }
         if last.failure_class == Some(FailureClass::Throttled) {
             let age = self.now - since(last.created_at);
             self.held(age >= 45 * MINUTE, Oracle::AThrottleIsNoFailure, || {
@@ -189,9 +208,9 @@ impl World {
         let live = self.ecs.tasks.iter().position(|task| {
             task.run_id == run.id && task.attempt == last.attempt && task.is_wanted()
         });
-        if let Some(task) = live.filter(|_| last.task_arn.is_some()) {
-            self.broken(Oracle::OneLiveTask, || {
-                format!("run {} begins another attempt while its task {task} lives", run.id)
+        if last.task_arn.is_some() {
+            self.held(live.is_none(), Oracle::OneLiveTask, || {
+                format!("run {} begins another attempt while its task {live:?} lives", run.id)
             });
         }
     }
@@ -222,9 +241,9 @@ impl World {
 
     fn judge_end(&mut self, stood: &Run, run: &Run) {
         let left = self.ecs.tasks.iter().position(|task| task.run_id == run.id && task.is_wanted());
-        if let Some(task) = left {
-            self.broken(Oracle::NoTaskForNobody, || {
-                format!("run {} is {}, and its task {task} lives", run.id, run.status)
+        if !run.attempts.is_empty() {
+            self.held(left.is_none(), Oracle::NoTaskForNobody, || {
+                format!("run {} is {}, and its task {left:?} lives", run.id, run.status)
             });
         }
         let last = run.attempt().and_then(|attempt| attempt.task_arn.as_ref());
@@ -240,9 +259,11 @@ impl World {
             format!("run {} is {} for no reason", run.id, run.status)
         });
         let cancelled = run.stop.as_ref().is_some_and(|stop| stop.cause == StopCause::Cancelled);
-        self.held(cancelled || run.status != Status::Cancelled, Oracle::AStopIsFinal, || {
-            format!("run {} is cancelled, and nobody said so", run.id)
-        });
+        if cancelled || run.status == Status::Cancelled {
+            self.held(cancelled, Oracle::AStopIsFinal, || {
+                format!("run {} is cancelled, and nobody said so", run.id)
+            });
+        }
         if run.status == Status::Skipped {
             let by_rule = matches!(run.rule.as_str(), "skip" | "latest" | "replace");
             self.held(by_rule && stood.queue.is_some(), Oracle::OverlapIsKept, || {
@@ -311,9 +332,11 @@ impl World {
         self.held(queued == queue, Oracle::NoSlotIsLeaked, || {
             format!("{limit:?} is waited for by {queued:?}, and the records say {queue:?}")
         });
-        self.held(queue.is_empty() || row.check_at.is_some(), Oracle::EverythingHasADate, || {
-            format!("{limit:?} has a queue and no date")
-        });
+        if !queue.is_empty() {
+            self.held(row.check_at.is_some(), Oracle::EverythingHasADate, || {
+                format!("{limit:?} has a queue and no date")
+            });
+        }
     }
 
     /// A run has left its queue for its slots.
@@ -341,21 +364,19 @@ impl World {
 
     /// A request is about to be sent.
     pub(crate) fn judge_request(&mut self, process: usize, request: &str) {
-        let parsed: Value = serde_json::from_str(request).unwrap_or_default();
-        let started_by = parsed["startedBy"].as_str().unwrap_or_default().to_owned();
+        let started_by = member(request, "startedBy").unwrap_or_default().to_owned();
         let now = self.now;
-        let (first, sent_at) = self
-            .judge
-            .requests
-            .entry(started_by.clone())
-            .or_insert_with(|| (request.to_owned(), now))
-            .clone();
-        self.held(first == request, Oracle::SameRequest, || {
-            format!("{started_by} was sent as {first} and as {request}")
-        });
-        self.held(now - sent_at < HOUR, Oracle::TokensAreFresh, || {
-            format!("{started_by} is sent again after {} minutes", (now - sent_at) / MINUTE)
-        });
+        if let Some((first, sent_at)) = self.judge.requests.get(&started_by).cloned() {
+            self.held(first == request, Oracle::SameRequest, || {
+                format!("{started_by} was sent as {first} and as {request}")
+            });
+            self.held(now - sent_at < HOUR, Oracle::TokensAreFresh, || {
+                format!("{started_by} is sent again after {} minutes", (now - sent_at) / MINUTE)
+            });
+        } else {
+            self.judge.requests.insert(started_by.clone(), (request.to_owned(), now));
+            self.judge_data(process, &started_by, request);
+        }
         // A process that asks seldom need not ask. Between its question and its call lies what calls take; where that is
         // long, nothing can be told from outside.
         let is_prompt = self.knobs.frozen == 0 && self.knobs.latency <= 20_000;
@@ -367,24 +388,30 @@ impl World {
         if !is_calm && has_token {
             state.tokens.remove(0);
         }
-        self.held(is_calm || has_token, Oracle::PacingHolds, || {
-            format!("process {process} sends {started_by} without a token")
-        });
+        if !is_calm {
+            self.held(has_token, Oracle::PacingHolds, || {
+                format!("process {process} sends {started_by} without a token")
+            });
+        }
     }
 
     /// A task was started.
-    pub(crate) fn judge_task(&mut self, number: usize, request: &Value) {
+    pub(crate) fn judge_task(&mut self, number: usize, request: &str) {
         let task = self.ecs.tasks[number].clone();
         let others = &self.ecs.tasks[..number];
         let twin = others.iter().any(|other| other.started_by == task.started_by);
-        self.held(!twin, Oracle::OneTaskForEachAttempt, || {
-            format!("{} has a second task", task.started_by)
-        });
+        if twin {
+            self.broken(Oracle::OneTaskForEachAttempt, || {
+                format!("{} has a second task", task.started_by)
+            });
+        }
         let others = &self.ecs.tasks[..number];
-        let live = others.iter().position(|other| other.run_id == task.run_id && other.is_wanted());
-        if let Some(other) = live {
-            self.broken(Oracle::OneLiveTask, || {
-                format!("task {number} for {} starts while task {other} lives", task.started_by)
+        let of_run = || others.iter().enumerate().filter(|(_, other)| other.run_id == task.run_id);
+        let is_first = of_run().next().is_none();
+        let live = of_run().find(|(_, other)| other.is_wanted()).map(|(other, _)| other);
+        if !is_first {
+            self.held(live.is_none(), Oracle::OneLiveTask, || {
+                format!("task {number} for {} starts while task {live:?} lives", task.started_by)
             });
         }
         let Some(run) = self.store.get(&task.run_id).cloned() else {
@@ -423,10 +450,9 @@ impl World {
         });
     }
 
-    fn judge_payload(&mut self, run: &Run, request: &Value) {
-        let text = request.to_string();
-        let Some(begin) = text.find("s3://aside/") else { return };
-        let url: String = text[begin..].chars().take_while(|it| *it != '"').collect();
+    fn judge_payload(&mut self, run: &Run, request: &str) {
+        let Some(begin) = request.find("s3://aside/") else { return };
+        let url: String = request[begin..].chars().take_while(|it| *it != '"').collect();
         let there = self.payloads.contains(&url);
         self.held(there, Oracle::PayloadsAreThere, || {
             format!("run {} starts a task, and {url} is not there", run.id)
@@ -459,17 +485,17 @@ impl World {
     }
 
     /// A dispatch failed: no more rules may be without a run than calls have failed.
-    pub(crate) fn judge_others(&mut self, planned: &scenario::Planned, failed: u64) {
-        let without = planned
-            .matches
-            .iter()
-            .filter(|(rule, key)| self.store.get(&RunId::new(STACK, rule, key)).is_none());
+    pub(crate) fn judge_others(&mut self, planned: &[&scenario::Planned], failed: u64) {
+        let matches = || planned.iter().flat_map(|planned| &planned.matches);
+        if matches().count() < 2 {
+            return;
+        }
+        let without =
+            matches().filter(|(rule, key)| self.store.get(&RunId::new(STACK, rule, key)).is_none());
         let without = without.count() as u64;
         self.held(without <= failed, Oracle::OthersGoOn, || {
-            format!(
-                "{failed} calls failed, and {without} rules have no run of {}",
-                planned.event.id()
-            )
+            let events: Vec<&str> = planned.iter().map(|planned| planned.event.id()).collect();
+            format!("{failed} calls failed, and {without} rules have no run of {events:?}")
         });
     }
 
@@ -513,9 +539,11 @@ impl World {
         if is_stalled {
             self.judge.stalled.insert(limit.clone(), began);
         }
-        self.held(now - began < STALLED_MAX, Oracle::WaitersAreAdmitted, || {
-            format!("{limit:?} has had a free slot for {} s", (now - began) / SECOND)
-        });
+        if is_stalled || now - began >= STALLED_MAX {
+            self.held(now - began < STALLED_MAX, Oracle::WaitersAreAdmitted, || {
+                format!("{limit:?} has had a free slot for {} s", (now - began) / SECOND)
+            });
+        }
     }
 
     /// Nothing is left to happen.
@@ -534,17 +562,19 @@ impl World {
             self.judge_told(run);
             let again =
                 runs.iter().filter(|other| other.redrive_of.as_ref() == Some(&run.id)).count();
-            self.held(again <= 1, Oracle::OneRunForEachKey, || {
-                format!("run {} was done again {again} times", run.id)
-            });
-            self.held(run.payload.is_none(), Oracle::PayloadsAreThere, || {
-                format!("run {} keeps {:?}", run.id, run.payload)
-            });
+            if again > 1 {
+                self.broken(Oracle::OneRunForEachKey, || {
+                    format!("run {} was done again {again} times", run.id)
+                });
+            }
+            if let Some(payload) = &run.payload {
+                self.broken(Oracle::PayloadsAreThere, || format!("run {} keeps {payload}", run.id));
+            }
         }
-        let left = self.payloads.first().cloned();
-        self.held(left.is_none(), Oracle::PayloadsAreThere, || {
-            format!("{left:?} was never discarded")
-        });
+        if let Some(left) = self.payloads.first().cloned() {
+            self.broken(Oracle::PayloadsAreThere, || format!("{left} was never discarded"));
+        }
+        self.judge_chains(&runs);
         let limits: Vec<LimitId> = self.store.limits().map(|(id, _)| id.clone()).collect();
         for limit in limits {
             self.judge_limit(&limit);
@@ -552,39 +582,6 @@ impl World {
             let is_empty = state.holders.is_empty() && state.queue.is_empty();
             self.held(is_empty, Oracle::NoSlotIsLeaked, || {
                 format!("{limit:?} is held by {state:?}")
-            });
-        }
-    }
-
-    fn judge_told(&mut self, run: &Run) {
-        let end: &[&str] = match run.status {
-            Status::Succeeded => &["Run Succeeded"],
-            Status::Failed => &["Run Failed", "Run Dead-Lettered"],
-            Status::TimedOut => &["Run Timed Out", "Run Dead-Lettered"],
-            Status::Cancelled => &["Run Cancelled"],
-            Status::Skipped => &["Run Skipped"],
-            _ => &[],
-        };
-        let started = run.attempts.iter().any(|attempt| attempt.started_at.is_some());
-        let begun: &[&str] = if started { &["Run Started"] } else { &[] };
-        for expected in end.iter().chain(begun) {
-            let told = self
-                .bus
-                .iter()
-                .any(|told| told.run_id == run.id.as_str() && told.detail_type == *expected);
-            self.held(told, Oracle::EndsAreTold, || {
-                format!("run {} is {}, and `{expected}` was never told", run.id, run.status)
-            });
-        }
-        let said = self.bus.iter().find(|told| {
-            told.run_id == run.id.as_str()
-                && told.detail_type.starts_with("Run S")
-                && told.detail_type != "Run Started"
-                && !end.contains(&told.detail_type)
-        });
-        if let Some(said) = said.map(|said| said.detail_type) {
-            self.broken(Oracle::EndsAreTold, || {
-                format!("run {} is {}, and `{said}` was told", run.id, run.status)
             });
         }
     }

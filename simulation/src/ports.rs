@@ -22,13 +22,14 @@ use taskferry_core::{
     track::TaskState,
 };
 use taskferry_engine::ports::{
-    Clock, Created, Due, Error, Events, Page, Payloads, Ports, RunQuery, Runs, Tasks, Updated,
+    Clock, Created, Due, Error, Events, Page, Payloads, Ports, Queues, RunQuery, Runs, Tasks,
+    Updated,
 };
 
 use crate::{
     exhaustive::digest,
     faults::{Call, Mishap, Twist},
-    world::{MINUTE, Micros, SECOND, Shared, Told, World, at, since},
+    world::{Action, HOUR, MINUTE, Micros, SECOND, Shared, Told, World, at, since},
 };
 
 /// The world as one process reaches it.
@@ -113,7 +114,11 @@ impl World {
         if self.script.mishaps.front().is_some_and(|(told, _)| *told == call) {
             fate.mishap = self.script.mishaps.pop_front().map(|(_, mishap)| mishap);
             self.processes[process].failed += 1;
-            fate.comes += if fate.mishap == Some(Mishap::Frozen) { 5 * MINUTE } else { SECOND };
+            match fate.mishap {
+                Some(Mishap::Frozen) => fate.comes += 5 * MINUTE,
+                Some(Mishap::FrozenBefore) => fate.goes += 5 * MINUTE,
+                _ => fate.comes += SECOND,
+            }
             return fate;
         }
         if self.is_calm {
@@ -125,7 +130,7 @@ impl World {
         } else if self.dice.chance(knobs.crash) {
             Some(self.dice.pick(&[Mishap::CrashBefore, Mishap::CrashAfter]))
         } else if self.dice.chance(knobs.frozen) {
-            Some(Mishap::Frozen)
+            Some(self.dice.pick(&[Mishap::Frozen, Mishap::FrozenBefore]))
         } else if self.dice.chance(knobs.throttled) {
             Some(Mishap::Throttled)
         } else {
@@ -137,10 +142,61 @@ impl World {
         }
         match fate.mishap {
             Some(Mishap::RequestLost | Mishap::ResponseLost) => fate.comes += 2 * SECOND,
-            Some(Mishap::Frozen) => fate.comes += self.dice.between(10 * SECOND, 20 * MINUTE),
+            Some(Mishap::Frozen) => fate.comes += self.freeze(call),
+            Some(Mishap::FrozenBefore) => fate.goes += self.freeze(call),
             _ => {}
         }
         fate
+    }
+
+    /// For how long a process is frozen: minutes, and inside `RunTask` for as long as breaks any promise of its.
+    fn freeze(&mut self, call: Call) -> Micros {
+        let longest = match call {
+            Call::RunTask => self.dice.pick(&[5 * MINUTE, 20 * MINUTE, 2 * HOUR, 26 * HOUR]),
+            _ => 20 * MINUTE,
+        };
+        self.dice.between(10 * SECOND, longest)
+    }
+}
+
+impl World {
+    /// A lifecycle event is on the bus.
+    fn tell(&mut self, event: LifecycleEvent, detail: &str) {
+        let text = |name: &str| member(detail, name).unwrap_or_default().to_owned();
+        let (run_id, rule, detail_type) = (text("runId"), text("rule"), event.detail_type());
+        self.bus.push(Told { run_id, rule, detail_type, detail: detail.to_owned() });
+    }
+}
+
+/// A member of JSON whose value is a string with nothing escaped in it.
+pub(crate) fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let quoted = json.match_indices(name).find_map(|(at, _)| {
+        let is_name = json[..at].ends_with('"');
+        json[at + name.len()..].strip_prefix("\":\"").filter(|_| is_name)
+    })?;
+    quoted.split('"').next()
+}
+
+/// How long a client waits for an answer: `aws`'s `ATTEMPT_TIMEOUT`.
+const CLIENT_TIMEOUT: Micros = 15 * SECOND;
+
+/// How old a request may be when it arrives.
+///
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>: five minutes. It is signed within ten seconds.
+const SIGNATURE: Micros = 5 * MINUTE + 10 * SECOND;
+
+impl World {
+    /// Whether this request is on its way for so long that its sender gives it up; if so, it arrives when it does.
+    fn sends_late(&mut self, request: &str) -> bool {
+        let arrives = if let Some(told) = self.script.late.pop_front() {
+            self.now + told
+        } else if self.is_calm || !self.dice.chance(self.knobs.in_flight) {
+            return false;
+        } else {
+            self.now + self.dice.between(CLIENT_TIMEOUT, SIGNATURE)
+        };
+        self.act_at(arrives, Action::RequestArrives { request: request.to_owned() });
+        true
     }
 }
 
@@ -174,7 +230,10 @@ impl Port {
                 self.pause(fate.comes).await;
                 Err(unavailable("throttled"))
             }
-            Some(Mishap::ResponseLost | Mishap::CrashAfter | Mishap::Frozen) | None => Ok(()),
+            Some(
+                Mishap::ResponseLost | Mishap::CrashAfter | Mishap::Frozen | Mishap::FrozenBefore,
+            )
+            | None => Ok(()),
         }
     }
 
@@ -377,10 +436,15 @@ impl Tasks for Port {
             message: "ThrottlingException: Rate exceeded".to_owned(),
         };
         let lost = || Answer::Lost { message: "no answer came".to_owned() };
-        {
+        let (sent_at, is_late) = {
             let mut world = self.shared.world();
             let process = self.process;
             world.judge_request(process, request);
+            (world.now, world.sends_late(request))
+        };
+        if is_late {
+            self.pause(CLIENT_TIMEOUT).await;
+            return lost();
         }
         if self.go(Call::RunTask, fate).await.is_err() {
             let is_throttled = fate.mishap == Some(Mishap::Throttled);
@@ -389,15 +453,27 @@ impl Tasks for Port {
         let answer = {
             let mut world = self.shared.world();
             let process = self.process;
+            if world.now - sent_at > SIGNATURE {
+                world.coverage.met(Twist::SignatureExpired);
+                return lost();
+            }
             let answer = world.run_task(request);
             let told = answered(&answer);
             world.note(|| format!("process {process}  RunTask: {told}"));
             world.remember(process, Call::RunTask, &answer);
             answer
         };
+        // Who was frozen past its own timeout finds the answer there, or has given up.
+        let gives_up = match fate.mishap {
+            Some(Mishap::FrozenBefore) => self.shared.world().dice.chance(500),
+            _ => false,
+        };
         match self.come(Call::RunTask, fate).await {
-            Ok(()) => answer,
-            Err(_) => lost(),
+            Ok(()) if !gives_up => {
+                self.shared.world().note_answer(request);
+                answer
+            }
+            _ => lost(),
         }
     }
 
@@ -475,13 +551,7 @@ impl Events for Port {
                         world.coverage.met(Twist::PublishedPartly);
                         return Err(unavailable("some entries failed"));
                     }
-                    let parsed: serde_json::Value =
-                        serde_json::from_str(detail).unwrap_or_default();
-                    world.bus.push(Told {
-                        run_id: parsed["runId"].as_str().unwrap_or_default().to_owned(),
-                        detail_type: event.detail_type(),
-                        detail: detail.to_owned(),
-                    });
+                    world.tell(*event, detail);
                 }
                 Ok(())
             },
@@ -517,6 +587,17 @@ impl Payloads for Port {
     }
 }
 
+/// No rule of the worlds is on a queue.
+impl Queues for Port {
+    async fn extend(&self, _: &str, _: &str, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 impl Clock for Port {
     fn now(&self) -> Timestamp {
         Self::now(self)
@@ -538,6 +619,7 @@ impl Ports for Port {
     type Tasks = Self;
     type Events = Self;
     type Payloads = Self;
+    type Queues = Self;
     type Clock = Self;
 
     fn runs(&self) -> &Self {
@@ -553,6 +635,10 @@ impl Ports for Port {
     }
 
     fn payloads(&self) -> &Self {
+        self
+    }
+
+    fn queues(&self) -> &Self {
         self
     }
 

@@ -1,4 +1,22 @@
 //! The promises, each with its sentence. How each is checked is `oracles`.
+//!
+//! The ten promises of a run's life, and what stands behind each: the oracles that hold it, and bugs of `core::mutations`
+//! that these oracles find. `cargo xtask simulate` counts how often each oracle had something to look at, and fails at
+//! none; with `--mutations` it fails if there is an oracle that finds no bug.
+//!
+//! | promise | oracles | bugs that show them to see |
+//! |---|---|---|
+//! | 1 Nothing is lost | `NothingIsLost` | `DedupeForgotten`, `NotBegunIsDone` |
+//! | 2 Nothing runs twice | `OneRunForEachKey`, `OneTaskForEachAttempt`, `OneLiveTask`, `NoTaskForNobody`, `TokensAreFresh` | `RedriveOfRevision`, `TokenForgotten`, `DenialIsProof`, `LateRequestForgotten`, `TokenForEver` |
+//! | 3 Limits hold | `LimitsHold`, `NoSlotIsLeaked`, `WaitersAreAdmitted`, `OverlapIsKept` | `LimitPlusOne`, `SlotKeptAfterEnd`, `AdmissionLeftToSweep`, `StaleSkip` |
+//! | 4 Order does not matter | `NothingMovesBackwards` | `VersionIgnored`, `LastWriterWins` |
+//! | 5 Nothing waits for ever | `EverythingHasADate`, `NothingWaitsForEver` | `DueDateDropped`, `TimeoutNotChecked` |
+//! | 6 Same input, same request | `SameRequest`, `WaitsAreRepeatable` | `RequestMadeAnew`, `BackoffFromTheClock` |
+//! | 7 Pacing is not failure | `PacingHolds`, `AThrottleIsNoFailure` | `PacingForgotten`, `ThrottleIsFailure` |
+//! | 8 One bad record or rule stops no other | `OthersGoOn` | `FirstRecordEndsBatch`, `FirstFailureEndsDispatch` |
+//! | 9 Event data is data | `EventDataIsData` | `RenderedTwice` |
+//! | 10 Nothing secret in a log | `NothingSecretIsLogged` | `PayloadLogged` |
+//! | besides | `BudgetsAreTheirOwn`, `SuccessIsProven`, `EndsAreTold`, `PayloadsAreThere`, `AStopIsFinal`, `EndsSayWhy`, `ChainsEnd` | `SpotSpendsAttempts`, `NoExitCodeIsSuccess`, `OutboxClearedFirst`, `PayloadAfterLaunch`, `StoppedRunRetries`, `ReasonForgotten`, `ChainNeverCut` |
 
 use std::fmt;
 
@@ -53,9 +71,46 @@ pub enum Oracle {
     WaitersAreAdmitted,
     /// What is skipped or replaced was so by the rule's own word.
     OverlapIsKept,
+    /// A success is followed upon once by each rule that waits for it, and a chain has an end.
+    ChainsEnd,
+    /// What comes with an event is data wherever it goes.
+    EventDataIsData,
+    /// No log line has anything of an event's detail or of a task's environment.
+    NothingSecretIsLogged,
 }
 
 impl Oracle {
+    /// All of them.
+    pub const ALL: [Self; 27] = [
+        Self::NothingIsLost,
+        Self::OneRunForEachKey,
+        Self::OneTaskForEachAttempt,
+        Self::OneLiveTask,
+        Self::NoTaskForNobody,
+        Self::LimitsHold,
+        Self::NoSlotIsLeaked,
+        Self::NothingMovesBackwards,
+        Self::EverythingHasADate,
+        Self::NothingWaitsForEver,
+        Self::SameRequest,
+        Self::TokensAreFresh,
+        Self::PacingHolds,
+        Self::AThrottleIsNoFailure,
+        Self::BudgetsAreTheirOwn,
+        Self::SuccessIsProven,
+        Self::WaitsAreRepeatable,
+        Self::EndsAreTold,
+        Self::PayloadsAreThere,
+        Self::AStopIsFinal,
+        Self::EndsSayWhy,
+        Self::OthersGoOn,
+        Self::WaitersAreAdmitted,
+        Self::OverlapIsKept,
+        Self::ChainsEnd,
+        Self::EventDataIsData,
+        Self::NothingSecretIsLogged,
+    ];
+
     /// The promise, as a sentence.
     pub fn sentence(self) -> &'static str {
         match self {
@@ -89,6 +144,9 @@ impl Oracle {
             Self::OverlapIsKept => {
                 "a run is skipped only where its limit is full and its rule says so"
             }
+            Self::ChainsEnd => "a success is followed upon once, and a chain has an end",
+            Self::EventDataIsData => "what comes with an event is data wherever it goes",
+            Self::NothingSecretIsLogged => "nothing of an event or an environment is logged",
         }
     }
 }

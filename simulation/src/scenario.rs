@@ -12,10 +12,13 @@ use taskferry_core::{
     run::Run,
 };
 
-use crate::world::Micros;
+use crate::world::{Micros, Told};
 
 /// The stack's name in every simulation.
 pub(crate) const STACK: &str = "sim";
+
+/// What no log may tell: it is in each event, and in the environment of each task.
+pub(crate) const SECRET: &str = "s3cr3t-4711";
 
 /// Slots for `one` and `skip`, for the group, for everything; calls a second, and at once.
 type Variant = (u32, u32, Option<u32>, (u32, u32));
@@ -31,8 +34,10 @@ const VARIANTS: [Variant; 6] = [
 ];
 
 /// The sets of rules, compiled once.
-static RULES: LazyLock<Vec<Arc<Rules>>> =
-    LazyLock::new(|| VARIANTS.iter().map(|variant| Arc::new(compile(&text(*variant)))).collect());
+static RULES: LazyLock<Vec<Arc<Rules>>> = LazyLock::new(|| {
+    let texts = VARIANTS.iter().enumerate().map(|(number, variant)| text(number, *variant));
+    texts.map(|text| Arc::new(compile(&text))).collect()
+});
 
 /// How many sets of rules there are.
 pub(crate) const VARIANT_COUNT: usize = VARIANTS.len();
@@ -56,7 +61,7 @@ pub(crate) fn compile(text: &str) -> Rules {
         .unwrap_or_else(|| panic!("the simulation's rules are wrong: {:?}", checked.faults))
 }
 
-fn text((slots, group, all, (rate, burst)): Variant) -> String {
+fn text(number: usize, (slots, group, all, (rate, burst)): Variant) -> String {
     let all = all.map_or(String::new(), |limit| format!("concurrency: {{ limit: {limit} }}"));
     let on = |rule: &str| {
         format!("on: {{ eventPattern: {{ source: [shop], detail: {{ rules: [{rule}] }} }} }}")
@@ -73,7 +78,11 @@ fn text((slots, group, all, (rate, burst)): Variant) -> String {
       cluster: batch
       launchType: FARGATE
       networkConfiguration: {{ awsvpcConfiguration: {{ subnets: [subnet-1, subnet-2] }} }}
-      overrides: {{ containerOverrides: [{{ name: app, command: ["{{{{ detail.order }}}}"] }}] }}
+      overrides:
+        containerOverrides:
+          - name: app
+            command: ["{{{{ detail.order }}}}", "rules {number}"]
+            environment: [{{ name: SECRET, value: "{{{{ detail.secret }}}}" }}]
     {more}"#
         )
     };
@@ -94,8 +103,18 @@ fn text((slots, group, all, (rate, burst)): Variant) -> String {
   - name: after
     on: { eventPattern: { source: [taskferry], detail-type: [Run Succeeded], detail: { rule: [plain] } } }
     target: { taskDefinition: work, cluster: batch }";
+    // A chain without an end, in a form that `check` cannot see: when a run ended is known to nobody before it did.
+    let link = r"
+  - name: link
+    on:
+      eventPattern:
+        source: [taskferry]
+        detail-type: [Run Succeeded]
+        detail: { rule: [chain, link], endedAt: [{ exists: true }] }
+    target: { taskDefinition: work, cluster: batch }";
     let parts = [
         rule("plain", ""),
+        rule("chain", ""),
         rule(
             "one",
             &format!(
@@ -109,9 +128,10 @@ fn text((slots, group, all, (rate, burst)): Variant) -> String {
         rule("yours", "concurrency: { group: shared }\n    retry: { attempts: 2 }"),
         rule("timed", "retry: { attempts: 2 }\n    timeout: { start: 10m, run: 15m, total: 4h }"),
         rule("big", "payload: { container: app, bucket: aside }"),
-        rule("bad", "").replace("[\"{{ detail.order }}\"]", "[\"{{ detail.missing }}\"]"),
+        rule("bad", "").replace("[\"{{ detail.order }}\",", "[\"{{ detail.missing }}\","),
         spot,
         after.to_owned(),
+        link.to_owned(),
     ]
     .concat();
     format!(
@@ -122,6 +142,27 @@ fn text((slots, group, all, (rate, burst)): Variant) -> String {
 /// The rules that events can name.
 pub(crate) const NAMES: [&str; 11] =
     ["plain", "one", "skip", "replace", "latest", "mine", "yours", "timed", "big", "bad", "spot"];
+
+/// The rule whose runs begin a chain.
+pub(crate) const CHAIN: &str = "chain";
+
+/// The rule that goes on upon the success of another one's runs.
+pub(crate) fn follower(rule: &str) -> Option<&'static str> {
+    match rule {
+        "plain" => Some("after"),
+        CHAIN | "link" => Some("link"),
+        _ => None,
+    }
+}
+
+/// What an order is called. A third of them by names that would do something, were they more than data.
+pub(crate) fn order_id(number: usize) -> String {
+    if number.is_multiple_of(3) {
+        format!("o{number} {{{{ detail.tenant }}}} \"; $(rm -r /) \\ `é`\n'")
+    } else {
+        format!("o{number}")
+    }
+}
 
 /// How often a run of the rule may end in the application's own faults, as its rule says above.
 pub(crate) fn attempts(rule: &str) -> usize {
@@ -175,32 +216,27 @@ pub(crate) fn order(number: usize, tenant: u64, names: &[&str], is_long: bool) -
 pub(crate) fn order_with(number: usize, tenant: u64, names: &[&str], filler: &str) -> Planned {
     let filler = serde_json::Value::from(filler);
     let rules = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
+    let order = serde_json::Value::from(order_id(number));
     let text = format!(
-        r#"{{"id":"e{number}","source":"shop","detail-type":"Order","time":"2026-01-01T00:00:00Z","detail":{{"order":"o{number}","tenant":"t{tenant}","rules":[{rules}],"filler":{filler}}}}}"#
+        r#"{{"id":"e{number}","source":"shop","detail-type":"Order","time":"2026-01-01T00:00:00Z","detail":{{"order":{order},"tenant":"t{tenant}","secret":"{SECRET}","rules":[{rules}],"filler":{filler}}}}}"#
     );
     let event = Event::parse(&text).expect("the scenario writes events");
     let matches = names.iter().map(|name| {
         // A refused match is told by its event's id, since its key may be what could not be rendered.
-        ((*name).to_owned(), format!("o{number}"))
+        ((*name).to_owned(), order_id(number))
     });
     Planned { event, matches: matches.collect(), is_done: false }
 }
 
-/// A lifecycle event as the bus delivers it, if the rule `after` listens to it.
-pub(crate) fn lifecycle(
-    number: usize,
-    run_id: &str,
-    detail_type: &str,
-    detail: &str,
-) -> Option<Planned> {
-    if detail_type != "Run Succeeded" || !detail.contains(r#""rule":"plain""#) {
-        return None;
-    }
+/// A lifecycle event as the bus delivers it, if a rule listens to it.
+pub(crate) fn lifecycle(number: usize, told: &Told) -> Option<Planned> {
+    let Told { run_id, rule, detail_type, detail, .. } = told;
+    let follower = follower(rule).filter(|_| *detail_type == "Run Succeeded")?;
     let text = format!(
         r#"{{"id":"l{number}","source":"taskferry","detail-type":"{detail_type}","time":"2026-01-01T00:00:00Z","detail":{detail}}}"#
     );
     let event = Event::parse(&text).ok()?;
-    let matches = BTreeMap::from([("after".to_owned(), format!("{run_id}/{detail_type}"))]);
+    let matches = BTreeMap::from([(follower.to_owned(), format!("{run_id}/{detail_type}"))]);
     Some(Planned { event, matches, is_done: false })
 }
 

@@ -4,23 +4,22 @@
 //! sweep. Their futures are polled by hand, the next always the one that time or the dice name.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Wake, Waker},
 };
 
-use serde_json::json;
 use taskferry_core::{event::Event, route::Origin, run::RunId, track::TaskState};
-use taskferry_engine::{Disposition, Engine};
+use taskferry_engine::Engine;
 
 use crate::{
-    dice::Dice,
-    faults::{Coverage, Knobs, Twist},
+    faults::{Coverage, Twist},
+    log,
     ports::Port,
     promises::{Oracle, Violation},
-    scenario::{self, Planned, Times},
+    scenario::{self, Planned},
+    work::{Ended, Job, Work, task_event, told},
     world::{Action, HOUR, MINUTE, Micros, ProcessState, SECOND, Shared, Timer, World, at, since},
 };
 
@@ -46,54 +45,6 @@ pub struct Report {
 /// Plays one seed to its end, or to the first promise broken.
 pub fn simulate(seed: u64, is_told: bool) -> Report {
     Simulation::of_seed(seed, is_told).run()
-}
-
-/// What a process is doing.
-#[derive(Clone, Debug)]
-pub(crate) enum Work {
-    /// It dispatches an event.
-    Dispatch {
-        /// Which.
-        event: usize,
-    },
-    /// It tracks a Task State Change.
-    Track {
-        /// Which.
-        change: Box<TaskState>,
-        /// Which delivery of it, from 1.
-        delivery: u32,
-    },
-    /// It sweeps.
-    Sweep,
-    /// It stops a run.
-    Stop {
-        /// Which.
-        run: RunId,
-    },
-    /// It has a run done again.
-    Redrive {
-        /// Which.
-        run: RunId,
-    },
-}
-
-/// How work ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Ended {
-    /// It is done.
-    Done,
-    /// It is to be done again.
-    Again(String),
-    /// It never will be.
-    Refused(String),
-}
-
-struct Job {
-    process: usize,
-    work: Work,
-    future: Pin<Box<dyn Future<Output = Ended> + Send>>,
-    /// How many calls of the process had failed when it began.
-    failed: u64,
 }
 
 /// Who can go on.
@@ -122,11 +73,15 @@ pub(crate) struct Simulation {
     pub(crate) shared: Shared,
     engines: Vec<Arc<Engine<Port>>>,
     variants: [usize; 2],
-    has_other_rules: Vec<bool>,
+    pub(crate) has_other_rules: Vec<bool>,
     jobs: BTreeMap<u64, Job>,
     next_job: u64,
     ready: Ready,
     pub(crate) planned: Vec<Planned>,
+    /// The events that are to come in batches.
+    pub(crate) batched: Vec<usize>,
+    /// The lifecycle events that were heard, to tell which is told again.
+    heard: BTreeSet<(String, &'static str)>,
     swept_at: Micros,
     pub(crate) steps: u64,
 }
@@ -145,6 +100,7 @@ impl Simulation {
         world.ecs.quota = (quotas[0].0.max(quotas[1].0), quotas[0].1.max(quotas[1].1));
         world.fill_quota();
         world.judge.rules = vec![scenario::rules(variants[0]); PROCESSES];
+        log::listen();
         let shared = Shared::new(world);
         let mut simulation = Self {
             shared,
@@ -155,77 +111,13 @@ impl Simulation {
             next_job: 0,
             ready: Ready::default(),
             planned: Vec::new(),
+            batched: Vec::new(),
+            heard: BTreeSet::new(),
             swept_at: 0,
             steps: 0,
         };
         simulation.engines = (0..PROCESSES).map(|process| simulation.engine(process)).collect();
         simulation
-    }
-
-    /// The simulation of a seed.
-    fn of_seed(seed: u64, is_told: bool) -> Self {
-        let mut dice = Dice::new(seed);
-        let knobs = Knobs::new(&mut dice);
-        let first = dice.index(scenario::VARIANT_COUNT);
-        let changes = dice.chance(300);
-        let second = if changes { dice.index(scenario::VARIANT_COUNT) } else { first };
-        let simulation = Self::new(World::new(dice, knobs, is_told), [first, second]);
-        simulation.planned_by_dice(changes)
-    }
-
-    fn planned_by_dice(mut self, changes: bool) -> Self {
-        let shared = self.shared.clone();
-        let mut world = shared.world();
-        for process in 0..PROCESSES {
-            let skew = world.knobs.skew;
-            world.processes[process].skew = world.dice.between(-skew, skew);
-            if skew > 0 {
-                world.coverage.met(Twist::SkewedClock);
-            }
-        }
-        let faults = match world.dice.below(20) {
-            0..=13 => world.dice.between(20 * MINUTE, 6 * HOUR),
-            14..=18 => world.dice.between(6 * HOUR, 28 * HOUR),
-            _ => world.dice.between(28 * HOUR, 72 * HOUR),
-        };
-        let events = match world.dice.below(3) {
-            0 => world.dice.between(SECOND, 10 * SECOND),
-            1 => world.dice.between(MINUTE, 20 * MINUTE),
-            _ => faults / 2,
-        };
-        let times = Times { faults, events };
-        let count = 1 + world.dice.index(12);
-        // Few rules a seed, so that their runs meet.
-        let names: Vec<&str> =
-            (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect();
-        for number in 0..count {
-            self.plan_order(&mut world, number, &names, times);
-        }
-        plan_mishaps(&mut world, times, changes);
-        world.act_at(times.faults, Action::FaultsStop);
-        drop(world);
-        self
-    }
-
-    fn plan_order(&mut self, world: &mut World, number: usize, names: &[&str], times: Times) {
-        let mut mine: Vec<&str> =
-            names.iter().copied().filter(|_| world.dice.chance(600)).collect();
-        if mine.is_empty() {
-            mine.push(names[0]);
-        }
-        mine.sort_unstable();
-        mine.dedup();
-        let tenant = world.dice.below(2);
-        let is_long = mine == ["big"] && world.dice.chance(700);
-        self.planned.push(scenario::order(number, tenant, &mine, is_long));
-        let time = world.dice.between(0, times.events);
-        world.act_at(time, Action::Deliver { event: number });
-        while world.dice.chance(world.knobs.repeated) {
-            world.coverage.met(Twist::Redelivered);
-            let longest = world.dice.pick(&[SECOND, MINUTE, HOUR, 72 * HOUR]);
-            let again = time + world.dice.between(0, longest);
-            world.act_at(again, Action::Deliver { event: number });
-        }
     }
 
     fn engine(&self, process: usize) -> Arc<Engine<Port>> {
@@ -247,6 +139,7 @@ impl Simulation {
         if world.violation.is_none() {
             world.judge_all(&self.planned);
         }
+        world.judge_log();
         Report {
             violation: world.violation.clone(),
             history: world.take_history(),
@@ -348,13 +241,14 @@ impl Simulation {
         process: usize,
         work: Work,
         future: impl Future<Output = Ended> + Send + 'static,
-    ) {
+    ) -> u64 {
         let job = self.next_job;
         self.next_job += 1;
         self.shared.world().note(|| format!("process {process}  begins: {}", told(&work)));
         let failed = self.shared.world().processes[process].failed;
         self.jobs.insert(job, Job { process, work, future: Box::pin(future), failed });
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        job
     }
 
     /// The processes that are at something.
@@ -378,11 +272,7 @@ impl Simulation {
         let waker = Waker::from(Arc::new(JobWaker { job: number, ready: Arc::clone(&self.ready) }));
         match job.future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(ended) => {
-                if let (Work::Dispatch { event }, Ended::Again(_)) = (&job.work, &ended) {
-                    let mut world = self.shared.world();
-                    let failed = world.processes[job.process].failed - job.failed;
-                    world.judge_others(&self.planned[*event], failed);
-                }
+                self.judge_others(&job, &ended);
                 self.ended(job.process, &job.work, &ended);
             }
             Poll::Pending => {
@@ -392,6 +282,23 @@ impl Simulation {
         let crashed = std::mem::take(&mut self.shared.world().crashed);
         for process in crashed {
             self.crash(process);
+        }
+    }
+
+    /// What failed kept no other rule, and no other record, from its turn.
+    fn judge_others(&self, job: &Job, ended: &Ended) {
+        let mut world = self.shared.world();
+        let failed = world.processes[job.process].failed - job.failed;
+        let now = world.now + world.processes[job.process].skew;
+        match (&job.work, ended) {
+            (Work::Dispatch { event }, Ended::Again(_)) => {
+                world.judge_others(&[&self.planned[*event]], failed);
+            }
+            (Work::Batch { events, until, .. }, Ended::Each(_)) if now < *until => {
+                let events: Vec<&Planned> = events.iter().map(|it| &self.planned[*it]).collect();
+                world.judge_others(&events, failed);
+            }
+            _ => {}
         }
     }
 
@@ -427,8 +334,14 @@ impl Simulation {
                 world.act_at(again, Action::Deliver { event: *event });
             }
             (Work::Dispatch { event }, Ended::Refused(reason)) => {
-                let id = self.planned[*event].event.id().to_owned();
-                world.broken(Oracle::OthersGoOn, || format!("event {id} is refused: {reason}"));
+                world.judge_refusal(&self.planned[*event], reason);
+            }
+            (Work::Batch { events, is_partial, .. }, ended) => {
+                let taken = world.batch_ended(&self.planned, events, *is_partial, ended);
+                for event in taken {
+                    self.planned[event].is_done = true;
+                    world.judge_done(&self.planned[event]);
+                }
             }
             // As Lambda does for asynchronous invocations: twice more, and then never.
             (Work::Track { change, delivery }, Ended::Again(_)) if *delivery < 3 => {
@@ -446,18 +359,63 @@ impl Simulation {
                 let again = world.now + world.dice.between(10 * SECOND, 10 * MINUTE);
                 world.act_at(again, Action::PersonRedrives { run });
             }
-            (Work::Track { .. } | Work::Sweep | Work::Stop { .. } | Work::Redrive { .. }, _) => {}
+            (
+                Work::Dispatch { .. }
+                | Work::Track { .. }
+                | Work::Sweep
+                | Work::Stop { .. }
+                | Work::Redrive { .. },
+                _,
+            ) => {}
         }
         // What was told on the bus goes to the rules that listen.
-        while let Some(told) = world.bus.get(world.bus_read).cloned() {
-            let number = world.bus_read;
-            world.bus_read += 1;
-            let planned = scenario::lifecycle(number, &told.run_id, told.detail_type, &told.detail);
-            if let Some(planned) = planned {
-                self.planned.push(planned);
-                let time = world.now + world.dice.between(SECOND / 10, 2 * SECOND);
-                world.act_at(time, Action::Deliver { event: self.planned.len() - 1 });
+        while let Some(planned) = world.hear(&mut self.heard) {
+            self.planned.push(planned);
+            world.deliver_from_bus(self.planned.len() - 1);
+        }
+    }
+
+    /// A process takes several events in one invocation, and has so many seconds for it.
+    pub(crate) fn batch(&mut self, process: usize, events: Vec<usize>, is_partial: bool) {
+        let engine = Arc::clone(&self.engines[process]);
+        let delivered: Vec<Event> =
+            events.iter().map(|event| self.planned[*event].event.clone()).collect();
+        let (until, deadline) = {
+            let mut world = self.shared.world();
+            let seconds = if world.is_calm { 60 } else { world.dice.pick(&[1, 4, 12, 60]) };
+            let skewed = world.now + world.processes[process].skew;
+            (skewed + seconds * SECOND * 3 / 4, world.now + seconds * SECOND)
+        };
+        let work = Work::Batch { events, is_partial, until };
+        let job = self.spawn(process, work, async move {
+            let ends = engine.dispatch_batch(Origin::EventBridge, &delivered, at(until)).await;
+            Ended::Each(ends.into_iter().map(Ended::from).collect())
+        });
+        self.shared.world().act_at(deadline, Action::Deadline { job });
+    }
+
+    /// Lambda ends a function whose time is over.
+    fn deadline(&mut self, job: u64) {
+        let Some(Job { process, work, .. }) = self.jobs.get(&job) else { return };
+        let process = *process;
+        {
+            let mut world = self.shared.world();
+            world.coverage.met(Twist::DeadlineMet);
+            if matches!(work, Work::Batch { .. }) {
+                world.coverage.met(Twist::BatchKilled);
             }
+            world.note(|| format!("process {process}  has no time left"));
+        }
+        self.crash(process);
+    }
+
+    /// On Lambda a function has a minute; on one machine it may be frozen for as long as it likes.
+    fn may_have_deadline(&mut self, job: u64) {
+        let mut world = self.shared.world();
+        let knob = world.knobs.deadline;
+        if !world.is_stepwise && !world.is_calm && world.dice.chance(knob) {
+            let deadline = world.now + MINUTE;
+            world.act_at(deadline, Action::Deadline { job });
         }
     }
 
@@ -465,18 +423,20 @@ impl Simulation {
     pub(crate) fn dispatch(&mut self, process: usize, event: usize) {
         let engine = Arc::clone(&self.engines[process]);
         let delivered = self.planned[event].event.clone();
-        self.spawn(process, Work::Dispatch { event }, async move {
+        let job = self.spawn(process, Work::Dispatch { event }, async move {
             Ended::from(engine.dispatch(Origin::EventBridge, &delivered).await)
         });
+        self.may_have_deadline(job);
     }
 
     /// A process takes a Task State Change.
     pub(crate) fn track(&mut self, process: usize, change: Box<TaskState>, delivery: u32) {
         let engine = Arc::clone(&self.engines[process]);
         let event = task_event(&change);
-        self.spawn(process, Work::Track { change, delivery }, async move {
+        let job = self.spawn(process, Work::Track { change, delivery }, async move {
             Ended::from(engine.track(&event).await)
         });
+        self.may_have_deadline(job);
     }
 
     /// A process sweeps for so many seconds.
@@ -486,7 +446,9 @@ impl Simulation {
             let world = self.shared.world();
             at(world.now + world.processes[process].skew + seconds * SECOND)
         };
-        self.spawn(process, Work::Sweep, async move { Ended::from(engine.sweep(until).await) });
+        let swept = async move { Ended::from(engine.sweep(until).await) };
+        let job = self.spawn(process, Work::Sweep, swept);
+        self.may_have_deadline(job);
     }
 
     /// A person stops a run.
@@ -508,7 +470,15 @@ impl Simulation {
     fn act(&mut self, action: Action) {
         let process = self.shared.world().dice.index(PROCESSES);
         match action {
-            Action::Deliver { event } => self.dispatch(process, event),
+            Action::Deliver { event } => {
+                self.shared.world().note_redelivery(&self.planned[event]);
+                self.dispatch(process, event);
+            }
+            Action::DeliverBatch { events, is_partial } => {
+                self.batch(process, events, is_partial);
+            }
+            Action::RequestArrives { request } => self.shared.world().request_arrives(&request),
+            Action::Deadline { job } => self.deadline(job),
             Action::TaskEvent { change, delivery } => self.track(process, change, delivery),
             Action::TaskStep { task, step } => self.shared.world().task_step(task, step),
             Action::PersonStops { run } => {
@@ -552,39 +522,6 @@ impl Simulation {
     }
 }
 
-fn plan_mishaps(world: &mut World, times: Times, changes: bool) {
-    for _ in 0..3 {
-        if world.dice.chance(world.knobs.person) {
-            let time = world.dice.between(0, times.events + HOUR).min(times.faults);
-            world.act_at(time, Action::PersonStops { run: None });
-        }
-        if world.dice.chance(world.knobs.person) {
-            let time = world.dice.between(0, times.faults);
-            world.act_at(time, Action::PersonRedrives { run: None });
-        }
-        if world.dice.chance(world.knobs.dropped / 4) {
-            let time = world.dice.between(0, times.faults);
-            world.act_at(time, Action::SweepsStop);
-        }
-        if world.dice.chance(world.knobs.gone) {
-            let time = world.dice.between(0, times.events);
-            world.act_at(time, Action::TaskDefinitionsGo);
-        }
-        if world.dice.chance(world.knobs.killed * 50) {
-            let time = world.dice.between(0, times.faults);
-            let process = world.dice.index(PROCESSES);
-            world.act_at(time, Action::Restart { process, with_other_rules: false });
-        }
-    }
-    if changes {
-        let begin = world.dice.between(0, times.faults);
-        for process in 0..PROCESSES {
-            let time = begin + world.dice.between(0, 5 * MINUTE);
-            world.act_at(time, Action::Restart { process, with_other_rules: true });
-        }
-    }
-}
-
 impl World {
     /// What happens to the world, and to no process.
     fn act(&mut self, action: &Action) {
@@ -603,47 +540,4 @@ impl World {
             }
         }
     }
-}
-
-impl<T> From<Result<T, taskferry_engine::Error>> for Ended {
-    fn from(result: Result<T, taskferry_engine::Error>) -> Self {
-        let Err(error) = result else { return Self::Done };
-        let reason = taskferry_core::reason(&error);
-        match error.disposition() {
-            Disposition::Again => Self::Again(reason),
-            Disposition::Refuse => Self::Refused(reason),
-        }
-    }
-}
-
-fn told(work: &Work) -> String {
-    match work {
-        Work::Dispatch { event } => format!("event {event}"),
-        Work::Track { change, .. } => {
-            let version = change.version.unwrap_or_default();
-            format!("task {} {} version {version}", change.task_arn, change.last_status)
-        }
-        Work::Sweep => "sweep".to_owned(),
-        Work::Stop { run } => format!("a person stops run {run}"),
-        Work::Redrive { run } => format!("a person has run {run} done again"),
-    }
-}
-
-/// The event of a task's change, as EventBridge delivers it.
-pub(crate) fn task_event(task: &TaskState) -> Event {
-    let containers: Vec<_> = task
-        .containers
-        .iter()
-        .map(|it| json!({ "name": it.name, "exitCode": it.exit_code, "reason": it.reason }))
-        .collect();
-    let text = json!({
-        "id": "t", "source": "aws.ecs", "detail-type": "ECS Task State Change", "time": "2026-01-01T00:00:00Z",
-        "detail": {
-            "taskArn": task.task_arn, "startedBy": task.started_by, "lastStatus": task.last_status,
-            "desiredStatus": task.desired_status, "stopCode": task.stop_code,
-            "stoppedReason": task.stopped_reason, "containers": containers,
-            "startedAt": task.started_at, "stoppedAt": task.stopped_at, "version": task.version,
-        },
-    });
-    Event::parse(&text.to_string()).expect("the simulation writes events")
 }

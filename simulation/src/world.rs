@@ -54,6 +54,23 @@ pub(crate) enum Action {
         /// Which.
         event: usize,
     },
+    /// Several are delivered in one invocation.
+    DeliverBatch {
+        /// Which.
+        events: Vec<usize>,
+        /// Whether the source is told which of them failed.
+        is_partial: bool,
+    },
+    /// A `RunTask` that nobody waits for any more reaches ECS.
+    RequestArrives {
+        /// Its body.
+        request: String,
+    },
+    /// The function's time is over.
+    Deadline {
+        /// Of which work.
+        job: u64,
+    },
     /// A Task State Change is delivered, for so many times.
     TaskEvent {
         /// What it tells.
@@ -107,6 +124,8 @@ pub(crate) enum Timer {
 pub(crate) struct Told {
     /// Whose.
     pub(crate) run_id: String,
+    /// The rule of that run.
+    pub(crate) rule: String,
     /// Which; its `detail-type`.
     pub(crate) detail_type: &'static str,
     /// What of the run, JSON.

@@ -1,13 +1,19 @@
-//! `taskferry send`: puts an event, or several, onto the event bus.
+//! `taskferry send`: puts an event, or several, onto the event bus, or fires a rule's schedule.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use jiff::Timestamp;
 use taskferry_aws::NewEvent;
 
 use crate::{
     block_on,
     event::{self, Given},
     output::hinted,
+    schedules,
     state::{StateArguments, StateDir},
 };
 
@@ -15,19 +21,30 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The event: JSON with `source`, `detail-type` and `detail`, or an entry of `PutEvents`, or a list; `-` reads standard input
-    #[arg(short, long, value_name = "FILE")]
-    event: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "schedule")]
+    event: Option<PathBuf>,
     /// The event bus, instead of the entry's or the account's default
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "event")]
     event_bus: Option<String>,
+    /// Fire the schedule of this rule once, instead: its run is that of its time, so a time that has had one starts none
+    #[arg(long, value_name = "RULE", conflicts_with = "event")]
+    schedule: Option<String>,
+    /// The time for which the schedule fires, such as `2027-01-31T09:00:00Z`; now when absent
+    #[arg(long, value_name = "TIME", requires = "schedule")]
+    at: Option<Timestamp>,
     #[command(flatten)]
     state: StateArguments,
 }
 
 /// Puts the events, and prints the id that EventBridge gave each.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let name = event::name(&arguments.event);
-    let Given::Events(events) = event::read(&arguments.event)? else {
+    let state = StateDir::new(&arguments.state.state);
+    if let Some(rule) = &arguments.schedule {
+        return block_on(schedules::send(state, rule, arguments.at, out))?;
+    }
+    let event = arguments.event.as_deref().unwrap_or(Path::new("-"));
+    let name = event::name(event);
+    let Given::Events(events) = event::read(event)? else {
         let hint = format!(
             "put the object (`aws s3 cp FILE s3://BUCKET/KEY`), or ask `taskferry explain --event {name}` what the rules make of it"
         );
@@ -35,7 +52,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             format!("{name} is a notification of S3, and those do not go over an event bus");
         return Err(hinted(error, hint));
     };
-    let state = StateDir::new(&arguments.state.state);
     block_on(async {
         let endpoint = state.endpoint()?;
         let bus = endpoint.clients().await.events();

@@ -160,7 +160,7 @@ fn link(task_arn: &str) -> Option<Value> {
 
 /// How many runs an event follows upon: 0 unless a run told it.
 pub(crate) fn depth(event: &Event) -> u32 {
-    if event.source() != SOURCE {
+    if event.source() != SOURCE || crate::is_mutated!(DepthForgotten) {
         return 0;
     }
     let depth = event.value()["detail"]["depth"].as_u64().unwrap_or_default();

@@ -95,6 +95,18 @@ mod selected {
         ReasonForgotten: "an end has no reason",
         FirstFailureEndsDispatch: "the first rule that fails keeps the others from their runs",
         LostTaskIsSuccess: "a task that ECS has forgotten has succeeded",
+        FirstRecordEndsBatch: "the first record of a batch that fails keeps the others from their turn",
+        NotBegunIsDone: "a record of a batch whose turn did not come counts as done",
+        TokenForgotten: "a request has no client token",
+        AnswerOfAnotherAttempt: "an answer is taken for the last attempt's, whichever was asked about",
+        RedriveOfRevision: "two who redrive a run make two of it, if it was written in between",
+        ChainNeverCut: "a chain of runs is as long as it likes",
+        LastOfChainTells: "the run that ends a chain tells of its end",
+        DepthForgotten: "a chain of runs does not count how long it is",
+        ChainKeyedByEvent: "a lifecycle event that is told twice starts two runs",
+        RenderedTwice: "what a template rendered is taken for a template again",
+        PayloadLogged: "the event is logged",
+        LateRequestForgotten: "nobody waits for a request that may be under way still",
         ResendsNotCounted: "a launch that is sent again is written as the first",
     }
 

@@ -56,6 +56,12 @@ impl Plan<'_> {
 /// Why a match makes no request: the rule and the event do not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// What came can never be taken: not read, not matched, or not recorded.
+    #[error("the message can never be taken: {reason}")]
+    Message {
+        /// Why.
+        reason: String,
+    },
     /// The rule's `dedupe` cannot be rendered.
     #[error("`dedupe` cannot be rendered for this event")]
     Dedupe(#[source] template::Error),
@@ -126,7 +132,8 @@ impl Refusal {
     pub(crate) fn status(&self) -> Status {
         match self {
             Self::Missed { .. } => Status::Skipped,
-            Self::Dedupe(_)
+            Self::Message { .. }
+            | Self::Dedupe(_)
             | Self::ConcurrencyKey(_)
             | Self::Target(_)
             | Self::ChainTooLong { .. }
@@ -154,9 +161,33 @@ pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
 /// The key says whose place the new run takes, so that it is made once, however often that is asked for.
 pub fn again<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event, run: &Run) -> Plan<'a> {
     let context = Context::new(event);
-    let dedupe_key = lengths::key(format!("{}/redrive", run.dedupe_key));
+    let mut dedupe_key = format!("{}/redrive", run.dedupe_key);
+    if crate::is_mutated!(RedriveOfRevision) {
+        dedupe_key.push_str(&run.revision.to_string());
+    }
+    let dedupe_key = lengths::key(dedupe_key);
     let plan = with_key(rules, rule, event, &context, Ok(dedupe_key));
     Plan { redrive_of: Some(run.id.clone()), ..plan }
+}
+
+/// The dead letter that `rule` makes of a message that can never be taken: `event` is as much of it as can be kept.
+pub fn dead_letter<'a>(
+    rules: &Rules,
+    rule: &'a Rule,
+    event: &'a Event,
+    reason: String,
+) -> Plan<'a> {
+    let dedupe_key = event.id().to_owned();
+    Plan {
+        rule,
+        event,
+        run_id: RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key),
+        dedupe_key,
+        slots: Vec::new(),
+        depth: chain::depth(event),
+        redrive_of: None,
+        request: Err(Refusal::Message { reason }),
+    }
 }
 
 fn with_key<'a>(
@@ -173,8 +204,11 @@ fn with_key<'a>(
     let run_id = RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key);
     let request = request.and_then(|()| self::request(rule, event, &run_id, context));
     let depth = chain::depth(event);
-    let request =
-        if depth > chain::DEPTH_MAX { Err(Refusal::ChainTooLong { depth }) } else { request };
+    let request = if depth > chain::DEPTH_MAX && !crate::is_mutated!(ChainNeverCut) {
+        Err(Refusal::ChainTooLong { depth })
+    } else {
+        request
+    };
     let request = match missed(rule, event) {
         Some(count) => Err(Refusal::Missed { count }),
         None => request,
@@ -229,6 +263,7 @@ fn dedupe_key(rule: &Rule, event: &Event, context: &Context<'_>) -> Result<Strin
         Some(template) if !crate::is_mutated!(DedupeForgotten) => {
             template.render(context).map(Cow::into_owned).map_err(Refusal::Dedupe)
         }
+        Some(_) | None if crate::is_mutated!(ChainKeyedByEvent) => Ok(event.id().to_owned()),
         Some(_) | None => Ok(chain::dedupe_key(event).unwrap_or_else(|| event.id().to_owned())),
     };
     key.map(lengths::key)
@@ -296,6 +331,9 @@ impl Request {
 /// At most 43 of the 64 characters that ECS allows.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html>
 pub fn client_token(started_by: &StartedBy) -> String {
+    if crate::is_mutated!(TokenForgotten) {
+        return String::new();
+    }
     if crate::is_mutated!(TokenWithoutAttempt) {
         return started_by.run_id.to_string();
     }

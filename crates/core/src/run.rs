@@ -234,6 +234,9 @@ pub struct Run {
     /// How many runs this one follows upon: 0 for an event from outside, one more for each lifecycle event in between.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub depth: u32,
+    /// The message that stays in its queue until the run has ended, if its rule says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<HeldMessage>>,
     /// Where the event was put that was too long for the request; a URL, `s3://BUCKET/KEY`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
@@ -353,6 +356,28 @@ pub struct TaskSize {
     pub memory: String,
 }
 
+/// A message of a queue that is held by a run: no other delivery of it comes while the heartbeat goes on.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldMessage {
+    /// The queue's ARN.
+    pub queue_arn: String,
+    /// The message's id.
+    pub id: String,
+    /// What the delivery is called at the queue.
+    pub receipt_handle: String,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// When it is next kept from being delivered again.
+    pub extend_at: Timestamp,
+    /// The run's own date; [`Run::due_at`] is the earlier of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_due_at: Option<Timestamp>,
+    /// The other runs that answer it: the message is for the last of them to give up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<RunId>,
+}
+
 /// Why a task was told to stop.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -466,6 +491,12 @@ impl Attempt {
     /// <https://github.com/apache/airflow/issues/16150>
     pub fn is_unproven(&self) -> bool {
         !self.is_open() && self.task_arn.is_none()
+    }
+
+    /// Whether its request may be on its way to ECS still: it was sent more often than answers came that started nothing.
+    pub(crate) fn may_be_under_way(&self) -> bool {
+        let answers = self.throttles.saturating_add(u32::from(self.is_unproven()));
+        self.sends > answers && !crate::is_mutated!(LateRequestForgotten)
     }
 }
 

@@ -265,6 +265,8 @@ impl Template {
                 .and_then(|template| template.render(context.names()))
                 .map_err(|error| self.explain(&error, context))?,
         };
+        #[cfg(mutations)]
+        let rendered = self.rendered_again(rendered, environment, context);
         if rendered.len() > OUTPUT_BYTES_MAX {
             return Err(Error::TooLarge { size: rendered.len() });
         }
@@ -272,6 +274,20 @@ impl Template {
             return Err(Error::Nul);
         }
         Ok(Cow::Owned(rendered))
+    }
+
+    /// What came out, taken for a template once more: a bug that the simulation has to find.
+    #[cfg(mutations)]
+    fn rendered_again(
+        &self,
+        rendered: String,
+        environment: &Environment<'static>,
+        context: &Context<'_>,
+    ) -> String {
+        if !crate::is_mutated!(RenderedTwice) {
+            return rendered;
+        }
+        environment.render_str(&rendered, context.names()).unwrap_or(rendered)
     }
 
     /// Says which name is missing where Jinja only says that one is.

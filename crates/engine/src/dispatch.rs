@@ -8,12 +8,12 @@ use taskferry_core::{
     plan::{self, Plan, Request},
     reason,
     route::Origin,
-    run::{Run, RunId, Status},
+    run::{HeldMessage, Run, RunId, Status},
 };
 use tracing::{error, info, warn};
 
 use crate::{
-    Engine, Error,
+    Disposition, Engine, Error,
     advance::Patience,
     ports::{self, Clock as _, Created, Payloads as _, Ports, Runs as _, Tasks as _},
 };
@@ -42,6 +42,12 @@ pub enum How {
     Duplicate,
 }
 
+/// A run that was launched, as far as it went.
+pub(crate) struct Launched {
+    pub(crate) how: How,
+    pub(crate) run: Run,
+}
+
 impl<P: Ports> Engine<P> {
     /// Takes an event to the runs of all rules that match, each recorded and, if nothing holds it, launched.
     ///
@@ -50,7 +56,8 @@ impl<P: Ports> Engine<P> {
     ///
     /// # Errors
     ///
-    /// The first rule's whose run could not be recorded; [`Error::disposition`] says whether to deliver the event again.
+    /// That of a rule whose run could not be recorded, if possible one that may pass; [`Error::disposition`] says whether to
+    /// deliver the event again.
     pub async fn dispatch(
         &self,
         origin: Origin<'_>,
@@ -64,12 +71,15 @@ impl<P: Ports> Engine<P> {
             rules = matches.len(),
             "routed"
         );
+        if is_mutated!(PayloadLogged) {
+            info!(event = event.text(), "routed");
+        }
         let mut dispatched = Vec::with_capacity(matches.len());
-        let mut failed = None;
+        let mut failed: Option<Error> = None;
         for index in matches {
             let plan = plan::plan(&self.rules, &self.rules.rules[index], event);
-            match self.launch(&plan).await {
-                Ok(how) => dispatched.push(Dispatched {
+            match self.launch(&plan, None).await {
+                Ok(Launched { how, .. }) => dispatched.push(Dispatched {
                     rule: plan.rule.name.to_string(),
                     run_id: plan.run_id,
                     how,
@@ -82,15 +92,24 @@ impl<P: Ports> Engine<P> {
                     if is_mutated!(FirstFailureEndsDispatch) {
                         return Err(error);
                     }
-                    failed.get_or_insert(error);
+                    failed = Some(match failed {
+                        // What one delivery more may mend is not given up for what it will not.
+                        Some(before) if before.disposition() == Disposition::Again => before,
+                        Some(before) if error.disposition() == Disposition::Refuse => before,
+                        _ => error,
+                    });
                 }
             }
         }
         failed.map_or(Ok(dispatched), Err)
     }
 
-    /// Records the run and launches it, if nothing holds it.
-    pub(crate) async fn launch(&self, plan: &Plan<'_>) -> Result<How, Error> {
+    /// Records the run and launches it, if nothing holds it. With a message, that is held until the run has ended.
+    pub(crate) async fn launch(
+        &self,
+        plan: &Plan<'_>,
+        message: Option<HeldMessage>,
+    ) -> Result<Launched, Error> {
         let run = match &plan.request {
             Err(_) => launch::refused(plan, self.ports.clock().now()),
             Ok(request) => self.pinned(plan, request).await?,
@@ -99,6 +118,9 @@ impl<P: Ports> Engine<P> {
         let late = is_mutated!(PayloadAfterLaunch).then(|| run.clone());
         let run =
             if is_mutated!(PayloadAfterLaunch) { run } else { self.put_aside(plan, run).await? };
+        let message = message.map(Box::new);
+        let mut run = run;
+        run.message = message.clone().filter(|_| !run.status.is_terminal());
         let run = lifecycle::begin(self.stack(), run, self.ports.clock().now());
         info!(event_id = plan.event.id(), rule = run.rule, run_id = %run.id, "planned");
         match self.ports.runs().create(&run, plan.event).await? {
@@ -112,21 +134,35 @@ impl<P: Ports> Engine<P> {
                     event_id = plan.event.id(), rule = run.rule, run_id = %run.id,
                     status = %run.status, "duplicate"
                 );
-                // Whoever took the first delivery may have died on the way to the launch.
-                self.advance(*run, Happening::Redelivered, Patience::None).await?;
-                return Ok(How::Duplicate);
+                let mut run = *run;
+                if let Some(message) = message {
+                    let received = Happening::Received { message };
+                    run = self.advance(run, received, Patience::None).await?;
+                }
+                // Whoever took the first delivery may have died on the way to the launch. The run is recorded, so if it
+                // cannot be helped along, the sweep will do that, and the event is taken all the same.
+                let recorded = run.clone();
+                let helped = self.advance(run, Happening::Redelivered, Patience::None).await;
+                let run = helped.unwrap_or_else(|error| {
+                    warn!(
+                        event_id = plan.event.id(), rule = recorded.rule, run_id = %recorded.id,
+                        error = reason(&error), "not helped along"
+                    );
+                    recorded
+                });
+                return Ok(Launched { how: How::Duplicate, run });
             }
         }
-        let how = self.launch_recorded(run, plan.event.id()).await;
+        let launched = self.launch_recorded(run, plan.event.id()).await;
         #[cfg(mutations)]
         if let Some(late) = late {
             self.put_aside(plan, late).await?;
         }
-        Ok(how)
+        Ok(launched)
     }
 
     /// Takes a run that was just recorded as far as it goes. Where that fails, the sweep goes on with it.
-    async fn launch_recorded(&self, run: Run, event_id: &str) -> How {
+    async fn launch_recorded(&self, run: Run, event_id: &str) -> Launched {
         let first = match run.status {
             Status::Launching => Then::RunTask,
             Status::Waiting if run.queue.is_some() => Then::Admit,
@@ -144,7 +180,7 @@ impl<P: Ports> Engine<P> {
         if run.revision == recorded.revision {
             tell(&run);
         }
-        match run.status {
+        let how = match run.status {
             Status::Launching | Status::Starting | Status::Running | Status::Stopping => {
                 How::Launched
             }
@@ -154,7 +190,8 @@ impl<P: Ports> Engine<P> {
             | Status::TimedOut
             | Status::Cancelled
             | Status::Skipped => How::Ended,
-        }
+        };
+        Launched { how, run }
     }
 
     /// The record of the run, with the revision of its task definition that all its attempts will use.

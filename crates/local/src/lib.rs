@@ -15,6 +15,7 @@ pub mod protocol;
 mod query;
 pub mod runs;
 pub mod s3;
+pub mod scheduler;
 pub mod server;
 pub mod sns;
 pub mod sqs;

@@ -134,6 +134,8 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// Scheduler's API: what is signed for it.
+    pub scheduler: Arc<dyn HttpService>,
     /// SNS's API.
     pub sns: Arc<SnsApi>,
     /// SQS.
@@ -340,6 +342,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         return services.sqs.query(request).await;
     }
     if let Some(service) = service {
+        if service == "scheduler" {
+            return services.scheduler.call(request).await;
+        }
         if service == "sns" {
             return services.sns.call(request).await;
         }

@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     db::{self, Db},
-    ecs, eventbridge, lambda, s3, sns, sqs,
+    ecs, eventbridge, lambda, s3, scheduler, sns, sqs,
 };
 
 /// The schema of `aws.db`, version by version; each service brings its own tables.
@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     sns::SCHEMA,
     s3::CONFIGURATION_SCHEMA,
     eventbridge::SCHEDULE_SCHEMA,
+    scheduler::SCHEMA,
 ];
 
 const DB: &str = "aws.db";

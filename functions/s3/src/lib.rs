@@ -4,12 +4,16 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use taskferry_core::{
     event::s3::{self, Notification},
     route::Origin,
 };
 use taskferry_function::{Error, FunctionEngine, Invocation};
 use tracing::{info, warn};
+
+/// What is left of the function's time for a record that is under way, when no other is begun.
+const MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Takes the records of a notification to the runs of the rules that match.
 ///
@@ -27,15 +31,22 @@ pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Res
             return Ok(());
         }
     };
-    let mut failed = None;
+    let mut events = Vec::with_capacity(records.len());
+    let mut failed: Option<Error> = None;
+    let mut has_failed = |error: Error| {
+        warn!(%error, "record not dispatched");
+        failed.get_or_insert(error);
+    };
     for record in records {
-        let dispatched = match record {
-            Ok(event) => engine.dispatch(Origin::S3, &event).await.map_err(Error::from),
-            Err(error) => Err(error.into()),
-        };
+        match record {
+            Ok(event) => events.push(event),
+            Err(error) => has_failed(error.into()),
+        }
+    }
+    let until = invocation.deadline - MARGIN;
+    for dispatched in engine.dispatch_batch(Origin::S3, &events, until).await {
         if let Err(error) = dispatched {
-            warn!(%error, "record not dispatched");
-            failed.get_or_insert(error);
+            has_failed(error.into());
         }
     }
     failed.map_or(Ok(()), Err)

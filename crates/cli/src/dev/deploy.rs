@@ -13,12 +13,13 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use taskferry_core::{
+    event::schedule::MISSED_COUNT,
     rules::{LocalContainer, Rules},
     template::is_template,
     wiring::{self, Function},
 };
 use taskferry_function::{AGAIN, RULES, RUNS};
-use taskferry_local::{ecs, eventbridge::Subscription, lambda, protocol::Exception, s3};
+use taskferry_local::{ecs, eventbridge::Subscription, lambda, protocol::Exception, s3, scheduler};
 
 use super::platform::Aws;
 
@@ -41,6 +42,7 @@ pub(super) fn deploy(aws: &Aws, project: &Path, rules: &Rules) -> anyhow::Result
     aws.ecs.set_local_containers(containers.collect());
     aws.s3.set_notifications(notifications(rules));
     aws.event_bridge.subscribe(subscriptions(rules));
+    aws.scheduler.deploy(&schedules(rules)).context("cannot write the schedules")?;
     Ok(())
 }
 
@@ -76,6 +78,23 @@ pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
             event_bus: wired.event_bus,
             event_pattern: wired.event_pattern,
             function: wired.function.as_str().to_owned(),
+        })
+        .collect()
+}
+
+/// The schedules that the rules ask for, as the local Scheduler takes them.
+fn schedules(rules: &Rules) -> Vec<scheduler::Managed> {
+    let wired = wiring::schedules(rules).into_iter();
+    wired
+        .map(|wired| scheduler::Managed {
+            group: wired.group,
+            name: wired.name,
+            schedule: wired.schedule,
+            window_minutes: wired.window_minutes,
+            function: Function::EventBridge.as_str().to_owned(),
+            input: wired.input,
+            missed_input: wired.missed_input,
+            count_attribute: MISSED_COUNT.to_owned(),
         })
         .collect()
 }

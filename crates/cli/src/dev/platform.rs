@@ -28,9 +28,10 @@ use taskferry_local::{
     protocol::{Answer, respond},
     runs::SqliteRuns,
     s3::{self, S3},
+    scheduler::{Scheduler, SchedulerApi},
     server::{self, HttpService, JsonService, Server, Services},
     sns::SnsApi,
-    sqs::{Queues, Sqs},
+    sqs::{Clock, Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -56,6 +57,7 @@ pub(super) struct Aws {
     pub(super) functions: Functions,
     runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
+    pub(super) scheduler: Arc<Scheduler>,
     queues: Queues,
     sqs: Arc<Sqs>,
     // Locked until all else has ended.
@@ -66,6 +68,8 @@ pub(super) struct Aws {
 pub(crate) struct Platform {
     aws: Aws,
     address: SocketAddr,
+    /// Fires the schedules.
+    timer: JoinHandle<()>,
     server: JoinHandle<()>,
     stop_server: oneshot::Sender<()>,
     /// Those of EventBridge that fire by the clock.
@@ -101,12 +105,13 @@ impl Platform {
         let scheduled_rules =
             tokio::spawn(Arc::clone(&aws.event_bridge).keep_time(aws.locked.db()));
         tokio::spawn(sweep_regularly(aws.functions.clone(), aws.runs.clone()));
+        let timer = tokio::spawn(Arc::clone(&aws.scheduler).run());
         let (stop_server, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(aws.services(), async {
             // Sent, or its sender dropped: either way there is nobody left to serve.
             let _stopped = stopped.await;
         }));
-        Ok(Self { aws, address, server, stop_server, scheduled_rules })
+        Ok(Self { aws, address, timer, server, stop_server, scheduled_rules })
     }
 
     /// Makes what changed rules ask for, and wires it.
@@ -126,6 +131,8 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
+        // What comes due from here on is due at the next start. They end where they sleep.
+        self.timer.abort();
         self.scheduled_rules.abort();
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
         let launching = [Function::S3, Function::EventBridge, Function::Sweep];
@@ -156,6 +163,10 @@ impl Platform {
 
     pub(crate) fn event_bridge(&self) -> &EventBridge {
         &self.aws.event_bridge
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.aws.scheduler
     }
 
     pub(crate) fn functions(&self) -> &Functions {
@@ -200,6 +211,14 @@ impl Aws {
             Arc::clone(&event_bridge),
             locked.dir().join("s3"),
         )?;
+        let starter = Arc::clone(&ecs);
+        let scheduler = Arc::new(Scheduler::new(
+            locked.db(),
+            deliveries.clone(),
+            Arc::clone(&event_bridge),
+            Box::new(move |request| starter.call("RunTask", request)),
+            Clock::default(),
+        ));
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
         let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
@@ -212,6 +231,7 @@ impl Aws {
             functions,
             runs,
             s3,
+            scheduler,
             queues,
             sqs,
             locked,
@@ -227,6 +247,7 @@ impl Aws {
             container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
+            scheduler: Arc::new(SchedulerApi::new(Arc::clone(&self.scheduler))),
             sns: Arc::new(SnsApi::new(self.locked.db(), self.deliveries.clone())),
             sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),

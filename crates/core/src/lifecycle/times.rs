@@ -8,9 +8,15 @@ use crate::run::{Attempt, Run, Status, StopCause, after};
 pub(super) const VERIFY_SECONDS: u64 = 300;
 /// A launch whose answer was lost is sent again after so long.
 pub(super) const LOST_SECONDS: u64 = 15;
-/// Before the word of ECS that there is no task is checked: its lists are consistent in the end only, and a process that was
-/// about to send the request again has sent it by then, or never will (`engine`'s `SEND_WITHIN`).
+/// Before the word of ECS that there is no task is checked: its lists are consistent in the end only.
 pub(super) const UNPROVEN_SECONDS: u64 = 15;
+/// A request that somebody was about to send reaches ECS within so long, or never: it is sent soon after it was decided upon
+/// (`engine`'s `SEND_WITHIN`), signed soon after that, and its signature holds for five minutes, however long the process or the
+/// network holds it up. Some is for clocks.
+///
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>: "a request must reach AWS within five minutes of the
+/// time stamp in the request."
+pub(super) const UNDER_WAY_SECONDS: u64 = 360;
 /// What could not be told on the event bus is told again after so long.
 pub(super) const TELL_SECONDS: u64 = 60;
 /// An event that was put aside for a task is kept for so long after the run's end: a day, to look into what went wrong.
@@ -26,7 +32,7 @@ const CHECK_SECONDS_MAX: u64 = 1800;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>: one hour, and some for clocks.
 pub(super) const FORGOTTEN_SECONDS: u64 = 3900;
 /// A client token is not relied upon after so long: ECS may forget it one hour after a task that ended at once, and clocks
-/// differ.
+/// differ. The last request under it is at ECS [`UNDER_WAY_SECONDS`] later, and within that hour.
 ///
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html>
 pub(super) const TOKEN_SECONDS: u64 = 3000;

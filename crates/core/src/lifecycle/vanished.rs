@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Decision, Then, after_attempt, conclude, end, is_token_old, stop_class,
-    times::{FORGOTTEN_SECONDS, STOP_CHECK_SECONDS},
+    times::{FORGOTTEN_SECONDS, STOP_CHECK_SECONDS, TOKEN_SECONDS, UNDER_WAY_SECONDS},
 };
 use crate::{
     failure::FailureClass,
@@ -19,6 +19,13 @@ pub(super) fn vanished(run: &Run, now: Timestamp) -> Decision {
     let mut next = run.clone();
     let since = run.stop.as_ref().map_or(attempt.created_at, |stop| stop.at);
     let is_forgotten = after(attempt.created_at, FORGOTTEN_SECONDS) <= now;
+    // Sent again for as long as its token is relied upon, and no longer.
+    let last_sent = after(attempt.created_at, TOKEN_SECONDS);
+    let is_under_way = attempt.may_be_under_way() && now < after(last_sent, UNDER_WAY_SECONDS);
+    let is_settled = {
+        let wait = if attempt.may_be_under_way() { UNDER_WAY_SECONDS } else { STOP_CHECK_SECONDS };
+        after(since, wait) <= now
+    };
     let Some(last) = next.attempts.last_mut() else { return Decision::rest() };
     match (run.status, &attempt.task_arn) {
         // ECS said that there is no task, and there is none: the next attempt, or the end.
@@ -30,7 +37,7 @@ pub(super) fn vanished(run: &Run, now: Timestamp) -> Decision {
             end(run, Status::Failed, track::sentence(class, attempt), now)
         }
         // Throttled for so long that its token is of no use: the same under the next.
-        (Status::Waiting, _) => {
+        (Status::Waiting, _) if !is_under_way => {
             conclude(
                 last,
                 FailureClass::Throttled,
@@ -42,15 +49,12 @@ pub(super) fn vanished(run: &Run, now: Timestamp) -> Decision {
                 None => after_attempt(next, now),
             }
         }
-        // Told to stop before a task was known of: whoever was sending has answered by now.
-        (Status::Stopping, None)
-            if after(since, STOP_CHECK_SECONDS) <= now
-                || crate::is_mutated!(StopConcludedAtOnce) =>
-        {
+        // Told to stop before a task was known of: whoever was sending has done so by now, or never will.
+        (Status::Stopping, None) if is_settled || crate::is_mutated!(StopConcludedAtOnce) => {
             conclude(last, stop_class(run), "no task was started", now);
             after_attempt(next, now)
         }
-        (Status::Launching, None) if is_token_old(attempt, now) => lost(next, now),
+        (Status::Launching, None) if is_token_old(attempt, now) && !is_under_way => lost(next, now),
         (_, Some(_)) if is_forgotten => lost(next, now),
         // ECS is consistent in the end only, so it is asked again.
         _ => {

@@ -106,6 +106,11 @@ impl Buses {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(buses);
     }
 
+    /// Whether there is a bus of this name.
+    pub(crate) fn has(&self, bus: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(bus)
+    }
+
     /// The rules that an event on a bus matches; `None` if there is no such bus.
     pub(super) fn route(&self, bus: &str, event: &str) -> Result<Option<Route>, EventError> {
         let buses = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));

@@ -111,6 +111,7 @@ impl Local {
             container_metadata: Arc::new(Stub("metadata")),
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
+            scheduler: Arc::new(Stub("scheduler")),
             sns: Arc::new(SnsApi::new(state.db(), deliveries.clone())),
             sqs: Sqs::open(state.db(), queues).unwrap(),
             s3: Arc::new(Stub("s3")),
