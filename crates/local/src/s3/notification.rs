@@ -23,6 +23,11 @@ use crate::{
 pub(super) const OWNER_ID: &str =
     "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// The version of a record's form.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+// "Starting with version 2.4, Amazon S3 uses a single unified version for all event types"
+const EVENT_VERSION: &str = "2.5";
+
 /// What S3 says that its messages are about, where a topic can say it.
 pub(super) const SUBJECT: &str = "Amazon S3 Notification";
 
@@ -232,7 +237,7 @@ impl Change<'_> {
             }
         }
         json!({
-            "eventVersion": if self.cause.is_of_tags() { "2.3" } else { "2.1" },
+            "eventVersion": EVENT_VERSION,
             "eventSource": "aws:s3",
             "awsRegion": REGION,
             "eventTime": format!("{:.3}", self.time),
@@ -399,7 +404,7 @@ mod tests {
         let record = change(Cause::DeleteTags).record("id");
         assert_eq!(
             (&record["eventVersion"], &record["eventName"]),
-            (&json!("2.3"), &json!("ObjectTagging:Delete"))
+            (&json!("2.5"), &json!("ObjectTagging:Delete"))
         );
         assert_eq!(record["s3"]["object"], json!({ "key": "a+b/%2B.csv", "eTag": etag }));
     }

@@ -23,7 +23,7 @@ async fn a_put_is_told_as_s3_tells_it() {
     assert_eq!(
         record,
         json!({
-            "eventVersion": "2.1",
+            "eventVersion": "2.5",
             "eventSource": "aws:s3",
             "awsRegion": "us-east-1",
             "eventTime": null,

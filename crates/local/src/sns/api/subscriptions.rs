@@ -48,10 +48,10 @@ impl SnsApi {
                 return Err(Refusal::not_found("Topic").into());
             }
             if let Some(old) = store::subscription_of(tx, &topic, protocol, endpoint)? {
-                let is_same =
-                    given.iter().all(|(name, value)| old.settings.get(name) == Some(value));
-                if is_same {
-                    return Ok(old.arn());
+                let arn = old.arn();
+                let shown = show(old);
+                if given.iter().all(|(name, value)| shown.get(name) == Some(value)) {
+                    return Ok(arn);
                 }
                 let message =
                     "Attributes Reason: Subscription already exists with different attributes";
