@@ -49,6 +49,16 @@ pub enum On {
 }
 
 impl On {
+    /// The word for the way by which the events come, as it stands in a rule.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::S3 { .. } => "s3",
+            Self::EventPattern { .. } => "eventPattern",
+            Self::Schedule { .. } => "schedule",
+            Self::Sqs { .. } => "sqs",
+        }
+    }
+
     /// The name of the queue by which the events come, if they come by one.
     pub fn queue_name(&self) -> Option<&str> {
         match self {
