@@ -41,7 +41,7 @@ use crate::{
     elsewhere,
     eventbridge::EventBridgeApi,
     foreign,
-    lambda::Functions,
+    lambda::{EventSourceMappings, Functions, MAPPINGS},
     protocol::{Answer, BodyError, Exception, read_body, respond},
     sqs::{self, Sqs},
 };
@@ -133,6 +133,8 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// Lambda's event source mappings.
+    pub mappings: EventSourceMappings,
     /// SQS.
     pub sqs: Arc<Sqs>,
     /// S3: whatever no other service claims.
@@ -319,6 +321,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         && let Some(function) = path.strip_suffix("/invocations")
     {
         return services.functions.invoke_api(function, request).await;
+    }
+    if path.strip_prefix(MAPPINGS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return services.mappings.api(request).await;
     }
     if path.starts_with("/_ecs/") {
         return services.container_metadata.call(request).await;

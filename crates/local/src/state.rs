@@ -21,8 +21,14 @@ use crate::{
 /// The schema of `aws.db`, version by version; each service brings its own tables.
 ///
 /// An entry that was released is never changed: what comes later is a further entry.
-const MIGRATIONS: &[&str] =
-    &[lambda::SCHEMA, s3::SCHEMA, ecs::SCHEMA, sqs::SCHEMA, eventbridge::SCHEMA];
+const MIGRATIONS: &[&str] = &[
+    lambda::SCHEMA,
+    s3::SCHEMA,
+    ecs::SCHEMA,
+    sqs::SCHEMA,
+    eventbridge::SCHEMA,
+    lambda::MAPPINGS_SCHEMA,
+];
 
 const DB: &str = "aws.db";
 

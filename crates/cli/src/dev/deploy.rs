@@ -41,6 +41,8 @@ pub(super) fn deploy(aws: &Aws, project: &Path, rules: &Rules) -> anyhow::Result
     aws.ecs.set_local_containers(containers.collect());
     aws.s3.set_notifications(notifications(rules));
     aws.event_bridge.subscribe(subscriptions(rules));
+    // Rules ask for none; those that clients made are polled from here on.
+    aws.mappings.deploy(&[]).context("cannot deploy the event source mappings")?;
     Ok(())
 }
 

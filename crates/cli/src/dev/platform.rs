@@ -24,7 +24,7 @@ use taskferry_local::{
     delivery::Deliveries,
     ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
     eventbridge::{EventBridge, EventBridgeApi},
-    lambda::{Functions, FunctionsConfig, Invocations},
+    lambda::{EventSourceMappings, Functions, FunctionsConfig, Invocations},
     protocol::{Answer, respond},
     runs::SqliteRuns,
     s3::{self, S3},
@@ -54,7 +54,8 @@ pub(super) struct Aws {
     pub(super) functions: Functions,
     runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
-    queues: Queues,
+    pub(super) queues: Queues,
+    pub(super) mappings: EventSourceMappings,
     sqs: Arc<Sqs>,
     // Locked until all else has ended.
     locked: State,
@@ -120,6 +121,7 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
+        self.aws.mappings.close();
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
         let launching = [Function::S3, Function::EventBridge, Function::Sweep];
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
@@ -196,6 +198,8 @@ impl Aws {
         let functions = Functions::open(locked.db(), invocations, config)?;
         let queues = Queues::default();
         let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
+        let mappings =
+            EventSourceMappings::new(locked.db(), queues.clone(), functions.clone());
         let aws = Self {
             program,
             state: state.clone(),
@@ -205,6 +209,7 @@ impl Aws {
             runs,
             s3,
             queues,
+            mappings,
             sqs,
             locked,
         };
@@ -219,6 +224,7 @@ impl Aws {
             container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
+            mappings: self.mappings.clone(),
             sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }

@@ -23,7 +23,9 @@ use taskferry_local::{
     db::Db,
     delivery::Deliveries,
     eventbridge::{EventBridge, EventBridgeApi},
-    lambda::{Function, Functions, FunctionsConfig, InvocationEnded, Invocations},
+    lambda::{
+        EventSourceMappings, Function, Functions, FunctionsConfig, InvocationEnded, Invocations,
+    },
     protocol::Answer,
     server::{HttpService, JsonService, Server, Services},
     sqs::{Queues, Sqs},
@@ -78,6 +80,8 @@ pub struct Local {
     pub invocations: Invocations,
     pub event_bridge: Arc<EventBridge>,
     pub functions: Functions,
+    pub queues: Queues,
+    pub mappings: EventSourceMappings,
     pub addr: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -102,19 +106,34 @@ impl Local {
         let event_bridge = Arc::new(EventBridge::new(Deliveries::new(invocations.clone())));
         event_bridge.load(&db).unwrap();
         let functions = Functions::open(state.db(), invocations.clone(), config).unwrap();
+        let queues = Queues::default();
+        let mappings = EventSourceMappings::new(state.db(), queues.clone(), functions.clone());
         let services = Services {
             ecs: Arc::new(Stub("ecs")),
             container_metadata: Arc::new(Stub("metadata")),
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
-            sqs: Sqs::open(state.db(), Queues::default()).unwrap(),
+            mappings: mappings.clone(),
+            sqs: Sqs::open(state.db(), queues.clone()).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.serve(services, async move {
             drop(stopped.await);
         }));
-        Self { dir, db, invocations, event_bridge, functions, addr, stop, serving, state }
+        Self {
+            dir,
+            db,
+            invocations,
+            event_bridge,
+            functions,
+            queues,
+            mappings,
+            addr,
+            stop,
+            serving,
+            state,
+        }
     }
 
     /// Queues an asynchronous invocation.
@@ -140,10 +159,12 @@ impl Local {
 
     /// Shuts down in order, and gives the directory back.
     pub async fn stop(self) -> TempDir {
+        self.mappings.close();
         timeout(PATIENCE, self.functions.shutdown()).await.expect("functions shut down");
+        self.queues.close();
         drop(self.stop);
         timeout(PATIENCE, self.serving).await.expect("the server shuts down").unwrap();
-        drop((self.db, self.functions, self.state));
+        drop((self.db, self.functions, self.mappings, self.state));
         self.dir
     }
 
