@@ -114,7 +114,11 @@ impl World {
         if self.script.mishaps.front().is_some_and(|(told, _)| *told == call) {
             fate.mishap = self.script.mishaps.pop_front().map(|(_, mishap)| mishap);
             self.processes[process].failed += 1;
-            fate.comes += if fate.mishap == Some(Mishap::Frozen) { 5 * MINUTE } else { SECOND };
+            match fate.mishap {
+                Some(Mishap::Frozen) => fate.comes += 5 * MINUTE,
+                Some(Mishap::FrozenBefore) => fate.goes += 5 * MINUTE,
+                _ => fate.comes += SECOND,
+            }
             return fate;
         }
         if self.is_calm {
@@ -184,10 +188,13 @@ const SIGNATURE: Micros = 5 * MINUTE + 10 * SECOND;
 impl World {
     /// Whether this request is on its way for so long that its sender gives it up; if so, it arrives when it does.
     fn sends_late(&mut self, request: &str) -> bool {
-        if self.is_calm || !self.dice.chance(self.knobs.in_flight) {
+        let arrives = if let Some(told) = self.script.late.pop_front() {
+            self.now + told
+        } else if self.is_calm || !self.dice.chance(self.knobs.in_flight) {
             return false;
-        }
-        let arrives = self.now + self.dice.between(CLIENT_TIMEOUT, SIGNATURE);
+        } else {
+            self.now + self.dice.between(CLIENT_TIMEOUT, SIGNATURE)
+        };
         self.act_at(arrives, Action::RequestArrives { request: request.to_owned() });
         true
     }

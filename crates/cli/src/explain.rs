@@ -13,7 +13,7 @@ use taskferry_core::{
     event::{
         Event,
         s3::{self, Notification},
-        sqs,
+        schedule, sqs,
     },
     plan::{self, OVERRIDES_BYTES_MAX, Plan},
     reason,
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     let chosen = chosen(&rules, arguments.rule.as_deref())?;
     let mut explained = Vec::new();
-    for asked in events(&arguments.event)? {
+    for asked in events(&arguments.event, &rules)? {
         for rule in &chosen {
             explained.push(explain(&rules, rule, &asked)?);
         }
@@ -101,16 +101,22 @@ enum Way {
 }
 
 /// The events in the file: one or several, or those of an S3 notification.
-fn events(path: &Path) -> anyhow::Result<Vec<Asked>> {
+fn events(path: &Path, rules: &Rules) -> anyhow::Result<Vec<Asked>> {
     let name = event::name(path);
     match event::read(path)? {
         Given::Events(sent) => {
-            if let Some(added) = sent.iter().find_map(Sent::added) {
+            let is_schedules = |sent: &&Sent| sent.source == schedule::SOURCE;
+            if let Some(added) = sent.iter().filter(|it| !is_schedules(it)).find_map(Sent::added) {
                 note(&format!("{name} has no {added} what EventBridge will give it"))?;
             }
             let now = Timestamp::now();
             let asked = |sent: &Sent| -> anyhow::Result<Asked> {
                 let event = sent.delivered(now).with_context(|| name.clone())?;
+                // What a schedule invokes with gets the rest of its event from its rule.
+                let event = match schedule::normalise(event.text(), rules) {
+                    Some(event) => event.with_context(|| name.clone())?,
+                    None => event,
+                };
                 Ok(Asked { way: sent.event_bus.clone().map_or(Way::Any, Way::Bus), event })
             };
             sent.iter().map(asked).collect()

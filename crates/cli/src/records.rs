@@ -43,11 +43,7 @@ impl RecordsArguments {
     pub(crate) async fn open(&self) -> anyhow::Result<Records> {
         let state = StateDir::new(&self.state.state);
         match &self.runs {
-            None => {
-                let runs = StoredRuns::Sqlite(state.open_runs()?);
-                let location = Location::Sqlite(state.runs());
-                Ok(Records { runs, location, place: Place::Here(state) })
-            }
+            None => Records::here(state),
             Some(Location::Sqlite(path)) if !path.exists() => {
                 let hint =
                     "`taskferry dev` makes it in its state directory: name that with --state";
@@ -83,6 +79,13 @@ enum Place {
 }
 
 impl Records {
+    /// Those in a state directory.
+    pub(crate) fn here(state: StateDir) -> anyhow::Result<Self> {
+        let runs = StoredRuns::Sqlite(state.open_runs()?);
+        let location = Location::Sqlite(state.runs());
+        Ok(Self { runs, location, place: Place::Here(state) })
+    }
+
     /// The state directory, unless the runs are on AWS.
     pub(crate) fn state(&self) -> Option<&StateDir> {
         match &self.place {

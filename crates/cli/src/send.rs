@@ -1,5 +1,5 @@
-//! `taskferry send`: an event by the way that its source would take: the event bus, a queue, or the function of S3's
-//! notifications.
+//! `taskferry send`: an event by the way that its source would take: the event bus, a queue, a schedule, or the function of
+//! S3's notifications.
 
 mod message;
 mod object;
@@ -10,18 +10,20 @@ use std::{
     process::ExitCode,
 };
 
+use jiff::Timestamp;
 use taskferry_aws::NewEvent;
 
 use crate::{
     block_on,
     event::{self, Given, Sent},
     output::hinted,
+    schedules,
     state::{StateArguments, StateDir},
 };
 
 /// What `taskferry send` takes.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["event", "s3", "sqs"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["event", "s3", "sqs", "schedule"])))]
 pub(crate) struct Arguments {
     /// The event for the bus: JSON with `source`, `detail-type` and `detail`, or an entry of `PutEvents`, or a list; `-` reads standard input
     #[arg(short, long, value_name = "FILE")]
@@ -29,6 +31,12 @@ pub(crate) struct Arguments {
     /// The event bus, instead of the entry's or the account's default
     #[arg(long, value_name = "NAME", requires = "event")]
     event_bus: Option<String>,
+    /// Fire the schedule of this rule once, instead: its run is that of its time, so a time that has had one starts none
+    #[arg(long, value_name = "RULE")]
+    schedule: Option<String>,
+    /// The time for which the schedule fires, such as `2027-01-31T09:00:00Z`; now when absent
+    #[arg(long, value_name = "TIME", requires = "schedule")]
+    at: Option<Timestamp>,
     #[command(flatten)]
     object: object::Arguments,
     #[command(flatten)]
@@ -40,6 +48,9 @@ pub(crate) struct Arguments {
 /// Sends what the arguments say, and prints the id that its way gave it.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let state = StateDir::new(&arguments.state.state);
+    if let Some(rule) = &arguments.schedule {
+        return block_on(schedules::send(state, rule, arguments.at, out))?;
+    }
     if let Some(url) = &arguments.object.s3 {
         return object::send(url, &arguments.object, &state, out);
     }

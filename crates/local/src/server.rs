@@ -43,6 +43,7 @@ use crate::{
     foreign,
     lambda::{EventSourceMappings, Functions, MAPPINGS},
     protocol::{Answer, BodyError, Exception, read_body, respond},
+    sns::SnsApi,
     sqs::{self, Sqs},
 };
 
@@ -133,6 +134,10 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// Scheduler's API: what is signed for it.
+    pub scheduler: Arc<dyn HttpService>,
+    /// SNS's API.
+    pub sns: Arc<SnsApi>,
     /// Lambda's event source mappings.
     pub mappings: EventSourceMappings,
     /// SQS.
@@ -342,6 +347,12 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         return services.sqs.query(request).await;
     }
     if let Some(service) = service {
+        if service == "scheduler" {
+            return services.scheduler.call(request).await;
+        }
+        if service == "sns" {
+            return services.sns.call(request).await;
+        }
         return elsewhere::refuse(&service, request).await;
     }
     services.s3.call(request).await

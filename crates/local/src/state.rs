@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     db::{self, Db},
-    ecs, eventbridge, lambda, s3, sqs,
+    ecs, eventbridge, lambda, s3, scheduler, sns, sqs,
 };
 
 /// The schema of `aws.db`, version by version; each service brings its own tables.
@@ -27,6 +27,10 @@ const MIGRATIONS: &[&str] = &[
     ecs::SCHEMA,
     sqs::SCHEMA,
     eventbridge::SCHEMA,
+    sns::SCHEMA,
+    s3::CONFIGURATION_SCHEMA,
+    eventbridge::SCHEDULE_SCHEMA,
+    scheduler::SCHEMA,
     lambda::MAPPINGS_SCHEMA,
 ];
 

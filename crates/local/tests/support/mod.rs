@@ -28,6 +28,7 @@ use taskferry_local::{
     },
     protocol::Answer,
     server::{HttpService, JsonService, Server, Services},
+    sns::SnsApi,
     sqs::{Queues, Sqs},
     state::State,
 };
@@ -78,6 +79,7 @@ pub struct Local {
     pub dir: TempDir,
     pub db: Arc<Db>,
     pub invocations: Invocations,
+    pub deliveries: Deliveries,
     pub event_bridge: Arc<EventBridge>,
     pub functions: Functions,
     pub queues: Queues,
@@ -103,16 +105,19 @@ impl Local {
         config.retry_delays = [Duration::ZERO, Duration::from_millis(1)];
         configure(&mut config);
         let invocations = Invocations::default();
-        let event_bridge = Arc::new(EventBridge::new(Deliveries::new(invocations.clone())));
+        let queues = Queues::default();
+        let deliveries = Deliveries::new(invocations.clone(), queues.clone());
+        let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         event_bridge.load(&db).unwrap();
         let functions = Functions::open(state.db(), invocations.clone(), config).unwrap();
-        let queues = Queues::default();
         let mappings = EventSourceMappings::new(state.db(), queues.clone(), functions.clone());
         let services = Services {
             ecs: Arc::new(Stub("ecs")),
             container_metadata: Arc::new(Stub("metadata")),
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
+            scheduler: Arc::new(Stub("scheduler")),
+            sns: Arc::new(SnsApi::new(state.db(), deliveries.clone())),
             mappings: mappings.clone(),
             sqs: Sqs::open(state.db(), queues.clone()).unwrap(),
             s3: Arc::new(Stub("s3")),
@@ -125,6 +130,7 @@ impl Local {
             dir,
             db,
             invocations,
+            deliveries,
             event_bridge,
             functions,
             queues,
