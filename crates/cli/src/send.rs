@@ -38,9 +38,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", requires = "schedule")]
     at: Option<Timestamp>,
     #[command(flatten)]
-    object: object::Arguments,
+    object: object::ObjectArguments,
     #[command(flatten)]
-    message: message::Arguments,
+    message: message::MessageArguments,
     #[command(flatten)]
     state: StateArguments,
 }

@@ -8,7 +8,7 @@ use crate::{block_on, output::hinted, state::StateDir};
 
 /// What `taskferry send --sqs` takes.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct MessageArguments {
     /// Send a message to this queue, by its name, ARN or URL
     #[arg(long, value_name = "QUEUE", requires = "body")]
     pub(super) sqs: Option<String>,
@@ -38,7 +38,7 @@ fn attribute(text: &str) -> Result<Attribute, String> {
 /// Sends the message, and prints the id that SQS gave it.
 pub(super) fn send(
     queue: &str,
-    arguments: &Arguments,
+    arguments: &MessageArguments,
     state: &StateDir,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {

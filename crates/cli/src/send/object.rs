@@ -36,7 +36,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `taskferry send --s3` takes.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct ObjectArguments {
     /// Tell of a new object, as S3 would, whether it is there or not: s3://BUCKET/KEY
     #[arg(long, value_name = "URL")]
     pub(super) s3: Option<String>,
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
 /// Tells of the object, and prints the event's id.
 pub(super) fn send(
     url: &str,
-    arguments: &Arguments,
+    arguments: &ObjectArguments,
     state: &StateDir,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
