@@ -11,6 +11,7 @@ mod figures;
 mod function;
 mod machine;
 mod notification;
+mod nowhere;
 mod process;
 mod put;
 mod runtime_api;
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
 
 fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     let known = MEASUREMENTS.map(|(name, _)| name);
-    if let Some(unknown) = names.iter().find(|wanted| !known.iter().any(|name| is_of(name, wanted)))
+    if let Some(unknown) =
+        names.iter().find(|wanted| !known.iter().any(|name| is_asked_for(wanted, name)))
     {
         bail!("there is no measurement `{unknown}`: {}", known.join(", "));
     }

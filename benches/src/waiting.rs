@@ -14,7 +14,6 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use taskferry_core::{
-    chain::LifecycleEvent,
     event::Event,
     launch::{self, Answer, Gate, TaskDefinition},
     lifecycle::{self, Stack},
@@ -25,13 +24,16 @@ use taskferry_core::{
 };
 use taskferry_engine::{
     Engine,
-    ports::{self, Clock, Events, Payloads, Ports, Runs as _, Tasks},
+    ports::{self, Clock, Ports, Runs as _, Tasks},
 };
 use taskferry_local::runs::SqliteRuns;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::figures::{Figure, Pass};
+use crate::{
+    figures::{Figure, Pass},
+    nowhere::{Nowhere, unasked},
+};
 
 const RULES: &str = "
 name: bench
@@ -193,8 +195,9 @@ struct World {
 impl Ports for World {
     type Runs = SqliteRuns;
     type Tasks = Self;
-    type Events = Self;
-    type Payloads = Self;
+    type Events = Nowhere;
+    type Payloads = Nowhere;
+    type Queues = Nowhere;
     type Clock = Self;
 
     fn runs(&self) -> &SqliteRuns {
@@ -205,12 +208,16 @@ impl Ports for World {
         self
     }
 
-    fn events(&self) -> &Self {
-        self
+    fn events(&self) -> &Nowhere {
+        &Nowhere
     }
 
-    fn payloads(&self) -> &Self {
-        self
+    fn payloads(&self) -> &Nowhere {
+        &Nowhere
+    }
+
+    fn queues(&self) -> &Nowhere {
+        &Nowhere
     }
 
     fn clock(&self) -> &Self {
@@ -251,36 +258,10 @@ impl Tasks for World {
     }
 }
 
-impl Events for World {
-    async fn publish(
-        &self,
-        _: &[LifecycleEvent],
-        _: &str,
-        _: Timestamp,
-    ) -> Result<(), ports::Error> {
-        Err(unasked("publishing"))
-    }
-}
-
-impl Payloads for World {
-    async fn put(&self, _: &str, _: &str) -> Result<(), ports::Error> {
-        Err(unasked("putting an event aside"))
-    }
-
-    async fn discard(&self, _: &str) -> Result<(), ports::Error> {
-        Err(unasked("discarding an event"))
-    }
-}
-
 impl Clock for World {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
     async fn sleep_until(&self, _: Timestamp) {}
-}
-
-/// What a sweep of runs that wait for their launch does not do.
-fn unasked(what: &'static str) -> ports::Error {
-    ports::Error::Refused { what, source: "the measurement has no such call".into() }
 }
