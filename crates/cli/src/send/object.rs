@@ -21,7 +21,7 @@ use taskferry_core::{
         s3::{self, Notification},
     },
     route::{Origin, Routes},
-    rules::Rules,
+    rules::{Rule, Rules},
     wiring::Function,
 };
 
@@ -80,8 +80,10 @@ pub(super) fn send(
         invoke(address, Function::EventBridge, event.text())?;
         ways += 1;
     }
+    // Those that bring objects: a rule on whatever a queue brings asks for no bucket.
+    let brings_objects = |rule: &&Rule| rule.event_pattern.as_str().contains("\"aws.s3\"");
     let queues: BTreeSet<&str> =
-        rules.rules.iter().filter_map(|rule| rule.on.queue_name()).collect();
+        rules.rules.iter().filter(brings_objects).filter_map(|rule| rule.on.queue_name()).collect();
     for queue in queues {
         if is_heard(Origin::Sqs { queue })? {
             let message = NewMessage { body: notification.clone(), ..NewMessage::default() };
