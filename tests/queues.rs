@@ -43,8 +43,8 @@ fn sqs(dev: &Dev, operation: &str, queue: &str, mut request: Value) -> Value {
     let headers =
         [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.0")];
     let answer = post(&dev.endpoint, "/", &headers, request.to_string().as_bytes());
-    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-    serde_json::from_slice(&answer.body).unwrap_or_default()
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    serde_json::from_str(&answer.body).unwrap_or_default()
 }
 
 /// How many messages a queue has, seen and unseen.
