@@ -9,15 +9,32 @@ use anyhow::{Context as _, bail};
 
 use crate::steps::{cargo, root, step, target};
 
-/// Each target, its dictionary, and how long its inputs are at most.
-const TARGETS: [(&str, &str, u32); 7] = [
-    ("pattern", "event-pattern", 2048),
-    ("event", "event-pattern", 2048),
-    ("pair", "event-pattern", 2048),
-    ("s3", "payload", 4096),
-    ("sns", "payload", 4096),
-    ("sqs", "payload", 4096),
-    ("envelope", "payload", 4096),
+/// A target, and what libFuzzer is told of its inputs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Target {
+    name: &'static str,
+    dictionary: &'static str,
+    length_max: u32,
+}
+
+impl Target {
+    const fn pattern(name: &'static str) -> Self {
+        Self { name, dictionary: "event-pattern", length_max: 2048 }
+    }
+
+    const fn payload(name: &'static str) -> Self {
+        Self { name, dictionary: "payload", length_max: 4096 }
+    }
+}
+
+const TARGETS: [Target; 7] = [
+    Target::pattern("pattern"),
+    Target::pattern("event"),
+    Target::pattern("pair"),
+    Target::payload("s3"),
+    Target::payload("sns"),
+    Target::payload("sqs"),
+    Target::payload("envelope"),
 ];
 /// The version of cargo-fuzz that is installed where there is none.
 const CARGO_FUZZ: &str = "0.13.2";
@@ -36,7 +53,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
                 .arg(&tools),
         )?;
     }
-    for (name, dictionary, length_max) in targets {
+    for Target { name, dictionary, length_max } in targets {
         // What is found on the way is kept there, and read again by the next run; `seeds` is what is committed.
         let corpus = root().join("fuzz/corpus").join(name);
         fs::create_dir_all(&corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
@@ -57,7 +74,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// The targets and for how many minutes each.
-fn read(arguments: &[&str]) -> anyhow::Result<(Vec<(&'static str, &'static str, u32)>, u64)> {
+fn read(arguments: &[&str]) -> anyhow::Result<(Vec<Target>, u64)> {
     let (name, rest) = match arguments {
         [name, rest @ ..] if !name.starts_with('-') => (Some(*name), rest),
         rest => (None, rest),
@@ -70,13 +87,11 @@ fn read(arguments: &[&str]) -> anyhow::Result<(Vec<(&'static str, &'static str, 
         _ => bail!("usage: cargo xtask fuzz [TARGET] [--minutes M]"),
     };
     let Some(name) = name else { return Ok((TARGETS.to_vec(), minutes)) };
-    match TARGETS.iter().find(|target| target.0 == name) {
-        Some(target) => Ok((vec![*target], minutes)),
-        None => {
-            let names = TARGETS.map(|target| target.0).join(", ");
-            bail!("there is no fuzz target `{name}`; there are {names}")
-        }
+    if let Some(target) = TARGETS.iter().find(|target| target.name == name) {
+        return Ok((vec![*target], minutes));
     }
+    let names = TARGETS.map(|target| target.name).join(", ");
+    bail!("there is no fuzz target `{name}`; there are {names}")
 }
 
 #[cfg(test)]
@@ -87,7 +102,7 @@ mod tests {
     fn one_target_or_all_for_some_minutes() {
         assert_eq!(read(&[]).unwrap(), (TARGETS.to_vec(), MINUTES_USUAL));
         let (targets, minutes) = read(&["pair", "--minutes", "60"]).unwrap();
-        assert_eq!((targets.len(), targets[0].0, minutes), (1, "pair", 60));
+        assert_eq!((targets.len(), targets[0].name, minutes), (1, "pair", 60));
         assert_eq!(read(&["--minutes", "1"]).unwrap(), (TARGETS.to_vec(), 1));
         assert!(read(&["pears"]).is_err());
         assert!(read(&["pair", "60"]).is_err());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
+#[expect(unreachable_pub, reason = "the fuzz targets reach them")]
 #[path = "payloads/targets.rs"]
 mod targets;
 

@@ -4,12 +4,15 @@
 //! notification carries it form-encoded, S3's events on EventBridge carry it plain.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
 
+mod detail;
+
 use std::{borrow::Cow, ops::Deref};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
+use self::detail::{Detail, Enveloped, Named, ObjectDetail};
 use super::{Envelope, Event, Malformed, carried::Carried, sns};
 use crate::digest;
 
@@ -235,7 +238,7 @@ pub(super) fn records(records: &[&RawValue]) -> Vec<Result<Event, Error>> {
 }
 
 /// What the messages of SNS's own event carry.
-fn of_messages(messages: &[sns::Message]) -> Notification {
+fn of_messages(messages: &[sns::Published]) -> Notification {
     let mut events = Vec::new();
     let mut are_tests = true;
     for (index, message) in messages.iter().enumerate() {
@@ -313,61 +316,6 @@ fn decode_key(encoded: &str) -> Option<Cow<'_, str>> {
 /// The record as EventBridge would have sent it.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 fn envelope(record: &Record<'_>, key: &str) -> Result<Event, super::Error> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct Enveloped<'a> {
-        version: &'static str,
-        id: &'a str,
-        detail_type: &'a str,
-        source: &'static str,
-        account: &'static str,
-        time: &'a str,
-        region: &'a str,
-        resources: [String; 1],
-        detail: Detail<'a>,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct Detail<'a> {
-        version: &'static str,
-        bucket: Named<'a>,
-        object: ObjectDetail<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        request_id: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        requester: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        source_ip_address: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        deletion_type: Option<&'static str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        restore_expiry_time: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        source_storage_class: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        destination_storage_class: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        destination_access_tier: Option<&'a str>,
-    }
-    #[derive(Serialize)]
-    struct Named<'a> {
-        name: &'a str,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct ObjectDetail<'a> {
-        key: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        size: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        etag: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        version_id: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sequencer: Option<&'a str>,
-    }
     let Record { s3: S3 { bucket, object }, .. } = record;
     let kind = Kind::of(&record.event_name);
     let request_id =
