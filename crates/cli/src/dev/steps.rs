@@ -220,6 +220,8 @@ fn shown(line: &LogLine) -> Option<(String, Option<Tone>, Ends)> {
         // Lambda's runtime writes the error that a handler returns as Rust's `Debug` has it. It stays in the log; shown is
         // how the invocation ended.
         Ok(logged) if logged.message.starts_with("Diagnostic {") => None,
+        // Of a batch, whose messages are told one by one.
+        Ok(logged) if logged.message == "received" => None,
         Ok(logged) => Some((printable(&logged.to_string()), logged.tone(), logged.ends())),
         Err(_) => {
             let text = printable(&format!("[{}] {}", line.function, line.line));
@@ -279,6 +281,7 @@ impl Logged {
             "tracked" => "track",
             "waiting" => "wait",
             "swept" => "sweep",
+            "acknowledged" => "ack",
             "skipped" => "skip",
             other => other,
         }
