@@ -20,7 +20,7 @@ use taskferry_core::{
 };
 use taskferry_engine::{
     Engine, How, Stopped,
-    ports::{self, Clock, Events, Payloads, Ports, RunQuery, Runs as _, Tasks},
+    ports::{self, Clock, Events, Payloads, Ports, Queues, RunQuery, Runs as _, Tasks},
 };
 use taskferry_local::runs::SqliteRuns;
 use tempfile::TempDir;
@@ -128,7 +128,7 @@ impl Clock for Hand {
     }
 }
 
-/// A bus to which nobody listens, and room for no events.
+/// A bus to which nobody listens, room for no events, and queues without messages.
 struct Nothing;
 
 impl Events for Nothing {
@@ -152,6 +152,16 @@ impl Payloads for Nothing {
     }
 }
 
+impl Queues for Nothing {
+    async fn extend(&self, _: &str, _: &str, _: u64) -> Result<(), ports::Error> {
+        panic!("no message is held")
+    }
+
+    async fn delete(&self, _: &str, _: &str) -> Result<(), ports::Error> {
+        panic!("no message is held")
+    }
+}
+
 /// What one process works with.
 struct Process {
     runs: SqliteRuns,
@@ -165,6 +175,7 @@ impl Ports for Process {
     type Tasks = ScriptedTasks;
     type Events = Nothing;
     type Payloads = Nothing;
+    type Queues = Nothing;
     type Clock = Hand;
 
     fn runs(&self) -> &SqliteRuns {
@@ -180,6 +191,10 @@ impl Ports for Process {
     }
 
     fn payloads(&self) -> &Nothing {
+        &self.nothing
+    }
+
+    fn queues(&self) -> &Nothing {
         &self.nothing
     }
 

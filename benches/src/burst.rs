@@ -22,10 +22,13 @@ use taskferry_local::runs::SqliteRuns;
 use tempfile::TempDir;
 
 use self::{
-    account::{Account, Ecs, Nowhere, Told},
+    account::{Account, Ecs, Told},
     time::SimulatedTime,
 };
-use crate::figures::{Figure, Pass};
+use crate::{
+    figures::{Figure, Pass},
+    nowhere::Nowhere,
+};
 
 const RULES: &str = "
 name: burst
@@ -94,6 +97,7 @@ impl Ports for World {
     type Tasks = Ecs;
     type Events = Nowhere;
     type Payloads = Nowhere;
+    type Queues = Nowhere;
     type Clock = SimulatedTime;
 
     fn runs(&self) -> &SqliteRuns {
@@ -109,6 +113,10 @@ impl Ports for World {
     }
 
     fn payloads(&self) -> &Nowhere {
+        &self.nowhere
+    }
+
+    fn queues(&self) -> &Nowhere {
         &self.nowhere
     }
 

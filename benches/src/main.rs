@@ -11,9 +11,11 @@ mod figures;
 mod function;
 mod machine;
 mod notification;
+mod nowhere;
 mod process;
 mod put;
 mod runtime_api;
+mod waiting;
 
 use std::{
     io::{self, Write},
@@ -30,9 +32,10 @@ const PASSES: usize = 3;
 /// A measurement: one pass of it.
 type Measure = fn() -> anyhow::Result<Pass>;
 
-const MEASUREMENTS: [(&str, Measure); 4] = [
+const MEASUREMENTS: [(&str, Measure); 5] = [
     ("dispatch", dispatch::measure),
     ("dispatch/burst", burst::measure),
+    ("dispatch/waiting", waiting::measure),
     ("function", function::measure),
     ("decision", decision::measure),
 ];
@@ -51,13 +54,14 @@ fn main() -> ExitCode {
 
 fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     let known = MEASUREMENTS.map(|(name, _)| name);
-    if let Some(unknown) = names.iter().find(|wanted| !known.iter().any(|name| is_of(name, wanted)))
+    if let Some(unknown) =
+        names.iter().find(|wanted| !known.iter().any(|name| is_asked_for(wanted, name)))
     {
         bail!("there is no measurement `{unknown}`: {}", known.join(", "));
     }
     writeln!(out, "{}", machine::describe()?)?;
     for (name, measure) in MEASUREMENTS {
-        if !names.is_empty() && !names.iter().any(|wanted| is_of(name, wanted)) {
+        if !names.is_empty() && !names.iter().any(|wanted| is_asked_for(wanted, name)) {
             continue;
         }
         let load = machine::load()?;
@@ -72,9 +76,9 @@ fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a measurement is the wanted one, or a part of it: `dispatch/burst` is one of `dispatch`.
-fn is_of(name: &str, wanted: &str) -> bool {
-    name == wanted || name.split_once('/').is_some_and(|(whole, _)| whole == wanted)
+/// Whether who wants one wants the other: its name, or the part of it before a `/`.
+fn is_asked_for(wanted: &str, name: &str) -> bool {
+    name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The figure of a sample, which must not be empty, at a percentile.

@@ -1,6 +1,6 @@
-//! Plays seeds: `taskferry-simulation [--seeds N] [--first S] [--seed S] [--minutes M]`.
+//! Plays seeds: `taskferry-simulation [[--from S] --seeds N | --seed S | --minutes M | --exhaustive]`.
 //!
-//! Started by `cargo xtask simulate`. Exits with 0 if every promise held and every fault was met, else with 1.
+//! `--from` begins at another seed than 0, so that a long run can be played in parts. Started by `cargo xtask simulate`. Exits with 0 if every promise held and every fault was met, else with 1.
 
 #[cfg(mutations)]
 mod mutations;
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["--seed", seed] => one(number(seed)?),
         [] => many(0, SEEDS_USUAL, None),
         ["--seeds", seeds] => many(0, number(seeds)?, None),
-        ["--first", first, "--seeds", seeds] => many(number(first)?, number(seeds)?, None),
+        ["--from", first, "--seeds", seeds] => many(number(first)?, number(seeds)?, None),
         ["--exhaustive"] => exhaustive(),
         #[cfg(mutations)]
         ["--mutations"] => mutations::find(SEEDS_USUAL, None),
@@ -42,7 +42,9 @@ fn main() -> anyhow::Result<ExitCode> {
             let minutes = number(minutes)?.checked_mul(60).context("--minutes is too large")?;
             many(0, u64::MAX, Some(Duration::from_secs(minutes)))
         }
-        _ => bail!("usage: taskferry-simulation [--seeds N | --seed S | --minutes M]"),
+        _ => bail!(
+            "usage: taskferry-simulation [[--from S] --seeds N | --seed S | --minutes M | --exhaustive]"
+        ),
     }
 }
 
@@ -134,6 +136,9 @@ fn many(first: u64, seeds: u64, time: Option<Duration>) -> anyhow::Result<ExitCo
                     sum.tasks += report.tasks as u64;
                     sum.seconds += report.seconds;
                     sum.broken.extend(report.violation.map(|violation| (seed, violation)));
+                    if sum.seeds.is_multiple_of(SEEDS_TOLD) {
+                        tell_so_far(&sum, began.elapsed());
+                    }
                     if sum.broken.len() >= BROKEN_MAX {
                         break;
                     }
@@ -143,6 +148,17 @@ fn many(first: u64, seeds: u64, time: Option<Duration>) -> anyhow::Result<ExitCo
     });
     let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     tell(&sum, began.elapsed())
+}
+
+/// After so many seeds a line says how far it is.
+const SEEDS_TOLD: u64 = 100_000;
+
+fn tell_so_far(sum: &Sum, took: Duration) {
+    let (seeds, broken) = (sum.seeds, sum.broken.len());
+    let seconds = took.as_secs();
+    let told = writeln!(io::stderr().lock(), "{seeds} seeds in {seconds} s, {broken} broken");
+    // Whoever has closed it does not want to know.
+    told.unwrap_or_default();
 }
 
 fn tell(sum: &Sum, took: Duration) -> anyhow::Result<ExitCode> {

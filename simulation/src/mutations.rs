@@ -1,6 +1,7 @@
 //! Has each bug of `core::mutations` found by a seed.
 //!
-//! Only in builds with `--cfg mutations`. A bug that no seed finds is a promise that nobody checks.
+//! Only in builds with `--cfg mutations`. A bug that no seed finds is a promise that nobody checks, and an oracle that finds
+//! none may be blind.
 
 use std::{
     io::{self, Write as _},
@@ -15,10 +16,10 @@ use std::{
 
 use anyhow::bail;
 use taskferry_core::mutations::{Mutation, select};
-use taskferry_simulation::simulate;
+use taskferry_simulation::{Oracle, simulate};
 
-/// A seed, and what it found.
-type Found = (u64, String);
+/// A seed, what it found, and which oracle saw it; none did where the code itself stumbled.
+type Found = (u64, String, Option<Oracle>);
 
 /// Turns one on after the other, or the one of that name, and plays seeds until one finds it.
 pub(crate) fn find(seeds: u64, name: Option<&str>) -> anyhow::Result<ExitCode> {
@@ -33,11 +34,13 @@ pub(crate) fn find(seeds: u64, name: Option<&str>) -> anyhow::Result<ExitCode> {
         bail!("there is no such mutation");
     }
     let mut survivors = Vec::new();
+    let mut blind: Vec<Oracle> = Oracle::ALL.to_vec();
     for (mutation, what) in &asked {
         select(*mutation);
         let began = Instant::now();
         match first_found(seeds) {
-            Some((seed, broken)) => {
+            Some((seed, broken, oracle)) => {
+                blind.retain(|it| Some(*it) != oracle);
                 let broken: String = broken.chars().take(150).collect();
                 writeln!(out, "{mutation:?}: {what}\n    seed {seed}: {broken}")?;
             }
@@ -51,10 +54,16 @@ pub(crate) fn find(seeds: u64, name: Option<&str>) -> anyhow::Result<ExitCode> {
     }
     let found = asked.len() - survivors.len();
     writeln!(out, "{found} of {} mutations were found", asked.len())?;
-    if survivors.is_empty() {
+    let is_whole = name.is_none();
+    if survivors.is_empty() && (blind.is_empty() || !is_whole) {
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(out, "not found: {survivors:?}")?;
+    if !survivors.is_empty() {
+        writeln!(out, "not found: {survivors:?}")?;
+    }
+    if is_whole && !blind.is_empty() {
+        writeln!(out, "oracles that found nothing: {blind:?}")?;
+    }
     Ok(ExitCode::FAILURE)
 }
 
@@ -73,13 +82,13 @@ fn first_found(seeds: u64) -> Option<Found> {
                         break;
                     }
                     let broken = match catch_unwind(AssertUnwindSafe(|| simulate(seed, false))) {
-                        Ok(report) => report.violation.map(|violation| violation.to_string()),
-                        Err(_) => Some("an assertion of the code itself".to_owned()),
+                        Ok(report) => report.violation.map(|it| (it.to_string(), Some(it.oracle))),
+                        Err(_) => Some(("an assertion of the code itself".to_owned(), None)),
                     };
-                    if let Some(broken) = broken {
+                    if let Some((broken, oracle)) = broken {
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                        if found.as_ref().is_none_or(|(other, _)| seed < *other) {
-                            *found = Some((seed, broken));
+                        if found.as_ref().is_none_or(|(other, ..)| seed < *other) {
+                            *found = Some((seed, broken, oracle));
                         }
                     }
                 }

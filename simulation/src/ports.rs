@@ -22,7 +22,8 @@ use taskferry_core::{
     track::TaskState,
 };
 use taskferry_engine::ports::{
-    Clock, Created, Due, Error, Events, Page, Payloads, Ports, RunQuery, Runs, Tasks, Updated,
+    Clock, Created, Due, Error, Events, Page, Payloads, Ports, Queues, RunQuery, Runs, Tasks,
+    Updated,
 };
 
 use crate::{
@@ -113,7 +114,11 @@ impl World {
         if self.script.mishaps.front().is_some_and(|(told, _)| *told == call) {
             fate.mishap = self.script.mishaps.pop_front().map(|(_, mishap)| mishap);
             self.processes[process].failed += 1;
-            fate.comes += if fate.mishap == Some(Mishap::Frozen) { 5 * MINUTE } else { SECOND };
+            match fate.mishap {
+                Some(Mishap::Frozen) => fate.comes += 5 * MINUTE,
+                Some(Mishap::FrozenBefore) => fate.goes += 5 * MINUTE,
+                _ => fate.comes += SECOND,
+            }
             return fate;
         }
         if self.is_calm {
@@ -183,10 +188,13 @@ const SIGNATURE: Micros = 5 * MINUTE + 10 * SECOND;
 impl World {
     /// Whether this request is on its way for so long that its sender gives it up; if so, it arrives when it does.
     fn sends_late(&mut self, request: &str) -> bool {
-        if self.is_calm || !self.dice.chance(self.knobs.in_flight) {
+        let arrives = if let Some(told) = self.script.late.pop_front() {
+            self.now + told
+        } else if self.is_calm || !self.dice.chance(self.knobs.in_flight) {
             return false;
-        }
-        let arrives = self.now + self.dice.between(CLIENT_TIMEOUT, SIGNATURE);
+        } else {
+            self.now + self.dice.between(CLIENT_TIMEOUT, SIGNATURE)
+        };
         self.act_at(arrives, Action::RequestArrives { request: request.to_owned() });
         true
     }
@@ -579,6 +587,17 @@ impl Payloads for Port {
     }
 }
 
+/// No rule of the worlds is on a queue.
+impl Queues for Port {
+    async fn extend(&self, _: &str, _: &str, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 impl Clock for Port {
     fn now(&self) -> Timestamp {
         Self::now(self)
@@ -600,6 +619,7 @@ impl Ports for Port {
     type Tasks = Self;
     type Events = Self;
     type Payloads = Self;
+    type Queues = Self;
     type Clock = Self;
 
     fn runs(&self) -> &Self {
@@ -615,6 +635,10 @@ impl Ports for Port {
     }
 
     fn payloads(&self) -> &Self {
+        self
+    }
+
+    fn queues(&self) -> &Self {
         self
     }
 

@@ -1,4 +1,22 @@
 //! The promises, each with its sentence. How each is checked is `oracles`.
+//!
+//! The ten promises of a run's life, and what stands behind each: the oracles that hold it, and bugs of `core::mutations`
+//! that these oracles find. `cargo xtask simulate` counts how often each oracle had something to look at, and fails at
+//! none; with `--mutations` it fails if there is an oracle that finds no bug.
+//!
+//! | promise | oracles | bugs that show them to see |
+//! |---|---|---|
+//! | 1 Nothing is lost | `NothingIsLost` | `DedupeForgotten`, `NotBegunIsDone` |
+//! | 2 Nothing runs twice | `OneRunForEachKey`, `OneTaskForEachAttempt`, `OneLiveTask`, `NoTaskForNobody`, `TokensAreFresh` | `RedriveOfRevision`, `TokenForgotten`, `DenialIsProof`, `LateRequestForgotten`, `TokenForEver` |
+//! | 3 Limits hold | `LimitsHold`, `NoSlotIsLeaked`, `WaitersAreAdmitted`, `OverlapIsKept` | `LimitPlusOne`, `SlotKeptAfterEnd`, `AdmissionLeftToSweep`, `StaleSkip` |
+//! | 4 Order does not matter | `NothingMovesBackwards` | `VersionIgnored`, `LastWriterWins` |
+//! | 5 Nothing waits for ever | `EverythingHasADate`, `NothingWaitsForEver` | `DueDateDropped`, `TimeoutNotChecked` |
+//! | 6 Same input, same request | `SameRequest`, `WaitsAreRepeatable` | `RequestMadeAnew`, `BackoffFromTheClock` |
+//! | 7 Pacing is not failure | `PacingHolds`, `AThrottleIsNoFailure` | `PacingForgotten`, `ThrottleIsFailure` |
+//! | 8 One bad record or rule stops no other | `OthersGoOn` | `FirstRecordEndsBatch`, `FirstFailureEndsDispatch` |
+//! | 9 Event data is data | `EventDataIsData` | `RenderedTwice` |
+//! | 10 Nothing secret in a log | `NothingSecretIsLogged` | `PayloadLogged` |
+//! | besides | `BudgetsAreTheirOwn`, `SuccessIsProven`, `EndsAreTold`, `PayloadsAreThere`, `AStopIsFinal`, `EndsSayWhy`, `ChainsEnd` | `SpotSpendsAttempts`, `NoExitCodeIsSuccess`, `OutboxClearedFirst`, `PayloadAfterLaunch`, `StoppedRunRetries`, `ReasonForgotten`, `ChainNeverCut` |
 
 use std::fmt;
 

@@ -66,6 +66,8 @@ pub(crate) struct Told {
     pub(crate) starts: VecDeque<Micros>,
     /// What befalls the next calls of these kinds.
     pub(crate) mishaps: VecDeque<(Call, Mishap)>,
+    /// How long the next `RunTask` are on their way, when their senders have given them up.
+    pub(crate) late: VecDeque<Micros>,
     /// Whether no Task State Change comes.
     pub(crate) drops_events: bool,
     /// How often each comes, if not once, the last change first.
@@ -123,6 +125,13 @@ impl Script {
         self.tell(|told| told.mishaps.push_back((call, mishap)))
     }
 
+    /// The next `RunTask` arrives after so many seconds, and nobody waits for it as long; what was denied meanwhile has not used
+    /// its token up.
+    pub fn late_request(&mut self, seconds: i64) -> &mut Self {
+        self.simulation.shared.world().ecs.failures_use_tokens = false;
+        self.tell(|told| told.late.push_back(seconds * SECOND))
+    }
+
     /// No Task State Change comes from now on, or each comes again.
     pub fn drops_events(&mut self, drops: bool) -> &mut Self {
         self.tell(|told| told.drops_events = drops)
@@ -138,6 +147,17 @@ impl Script {
         self.orders += 1;
         let planned = scenario::order(self.orders, 0, rules, false);
         self.deliver(planned)
+    }
+
+    /// Events for these rules come in one invocation; which of them failed is told to the source, or only that one did.
+    pub fn batch(&mut self, orders: &[&[&str]], is_partial: bool) -> &mut Self {
+        let first = self.simulation.planned.len();
+        for rules in orders {
+            self.orders += 1;
+            self.simulation.planned.push(scenario::order(self.orders, 0, rules, false));
+        }
+        let events = (first..self.simulation.planned.len()).collect();
+        self.act(Action::DeliverBatch { events, is_partial })
     }
 
     /// An event for the rule `big` comes, with this in it.

@@ -40,6 +40,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
             ("GATEWAY_PORT", port.as_str()),
         ]);
     })?;
+    // One of them starts the functions.
+    step(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
     step(
         cargo()
             // Of the whole workspace, as all was built before: for one package alone features differ, and with them all below.

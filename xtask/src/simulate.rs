@@ -1,5 +1,8 @@
 //! `cargo xtask simulate`: the real core and engine in a world that breaks by the seed, `simulation/`.
 //!
+//! `--seeds N`, `--from S --seeds N` (a part of a longer run), `--minutes M`, `--seed S` (one, with its history),
+//! `--exhaustive` (the small worlds, whole), `--mutations [NAME]`.
+//!
 //! Built with a profile of its own: as fast as a release, with every assertion of a debug build. Mutations are built apart, in a
 //! target directory of their own, since they are compiled in by a flag that nothing else is built with.
 

@@ -8,13 +8,12 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use taskferry_core::{
-    chain::LifecycleEvent,
     failure::FailureClass,
     launch::{Answer, TaskDefinition},
     rules::Quota,
     track::TaskState,
 };
-use taskferry_engine::ports::{Clock as _, Error, Events, Payloads, Tasks};
+use taskferry_engine::ports::{Clock as _, Error, Tasks};
 
 use super::time::SimulatedTime;
 
@@ -194,25 +193,5 @@ fn state(task: Task) -> TaskState {
         started_at: None,
         stopped_at: None,
         version: Some(1),
-    }
-}
-
-/// An event bus and a bucket that nobody uses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Nowhere;
-
-impl Events for Nowhere {
-    async fn publish(&self, _: &[LifecycleEvent], _: &str, _: Timestamp) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl Payloads for Nowhere {
-    async fn put(&self, _: &str, _: &str) -> Result<(), Error> {
-        Ok(())
-    }
-
-    async fn discard(&self, _: &str) -> Result<(), Error> {
-        Ok(())
     }
 }

@@ -41,6 +41,12 @@ impl Error {
         }
     }
 
+    /// Whether there is no queue of that name: SQS says so by a name of now and one of before.
+    pub(crate) fn is_no_such_queue(&self) -> bool {
+        matches!(self, Self::Exception { code, .. }
+            if code.ends_with("QueueDoesNotExist") || code.ends_with("NonExistentQueue"))
+    }
+
     /// What to do about it.
     pub(crate) fn kind(&self) -> Kind {
         match self {

@@ -176,6 +176,7 @@ fn blank(plan: &Plan<'_>, now: Timestamp) -> Run {
         redrive_of: plan.redrive_of.clone(),
         redriven_by: None,
         depth: plan.depth,
+        message: None,
         payload: plan.payload_url().map(str::to_owned),
         outbox: Vec::new(),
         attempts: Vec::new(),

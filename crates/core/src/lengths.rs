@@ -26,6 +26,11 @@ pub const ATTEMPTS_MAX: usize = 300;
 /// The longest record in bytes of JSON: an item's 400 KB without what stands beside the record.
 pub const RECORD_BYTES_MAX: usize = 380_000;
 
+/// About how long an attempt is whose texts are empty.
+const ATTEMPT_BYTES: usize = 256;
+/// Attempts of which less is told than this make no record that is too long: JSON has six bytes for one at most.
+const TOLD_BYTES_MIN: usize = 48 * 1024;
+
 /// The longest of what is a name.
 const NAME_BYTES_MAX: usize = 256;
 /// The longest of what ECS or a person says.
@@ -71,10 +76,22 @@ pub(crate) fn fit(run: &mut Run) {
     if let Some(attempt) = run.attempts.last_mut() {
         fit_attempt(attempt);
     }
-    // The last attempt alone is never too long.
-    if run.attempts.len() > 1 {
+    // The last attempt alone is never too long, and mostly all of them together are far from it.
+    let told: usize = run.attempts.iter().map(told_bytes).sum();
+    if run.attempts.len() > 1 && told > TOLD_BYTES_MIN {
         forget_oldest(run);
     }
+}
+
+/// About how much stands in the record of the attempt.
+fn told_bytes(attempt: &Attempt) -> usize {
+    let texts = [&attempt.request, &attempt.stopped_reason, &attempt.cluster, &attempt.task_arn];
+    let texts = texts.into_iter().flatten().map(String::len);
+    let containers = attempt
+        .containers
+        .iter()
+        .map(|container| container.name.len() + container.reason.as_ref().map_or(0, String::len));
+    ATTEMPT_BYTES + texts.chain(containers).sum::<usize>()
 }
 
 fn fit_attempt(attempt: &mut Attempt) {
@@ -150,36 +167,35 @@ mod tests {
     #[test]
     fn the_longest_life_of_a_run_fits_a_store() {
         let mut run = tests::run(Status::Running);
-        let request = "\"".repeat(REQUEST_BYTES_MAX);
-        let first = run.attempts.remove(0);
-        for number in 1..=ATTEMPTS_MAX {
-            let mut attempt = first.clone();
-            attempt.attempt = u32::try_from(number).unwrap();
-            attempt.task_arn = Some(format!("arn:aws:ecs:{}", "x".repeat(200)));
-            attempt.cluster = Some("c".repeat(255));
-            attempt.stop_code = Some("EssentialContainerExited".to_owned());
-            attempt.stopped_reason = Some("\u{1}".repeat(3_000));
-            attempt.failure_class = Some(FailureClass::ExitCode);
-            let exit = |_| ContainerExit {
-                name: "\u{1}".repeat(1000),
-                exit_code: Some(1),
-                reason: Some("\u{1}".repeat(3_000)),
-            };
-            attempt.containers = (0..25).map(exit).collect();
-            attempt.request = Some(request.clone());
-            if let [_, .., last] = run.attempts.as_mut_slice() {
-                last.request = None;
+        run.reason = Some("\u{1}".repeat(9_000));
+        let mut attempt = run.attempts.remove(0);
+        attempt.task_arn = Some(format!("arn:aws:ecs:{}", "x".repeat(200)));
+        attempt.cluster = Some("c".repeat(255));
+        attempt.stop_code = Some("EssentialContainerExited".to_owned());
+        attempt.stopped_reason = Some("\u{1}".repeat(3_000));
+        attempt.failure_class = Some(FailureClass::ExitCode);
+        let exit = |_| ContainerExit {
+            name: "\u{1}".repeat(1_000),
+            exit_code: Some(1),
+            reason: Some("\u{1}".repeat(3_000)),
+        };
+        attempt.containers = (0..25).map(exit).collect();
+        fit_attempt(&mut attempt);
+        for attempts in [1, 2, 3, ATTEMPTS_MAX] {
+            // So many are long enough with few containers.
+            attempt.containers.truncate(if attempts > 3 { 2 } else { CONTAINERS_MAX });
+            run.attempts = vec![attempt.clone(); attempts];
+            for index in [0, attempts - 1] {
+                run.attempts[index].request = Some("\"".repeat(REQUEST_BYTES_MAX));
             }
-            run.attempts.push(attempt);
-            run.reason = Some("\u{1}".repeat(9_000));
             fit(&mut run);
             let size_bytes = size_bytes(&run);
-            assert!(size_bytes <= RECORD_BYTES_MAX, "{number} attempts: {size_bytes} bytes");
+            assert!(size_bytes <= RECORD_BYTES_MAX, "{attempts} attempts: {size_bytes} bytes");
             let fitted = run.clone();
             fit(&mut run);
-            assert!(run == fitted, "{number} attempts: fitted twice");
+            assert!(run == fitted, "{attempts} attempts: fitted twice");
+            // What is recent is told as long as there is room.
+            assert!(attempts > 3 || !run.attempts[attempts - 1].containers.is_empty());
         }
-        // What is recent is told in full, and of every attempt what it came to.
-        assert!(run.attempts.iter().all(|attempt| attempt.failure_class.is_some()));
     }
 }

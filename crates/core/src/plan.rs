@@ -56,6 +56,12 @@ impl Plan<'_> {
 /// Why a match makes no request: the rule and the event do not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// What came can never be taken: not read, not matched, or not recorded.
+    #[error("the message can never be taken: {reason}")]
+    Message {
+        /// Why.
+        reason: String,
+    },
     /// The rule's `dedupe` cannot be rendered.
     #[error("`dedupe` cannot be rendered for this event")]
     Dedupe(#[source] template::Error),
@@ -126,7 +132,8 @@ impl Refusal {
     pub(crate) fn status(&self) -> Status {
         match self {
             Self::Missed { .. } => Status::Skipped,
-            Self::Dedupe(_)
+            Self::Message { .. }
+            | Self::Dedupe(_)
             | Self::ConcurrencyKey(_)
             | Self::Target(_)
             | Self::ChainTooLong { .. }
@@ -161,6 +168,26 @@ pub fn again<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event, run: &Run) -> 
     let dedupe_key = lengths::key(dedupe_key);
     let plan = with_key(rules, rule, event, &context, Ok(dedupe_key));
     Plan { redrive_of: Some(run.id.clone()), ..plan }
+}
+
+/// The dead letter that `rule` makes of a message that can never be taken: `event` is as much of it as can be kept.
+pub fn dead_letter<'a>(
+    rules: &Rules,
+    rule: &'a Rule,
+    event: &'a Event,
+    reason: String,
+) -> Plan<'a> {
+    let dedupe_key = event.id().to_owned();
+    Plan {
+        rule,
+        event,
+        run_id: RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key),
+        dedupe_key,
+        slots: Vec::new(),
+        depth: chain::depth(event),
+        redrive_of: None,
+        request: Err(Refusal::Message { reason }),
+    }
 }
 
 fn with_key<'a>(

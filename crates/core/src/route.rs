@@ -69,6 +69,11 @@ impl Routes {
         }
     }
 
+    /// The rules, by their place in the file, that name a queue; none if no rule does.
+    pub fn of_queue(&self, queue: &str) -> &[usize] {
+        self.queues.get(queue).map_or(&[], |patterns| &patterns.rules)
+    }
+
     /// The rules, by their place in the file, that the event matches.
     ///
     /// # Errors

@@ -234,6 +234,9 @@ pub struct Run {
     /// How many runs this one follows upon: 0 for an event from outside, one more for each lifecycle event in between.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub depth: u32,
+    /// The message that stays in its queue until the run has ended, if its rule says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<HeldMessage>>,
     /// Where the event was put that was too long for the request; a URL, `s3://BUCKET/KEY`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
@@ -351,6 +354,28 @@ pub struct TaskSize {
     pub cpu: String,
     /// `memory`.
     pub memory: String,
+}
+
+/// A message of a queue that is held by a run: no other delivery of it comes while the heartbeat goes on.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldMessage {
+    /// The queue's ARN.
+    pub queue_arn: String,
+    /// The message's id.
+    pub id: String,
+    /// What the delivery is called at the queue.
+    pub receipt_handle: String,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// When it is next kept from being delivered again.
+    pub extend_at: Timestamp,
+    /// The run's own date; [`Run::due_at`] is the earlier of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_due_at: Option<Timestamp>,
+    /// The other runs that answer it: the message is for the last of them to give up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<RunId>,
 }
 
 /// Why a task was told to stop.

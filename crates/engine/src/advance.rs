@@ -37,6 +37,8 @@ struct Step {
     happening: Happening,
     /// Whether the run has given slots back, so that others may have their turn.
     freed: bool,
+    /// Whether its message was acknowledged, or that was tried.
+    acknowledged: bool,
 }
 
 impl<P: Ports> Engine<P> {
@@ -47,7 +49,7 @@ impl<P: Ports> Engine<P> {
         happening: Happening,
         patience: Patience,
     ) -> Result<Run, Error> {
-        let step = Step { happening, freed: false };
+        let step = Step { happening, freed: false, acknowledged: false };
         self.go_on(run, step, patience).await
     }
 
@@ -110,6 +112,17 @@ impl<P: Ports> Engine<P> {
                         break;
                     }
                 },
+                // It has ended, so that its message may go.
+                None if run.status.is_terminal() && run.message.is_some() && !step.acknowledged => {
+                    step.acknowledged = true;
+                    match self.acknowledge(&run).await {
+                        Ok(happening) => step.happening = happening,
+                        Err(error) => {
+                            warn!(rule = run.rule, run_id = %run.id, error = reason(&error), "message not deleted yet");
+                            break;
+                        }
+                    }
+                }
                 None => break,
             }
         }
@@ -194,6 +207,8 @@ impl<P: Ports> Engine<P> {
                 Ok(None)
             }
             (Then::Publish, _) => Ok(Some(self.publish(run).await?)),
+            (Then::Extend, _) => self.extend(run).await,
+            (Then::Acknowledge, _) => Ok(Some(self.acknowledge(run).await?)),
             (Then::Discard, _) => {
                 if let Some(url) = &run.payload {
                     self.ports.payloads().discard(url).await?;

@@ -8,7 +8,7 @@ use taskferry_core::{
     plan::{self, Plan, Request},
     reason,
     route::Origin,
-    run::{Run, RunId, Status},
+    run::{HeldMessage, Run, RunId, Status},
 };
 use tracing::{error, info, warn};
 
@@ -42,6 +42,12 @@ pub enum How {
     Duplicate,
 }
 
+/// A run that was launched, as far as it went.
+pub(crate) struct Launched {
+    pub(crate) how: How,
+    pub(crate) run: Run,
+}
+
 impl<P: Ports> Engine<P> {
     /// Takes an event to the runs of all rules that match, each recorded and, if nothing holds it, launched.
     ///
@@ -72,8 +78,8 @@ impl<P: Ports> Engine<P> {
         let mut failed: Option<Error> = None;
         for index in matches {
             let plan = plan::plan(&self.rules, &self.rules.rules[index], event);
-            match self.launch(&plan).await {
-                Ok(how) => dispatched.push(Dispatched {
+            match self.launch(&plan, None).await {
+                Ok(Launched { how, .. }) => dispatched.push(Dispatched {
                     rule: plan.rule.name.to_string(),
                     run_id: plan.run_id,
                     how,
@@ -98,8 +104,12 @@ impl<P: Ports> Engine<P> {
         failed.map_or(Ok(dispatched), Err)
     }
 
-    /// Records the run and launches it, if nothing holds it.
-    pub(crate) async fn launch(&self, plan: &Plan<'_>) -> Result<How, Error> {
+    /// Records the run and launches it, if nothing holds it. With a message, that is held until the run has ended.
+    pub(crate) async fn launch(
+        &self,
+        plan: &Plan<'_>,
+        message: Option<HeldMessage>,
+    ) -> Result<Launched, Error> {
         let run = match &plan.request {
             Err(_) => launch::refused(plan, self.ports.clock().now()),
             Ok(request) => self.pinned(plan, request).await?,
@@ -108,6 +118,9 @@ impl<P: Ports> Engine<P> {
         let late = is_mutated!(PayloadAfterLaunch).then(|| run.clone());
         let run =
             if is_mutated!(PayloadAfterLaunch) { run } else { self.put_aside(plan, run).await? };
+        let message = message.map(Box::new);
+        let mut run = run;
+        run.message = message.clone().filter(|_| !run.status.is_terminal());
         let run = lifecycle::begin(self.stack(), run, self.ports.clock().now());
         info!(event_id = plan.event.id(), rule = run.rule, run_id = %run.id, "planned");
         match self.ports.runs().create(&run, plan.event).await? {
@@ -121,29 +134,35 @@ impl<P: Ports> Engine<P> {
                     event_id = plan.event.id(), rule = run.rule, run_id = %run.id,
                     status = %run.status, "duplicate"
                 );
+                let mut run = *run;
+                if let Some(message) = message {
+                    let received = Happening::Received { message };
+                    run = self.advance(run, received, Patience::None).await?;
+                }
                 // Whoever took the first delivery may have died on the way to the launch. The run is recorded, so if it
                 // cannot be helped along, the sweep will do that, and the event is taken all the same.
-                let (rule, run_id) = (run.rule.clone(), run.id.clone());
-                if let Err(error) = self.advance(*run, Happening::Redelivered, Patience::None).await
-                {
+                let recorded = run.clone();
+                let helped = self.advance(run, Happening::Redelivered, Patience::None).await;
+                let run = helped.unwrap_or_else(|error| {
                     warn!(
-                        event_id = plan.event.id(), rule, run_id = %run_id,
+                        event_id = plan.event.id(), rule = recorded.rule, run_id = %recorded.id,
                         error = reason(&error), "not helped along"
                     );
-                }
-                return Ok(How::Duplicate);
+                    recorded
+                });
+                return Ok(Launched { how: How::Duplicate, run });
             }
         }
-        let how = self.launch_recorded(run, plan.event.id()).await;
+        let launched = self.launch_recorded(run, plan.event.id()).await;
         #[cfg(mutations)]
         if let Some(late) = late {
             self.put_aside(plan, late).await?;
         }
-        Ok(how)
+        Ok(launched)
     }
 
     /// Takes a run that was just recorded as far as it goes. Where that fails, the sweep goes on with it.
-    async fn launch_recorded(&self, run: Run, event_id: &str) -> How {
+    async fn launch_recorded(&self, run: Run, event_id: &str) -> Launched {
         let first = match run.status {
             Status::Launching => Then::RunTask,
             Status::Waiting if run.queue.is_some() => Then::Admit,
@@ -161,7 +180,7 @@ impl<P: Ports> Engine<P> {
         if run.revision == recorded.revision {
             tell(&run);
         }
-        match run.status {
+        let how = match run.status {
             Status::Launching | Status::Starting | Status::Running | Status::Stopping => {
                 How::Launched
             }
@@ -171,7 +190,8 @@ impl<P: Ports> Engine<P> {
             | Status::TimedOut
             | Status::Cancelled
             | Status::Skipped => How::Ended,
-        }
+        };
+        Launched { how, run }
     }
 
     /// The record of the run, with the revision of its task definition that all its attempts will use.

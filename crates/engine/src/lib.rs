@@ -1,7 +1,7 @@
 //! Does what `taskferry-core` decides: performs its answers through ports, and feeds back what comes of them.
 //!
-//! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], and call [`Engine::sweep`] each minute; the
-//! program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
+//! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], each batch of messages to [`Engine::receive`],
+//! and call [`Engine::sweep`] each minute; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
 //! back what came of it. There are no decisions in here but one: a write that lost a race is decided anew, upon the record
 //! that won.
 
@@ -9,6 +9,7 @@ mod admit;
 mod advance;
 mod batch;
 mod dispatch;
+mod messages;
 mod pacer;
 mod pin;
 pub mod ports;
@@ -50,6 +51,9 @@ pub enum Error {
     /// A port failed.
     #[error(transparent)]
     Port(#[from] ports::Error),
+    /// No rule asks for the messages of this queue.
+    #[error("no rule names the queue `{0}`")]
+    NoQueue(String),
     /// A run cannot be done again.
     #[error(transparent)]
     NotRedriven(#[from] NotRedriven),
@@ -74,7 +78,10 @@ impl Error {
     /// What to do with the event.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Port(ports::Error::Unavailable { .. }) | Self::NotBegun => Disposition::Again,
+            // Of a queue that no rule names: the rules that the next process has may name it.
+            Self::Port(ports::Error::Unavailable { .. }) | Self::NotBegun | Self::NoQueue(_) => {
+                Disposition::Again
+            }
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)

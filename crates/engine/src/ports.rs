@@ -224,6 +224,26 @@ pub trait Payloads: Send + Sync {
     fn discard(&self, url: &str) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// The queues whose messages stay in them until runs have ended.
+pub trait Queues: Send + Sync {
+    /// Keeps a message from being delivered again for so long from now.
+    ///
+    /// [`Error::Refused`] if this delivery holds it no more.
+    fn extend(
+        &self,
+        queue_arn: &str,
+        receipt_handle: &str,
+        seconds: u64,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Deletes a message; one that is gone is no fault.
+    fn delete(
+        &self,
+        queue_arn: &str,
+        receipt_handle: &str,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
 /// The ports that one engine works with.
 pub trait Ports: Send + Sync {
     /// The records.
@@ -234,6 +254,8 @@ pub trait Ports: Send + Sync {
     type Events: Events;
     /// Events that are too long.
     type Payloads: Payloads;
+    /// Messages that are held.
+    type Queues: Queues;
     /// The time.
     type Clock: Clock;
 
@@ -245,6 +267,8 @@ pub trait Ports: Send + Sync {
     fn events(&self) -> &Self::Events;
     /// Events that are too long.
     fn payloads(&self) -> &Self::Payloads;
+    /// Messages that are held.
+    fn queues(&self) -> &Self::Queues;
     /// The time.
     fn clock(&self) -> &Self::Clock;
 }

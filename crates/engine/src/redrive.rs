@@ -67,7 +67,7 @@ impl<P: Ports> Engine<P> {
             None => self.event_of(&run).await?,
         };
         let plan = plan::again(&self.rules, rule, &event, &run);
-        let how = self.launch(&plan).await?;
+        let how = self.launch(&plan, None).await?.how;
         let (rule, run_id) = (plan.rule.name.to_string(), plan.run_id);
         let redriven = Happening::Redriven { by: run_id.clone() };
         match self.advance(run, redriven, Patience::None).await {

@@ -10,6 +10,7 @@ use crate::{
     eventbridge::{Buses, Hop},
     identity::{ACCOUNT_ID, REGION},
     lambda::Invocations,
+    sqs::{Code, NewMessage, Queues},
 };
 
 /// The longest payload of an asynchronous invocation.
@@ -117,6 +118,8 @@ pub struct Delivery<'a> {
     pub group_id: Option<&'a str>,
     /// By what a FIFO queue or topic knows a message that it has had before.
     pub deduplication_id: Option<&'a str>,
+    /// What a topic's message is about.
+    pub subject: Option<&'a str>,
 }
 
 /// Why something was not delivered; trying again would not help.
@@ -167,13 +170,14 @@ impl Undeliverable {
 #[derive(Clone, Debug, Default)]
 pub struct Deliveries {
     pub(crate) invocations: Invocations,
+    queues: Queues,
     pub(crate) buses: Buses,
 }
 
 impl Deliveries {
     /// Deliveries to these.
-    pub fn new(invocations: Invocations) -> Self {
-        Self { invocations, ..Self::default() }
+    pub fn new(invocations: Invocations, queues: Queues) -> Self {
+        Self { invocations, queues, buses: Buses::default() }
     }
 
     /// Delivers: durable with the transaction that it is part of.
@@ -217,16 +221,38 @@ impl Deliveries {
                 Hop::First => self.forward(tx, name, delivery.body),
                 Hop::Second => Ok(Err(Undeliverable::ThirdBus { arn: arn() })),
             },
-            Destination::Queue(_) | Destination::Topic(_) => {
-                Ok(Err(Undeliverable::NoResource { arn: arn() }))
+            Destination::Queue(name) => {
+                let Delivery { body, group_id, deduplication_id, .. } = *delivery;
+                let message =
+                    NewMessage { body, group_id, deduplication_id, ..NewMessage::default() };
+                self.send(tx, name, &message)
             }
+            Destination::Topic(name) => self.publish_to_topic(tx, name, delivery),
         }
+    }
+
+    /// Sends a message to a queue.
+    pub(crate) fn send(
+        &self,
+        tx: &Transaction<'_>,
+        queue: &str,
+        message: &NewMessage<'_>,
+    ) -> rusqlite::Result<Result<(), Undeliverable>> {
+        let sent = self.queues.send(tx, queue, message)?;
+        Ok(sent.map(drop).map_err(|refusal| {
+            let arn = Destination::Queue(queue.to_owned()).arn();
+            match refusal.code {
+                Code::QueueDoesNotExist => Undeliverable::NoResource { arn },
+                _ => Undeliverable::Refused { arn, reason: refusal.message },
+            }
+        }))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{db::Db, eventbridge, lambda, sns, sqs};
 
     #[track_caller]
     fn check(resource: &str, destination: Result<Destination, Error>) {
@@ -265,6 +291,40 @@ mod tests {
         check("arn:aws:s3:us-east-1:000000000000:a", Err(Error::NotADestination));
         check("arn:aws:lambda:us-east-1:000000000000:layer:a", Err(Error::NotADestination));
         check("arn:aws:events:us-east-1:000000000000:rule/a", Err(Error::NotADestination));
+    }
+
+    /// What is delivered stands and falls with the transaction that it is part of.
+    #[test]
+    fn a_transaction_that_does_not_stand_has_delivered_nothing() {
+        let path = std::env::temp_dir().join(format!("taskferry-{}.db", uuid::Uuid::now_v7()));
+        let schema = [lambda::SCHEMA, sqs::SCHEMA, sns::SCHEMA, eventbridge::SCHEMA].concat();
+        let db = Db::open(&path, &[&schema]).unwrap();
+        let deliveries = Deliveries::new(Invocations::default(), Queues::default());
+        let function = Destination::Function("f".to_owned());
+        let delivery = Delivery { body: "{}", ..Delivery::default() };
+        let delivered = |then: rusqlite::Result<()>| {
+            let delivered = db.write(|tx| {
+                deliveries.deliver(tx, &function, &delivery)?.expect("a function takes JSON");
+                then
+            });
+            let queued: u32 = db
+                .read(|db| {
+                    db.query_row("SELECT count(*) FROM lambda_invocations", [], |row| row.get(0))
+                })
+                .unwrap();
+            (delivered.is_ok(), queued)
+        };
+        assert_eq!(delivered(Err(rusqlite::Error::InvalidQuery)), (false, 0));
+        assert_eq!(delivered(Ok(())), (true, 1));
+        let nowhere = ["queue", "topic.fifo"].map(str::to_owned);
+        let [queue, topic] = nowhere;
+        for none in [Destination::Queue(queue), Destination::Topic(topic)] {
+            let refused = db.write(|tx| deliveries.deliver(tx, &none, &delivery)).unwrap();
+            assert_eq!(refused, Err(Undeliverable::NoResource { arn: none.arn() }));
+        }
+        for end in ["", "-wal", "-shm"] {
+            drop(std::fs::remove_file(format!("{}{end}", path.display())));
+        }
     }
 
     #[test]

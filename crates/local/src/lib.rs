@@ -1,4 +1,4 @@
-//! AWS on this machine: S3, ECS, EventBridge, SQS and Lambda's Runtime API, on one loopback port, in AWS's own wire protocols.
+//! AWS on this machine: S3, ECS, EventBridge, SQS, SNS and Lambda's Runtime API, on one loopback port, in AWS's own wire protocols.
 //!
 //! Used by `taskferry dev` and `taskferry demo`. Nothing in here knows Taskferry's rules: it is wired (which bucket notifies
 //! which function, which event pattern leads where) by whoever starts it, as a deployment wires AWS.
@@ -17,5 +17,6 @@ pub mod runs;
 pub mod s3;
 pub mod scheduler;
 pub mod server;
+pub mod sns;
 pub mod sqs;
 pub mod state;

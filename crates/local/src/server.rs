@@ -43,6 +43,7 @@ use crate::{
     foreign,
     lambda::Functions,
     protocol::{Answer, BodyError, Exception, read_body, respond},
+    sns::SnsApi,
     sqs::{self, Sqs},
 };
 
@@ -135,6 +136,8 @@ pub struct Services {
     pub functions: Functions,
     /// Scheduler's API: what is signed for it.
     pub scheduler: Arc<dyn HttpService>,
+    /// SNS's API.
+    pub sns: Arc<SnsApi>,
     /// SQS.
     pub sqs: Arc<Sqs>,
     /// S3: whatever no other service claims.
@@ -341,6 +344,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
     if let Some(service) = service {
         if service == "scheduler" {
             return services.scheduler.call(request).await;
+        }
+        if service == "sns" {
+            return services.sns.call(request).await;
         }
         return elsewhere::refuse(&service, request).await;
     }

@@ -317,3 +317,26 @@ async fn lists_come_in_pages_and_tags_with_what_they_are_of() {
     assert_eq!(error.1, "Rule r-0 does not exist on EventBus default.");
     local.stop().await;
 }
+
+#[tokio::test]
+async fn a_scheduled_rule_is_on_the_default_bus_and_of_a_rate_or_cron() {
+    let local = Local::start().await;
+    for expression in ["rate(5 minutes)", "cron(0 3 * * ? *)"] {
+        let rule = json!({ "Name": "r", "ScheduleExpression": expression });
+        ok(&local, "PutRule", rule).await;
+        let shown = ok(&local, "DescribeRule", json!({ "Name": "r" })).await;
+        assert_eq!(shown["ScheduleExpression"], expression);
+    }
+    let bad =
+        ["cron(INVALID)", "cron(0 1 * * * *)", "rate(1 minutes)", "at(2030-01-01T00:00:00)", "5m"];
+    for expression in bad {
+        let rule = json!({ "Name": "r", "ScheduleExpression": expression });
+        let error = refused(&local, "PutRule", rule).await;
+        assert_eq!(error.1, "Parameter ScheduleExpression is not valid.", "{expression}");
+    }
+    ok(&local, "CreateEventBus", json!({ "Name": "b" })).await;
+    let rule = json!({ "Name": "r", "ScheduleExpression": "rate(1 day)", "EventBusName": "b" });
+    let error = refused(&local, "PutRule", rule).await;
+    assert_eq!(error.1, "ScheduleExpression is supported only on the default event bus.");
+    local.stop().await;
+}

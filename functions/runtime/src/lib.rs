@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use taskferry_aws::{AwsPorts, Clients};
 use taskferry_core::rules::Rules;
@@ -48,6 +49,9 @@ pub enum Error {
     /// The payload is none of the source's.
     #[error(transparent)]
     S3(#[from] taskferry_core::event::s3::Error),
+    /// The payload is no batch of messages.
+    #[error(transparent)]
+    Sqs(#[from] taskferry_core::event::sqs::Error),
     /// The payload is not an event.
     #[error(transparent)]
     Event(#[from] taskferry_core::event::Error),
@@ -67,6 +71,7 @@ impl Error {
     fn error_type(&self) -> &'static str {
         match self {
             Self::S3(_)
+            | Self::Sqs(_)
             | Self::Event(_)
             | Self::Schedule(_)
             | Self::Records(db::Error::Newer { .. }) => REFUSED,
@@ -87,15 +92,16 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// Serves Lambda's invocations with `handler`, until the process is ended.
+/// Serves Lambda's invocations with `handler`, whose answers go out as JSON, until the process is ended.
 ///
 /// # Errors
 ///
 /// If the environment lacks something, the rules cannot be used, or the Runtime API is gone.
-pub async fn run<F, Fut>(handler: F) -> anyhow::Result<()>
+pub async fn run<F, Fut, A>(handler: F) -> anyhow::Result<()>
 where
     F: Fn(Arc<FunctionEngine>, Invocation) -> Fut,
-    Fut: Future<Output = Result<(), Error>>,
+    Fut: Future<Output = Result<A, Error>>,
+    A: Serialize,
 {
     log();
     let function = Function::from_env()?;

@@ -30,6 +30,7 @@ use taskferry_local::{
     s3::{self, S3},
     scheduler::{Scheduler, SchedulerApi},
     server::{self, HttpService, JsonService, Server, Services},
+    sns::SnsApi,
     sqs::{Clock, Queues, Sqs},
     state::State,
 };
@@ -50,6 +51,7 @@ pub(super) struct Aws {
     /// Where this program was when it started: once it has been replaced there, as a build does, the system cannot tell.
     pub(super) program: PathBuf,
     pub(super) state: StateDir,
+    deliveries: Deliveries,
     pub(super) ecs: Arc<Ecs>,
     pub(super) event_bridge: Arc<EventBridge>,
     pub(super) functions: Functions,
@@ -70,6 +72,8 @@ pub(crate) struct Platform {
     timer: JoinHandle<()>,
     server: JoinHandle<()>,
     stop_server: oneshot::Sender<()>,
+    /// Those of EventBridge that fire by the clock.
+    scheduled_rules: JoinHandle<()>,
 }
 
 impl Platform {
@@ -98,6 +102,8 @@ impl Platform {
         let address = server.addr();
         let aws = Aws::open(state, locked, address, project, containers, rules)?;
         tokio::spawn(aws.ecs.sweep_regularly());
+        let scheduled_rules =
+            tokio::spawn(Arc::clone(&aws.event_bridge).keep_time(aws.locked.db()));
         tokio::spawn(sweep_regularly(aws.functions.clone(), aws.runs.clone()));
         let timer = tokio::spawn(Arc::clone(&aws.scheduler).run());
         let (stop_server, stopped) = oneshot::channel::<()>();
@@ -105,7 +111,7 @@ impl Platform {
             // Sent, or its sender dropped: either way there is nobody left to serve.
             let _stopped = stopped.await;
         }));
-        Ok(Self { aws, address, timer, server, stop_server })
+        Ok(Self { aws, address, timer, server, stop_server, scheduled_rules })
     }
 
     /// Makes what changed rules ask for, and wires it.
@@ -125,8 +131,9 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
-        // What comes due from here on is due at the next start. It ends where it sleeps.
+        // What comes due from here on is due at the next start. They end where they sleep.
         self.timer.abort();
+        self.scheduled_rules.abort();
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
         let launching = [Function::S3, Function::EventBridge, Function::Sweep];
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
@@ -181,7 +188,8 @@ impl Aws {
         let runs = SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?;
         let runs = Arc::new(runs);
         let invocations = Invocations::default();
-        let deliveries = Deliveries::new(invocations.clone());
+        let queues = Queues::default();
+        let deliveries = Deliveries::new(invocations.clone(), queues.clone());
         let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         event_bridge.load(&locked.db()).context("cannot read the rules of EventBridge")?;
         // Before ECS opens: it tells of the tasks that died with the last process.
@@ -199,25 +207,25 @@ impl Aws {
         )?;
         let s3 = S3::open(
             locked.db(),
-            invocations.clone(),
+            deliveries.clone(),
             Arc::clone(&event_bridge),
             locked.dir().join("s3"),
         )?;
         let starter = Arc::clone(&ecs);
         let scheduler = Arc::new(Scheduler::new(
             locked.db(),
-            deliveries,
+            deliveries.clone(),
             Arc::clone(&event_bridge),
             Box::new(move |request| starter.call("RunTask", request)),
             Clock::default(),
         ));
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-        let queues = Queues::default();
         let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
         let aws = Self {
             program,
             state: state.clone(),
+            deliveries,
             ecs,
             event_bridge,
             functions,
@@ -240,6 +248,7 @@ impl Aws {
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
             scheduler: Arc::new(SchedulerApi::new(Arc::clone(&self.scheduler))),
+            sns: Arc::new(SnsApi::new(self.locked.db(), self.deliveries.clone())),
             sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }

@@ -8,7 +8,10 @@ use std::{
 use anyhow::anyhow;
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use jiff::Timestamp;
-use taskferry_core::run::{Run, Status};
+use taskferry_core::{
+    lengths,
+    run::{Run, Status},
+};
 use taskferry_engine::ports::{Page, RunQuery};
 
 use super::view::{RunView, duration, short_id};
@@ -58,8 +61,9 @@ pub(crate) async fn run(
     let query = RunQuery {
         rule: arguments.rule.clone(),
         status: arguments.status,
-        event_id: arguments.event_id.clone(),
-        dedupe_key: arguments.key.clone(),
+        // As they are recorded.
+        event_id: arguments.event_id.clone().map(lengths::key),
+        dedupe_key: arguments.key.clone().map(lengths::key),
         created_from: arguments.from,
         created_before: arguments.before,
         after: arguments.after.clone(),

@@ -12,13 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    Envelope, Event, Malformed,
+    Envelope, Event, Malformed, beginning,
     carried::{Carried, unwrapped},
     s3, sns,
 };
-
-/// How much of a body is kept of a message that is too long for an event.
-const EXCERPT_BYTES_MAX: usize = 64 << 10;
 
 /// A message's name in what Lambda is answered: never empty, since an empty one stands for the whole batch.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -252,11 +249,7 @@ impl<'a> Own<'a> {
     /// As much of the message as fits into an event for certain: how long its body is, and how that begins.
     fn excerpt(&self) -> Event {
         let body = self.body();
-        let mut end = body.len().min(EXCERPT_BYTES_MAX);
-        while !body.is_char_boundary(end) {
-            end -= 1;
-        }
-        let text = self.text(Body::Text(&body[..end]), Some(body.len()));
+        let text = self.text(Body::Text(beginning(body)), Some(body.len()));
         Event { text, envelope: self.envelope(), value: std::sync::OnceLock::new() }
     }
 

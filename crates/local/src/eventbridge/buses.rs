@@ -17,7 +17,10 @@ use super::{
     envelope::whole_second,
     input::{Input, Matched},
 };
-use crate::delivery::{Deliveries, Delivery, Destination, Undeliverable};
+use crate::{
+    delivery::{Deliveries, Delivery, Destination, Undeliverable},
+    sqs::{AttributeValue, NewMessage},
+};
 
 /// The event buses that exist.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +78,11 @@ pub(super) struct Target {
 pub(super) struct Route(Vec<Arc<Rule>>);
 
 impl Route {
+    /// To the targets of one rule.
+    pub(super) fn to(rule: Rule) -> Self {
+        Self(vec![Arc::new(rule)])
+    }
+
     /// Whether the event leads to nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|rule| match &rule.leads_to {
@@ -182,7 +190,7 @@ impl Deliveries {
         let delivered = match target.input.render(event, matched) {
             Ok(body) => {
                 let group_id = target.group_id.as_deref();
-                let delivery = Delivery { body: &body, group_id, deduplication_id: None };
+                let delivery = Delivery { body: &body, group_id, ..Delivery::default() };
                 self.deliver_from(tx, hop, &target.destination, &delivery)?
             }
             Err(_) => Err(Undeliverable::InvalidJson { arn: target.arn.clone() }),
@@ -192,15 +200,35 @@ impl Deliveries {
     }
 
     /// Puts an event that was not delivered into the target's dead-letter queue.
+    // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     fn bury(
         &self,
-        _tx: &Transaction<'_>,
+        tx: &Transaction<'_>,
         rule: &Rule,
         target: &Target,
-        _event: &str,
+        event: &str,
         why: &Undeliverable,
     ) -> rusqlite::Result<()> {
-        tracing::warn!(rule = rule.name, target = target.arn, code = why.code(), error = %why, "an event was not delivered");
+        if let Some(queue) = &target.dead_letters {
+            // Nothing was tried again, so no condition of that was met.
+            let attributes = [
+                ("RULE_ARN", rule.arn.clone()),
+                ("TARGET_ARN", target.arn.clone()),
+                ("ERROR_CODE", why.code().to_owned()),
+                ("ERROR_MESSAGE", why.to_string()),
+            ];
+            let attributes = attributes
+                .map(|(name, value)| (name.to_owned(), AttributeValue::string(value)))
+                .into();
+            let message = NewMessage { body: event, attributes, ..NewMessage::default() };
+            match self.send(tx, queue, &message)? {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(queue, %error, "a dead-letter queue does not take an event")
+                }
+            }
+        }
+        tracing::warn!(rule = rule.name, target = target.arn, error = %why, "an event was not delivered");
         Ok(())
     }
 }

@@ -52,6 +52,10 @@ pub(super) struct RuleEntry {
     pub(super) description: Option<String>,
     pub(super) role: Option<String>,
     pub(super) targets: BTreeMap<String, TargetEntry>,
+    /// When its schedule was put in force, in milliseconds since the epoch.
+    pub(super) scheduled_at: i64,
+    /// When it fires next, likewise.
+    pub(super) due_at: Option<i64>,
 }
 
 /// A target, as it was put and as it is delivered to.
@@ -196,6 +200,12 @@ fn check_range(
 }
 
 impl RuleEntry {
+    /// The rule as it delivers.
+    pub(super) fn to_rule(&self, key: &RuleKey) -> Rule {
+        let targets = self.targets.values().map(|entry| entry.target.clone()).collect();
+        Rule { name: key.name.clone(), arn: key.arn(), leads_to: LeadsTo::Targets(targets) }
+    }
+
     /// The rule as `ListRules` shows it.
     pub(super) fn show(&self, key: &RuleKey) -> Value {
         let mut shown = Map::from_iter([
@@ -272,9 +282,7 @@ pub(super) fn compile(
         let Some(pattern) = &entry.pattern else { continue };
         match EventPattern::parse(pattern) {
             Ok(pattern) => {
-                let targets = entry.targets.values().map(|entry| entry.target.clone()).collect();
-                let leads_to = LeadsTo::Targets(targets);
-                let rule = Rule { name: key.name.clone(), arn: key.arn(), leads_to };
+                let rule = entry.to_rule(key);
                 buses.entry(key.bus.clone()).or_default().push((pattern, rule));
             }
             Err(error) => {

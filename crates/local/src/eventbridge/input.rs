@@ -318,6 +318,8 @@ fn without_detail(event: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const EVENT: &str = r#"{"version":"0","id":"i-1","detail-type":"Made","source":"app","account":"000000000000","time":"2026-11-21T10:00:00Z","region":"us-east-1","resources":[],"detail":{"id":"x 1","quote":"a\"b","n":1.10,"yes":true,"list":["A","B"],"object":{"k": "v"}}}"#;
@@ -389,6 +391,20 @@ mod tests {
             "[<list> and more]",
         ] {
             assert_eq!(read(template).unwrap().render(EVENT, MATCHED), Err(NotJson), "{template}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is put as a template is refused or renders, and what is rendered is JSON.
+        #[test]
+        fn a_template_makes_json_or_nothing(
+            template in r#"[{}\[\]"\\<>:, a-c\n]{0,40}|(\{"a": ?"?<(id|quote|list|missing)>"?\}){1,2}"#
+        ) {
+            if let Ok(input) = read(&template)
+                && let Ok(rendered) = input.render(EVENT, MATCHED)
+            {
+                prop_assert!(is_json_texts(&rendered), "{rendered}");
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod envelope;
 mod input;
 mod json_path;
 mod put_events;
+mod schedule;
 mod store;
 mod unmatched;
 
@@ -18,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Transaction;
 use taskferry_event_pattern::{EventError, EventPattern};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 pub use self::{
     api::EventBridgeApi,
@@ -26,7 +27,10 @@ pub use self::{
     envelope::{Envelope, whole_second},
     unmatched::Unmatched,
 };
-pub(crate) use self::{buses::Hop, store::SCHEMA};
+pub(crate) use self::{
+    buses::Hop,
+    store::{SCHEDULE_SCHEMA, SCHEMA},
+};
 use self::{buses::Route, catalog::Catalog};
 use crate::{db::Db, delivery::Deliveries};
 
@@ -51,6 +55,8 @@ pub struct Subscription {
 pub struct EventBridge {
     deliveries: Deliveries,
     rules: Mutex<Rules>,
+    /// The next rule may be due at another time than before.
+    changed: Notify,
     unmatched: broadcast::Sender<Unmatched>,
 }
 
@@ -67,7 +73,7 @@ impl EventBridge {
     /// Buses without a rule.
     pub fn new(deliveries: Deliveries) -> Self {
         let (unmatched, _) = broadcast::channel(unmatched::BEHIND_MAX);
-        let this = Self { deliveries, rules: Mutex::default(), unmatched };
+        let this = Self { deliveries, rules: Mutex::default(), changed: Notify::new(), unmatched };
         this.compile(&this.rules());
         this
     }
@@ -145,5 +151,6 @@ impl EventBridge {
     /// Puts rules in force. The lock that they came by is held: no older ones come after.
     fn compile(&self, rules: &Rules) {
         self.deliveries.buses.replace(catalog::compile(&rules.catalog, &rules.managed));
+        self.changed.notify_one();
     }
 }

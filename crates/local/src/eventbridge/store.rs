@@ -40,6 +40,12 @@ CREATE TABLE events_tags (
 ) WITHOUT ROWID;
 ";
 
+/// What rules with a schedule have more: when it was put in force, and when it fires next.
+pub(crate) const SCHEDULE_SCHEMA: &str = "
+ALTER TABLE events_rules ADD COLUMN scheduled_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE events_rules ADD COLUMN due_at INTEGER;
+";
+
 /// All that is stored, but for the tags.
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
     let mut catalog = Catalog::default();
@@ -55,7 +61,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
         catalog.buses.insert(row.get(0)?, entry);
     }
     let mut rules = connection.prepare(
-        "SELECT bus, name, pattern, schedule, state, description, role FROM events_rules",
+        "SELECT bus, name, pattern, schedule, state, description, role, scheduled_at, due_at FROM events_rules",
     )?;
     let mut rows = rules.query([])?;
     while let Some(row) = rows.next()? {
@@ -66,6 +72,8 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
             description: row.get(5)?,
             role: row.get(6)?,
             targets: std::collections::BTreeMap::new(),
+            scheduled_at: row.get(7)?,
+            due_at: row.get(8)?,
         };
         catalog.rules.insert(RuleKey { bus: row.get(0)?, name: row.get(1)? }, entry);
     }
@@ -102,10 +110,12 @@ pub(super) fn put_rule(
 ) -> rusqlite::Result<()> {
     // Not replaced: its targets stay.
     tx.execute(
-        "INSERT INTO events_rules (bus, name, pattern, schedule, state, description, role)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO events_rules
+         (bus, name, pattern, schedule, state, description, role, scheduled_at, due_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (bus, name) DO UPDATE SET pattern = excluded.pattern, schedule = excluded.schedule,
-         state = excluded.state, description = excluded.description, role = excluded.role",
+         state = excluded.state, description = excluded.description, role = excluded.role,
+         scheduled_at = excluded.scheduled_at, due_at = excluded.due_at",
         (
             &key.bus,
             &key.name,
@@ -114,6 +124,8 @@ pub(super) fn put_rule(
             &rule.state,
             &rule.description,
             &rule.role,
+            rule.scheduled_at,
+            rule.due_at,
         ),
     )
     .map(drop)

@@ -8,8 +8,13 @@ use rusqlite::Transaction;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::S3;
+use super::{
+    S3,
+    configuration::{self, Notified},
+    fault::Fault,
+};
 use crate::{
+    delivery::{Delivery, Destination},
     identity::{ACCOUNT_ID, REGION},
     protocol::json_text,
 };
@@ -17,6 +22,9 @@ use crate::{
 /// Who owns every bucket here, in the canonical form of S3.
 pub(super) const OWNER_ID: &str =
     "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What S3 says that its messages are about, where a topic can say it.
+pub(super) const SUBJECT: &str = "Amazon S3 Notification";
 
 /// The notifications of one bucket.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -48,7 +56,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn fits(&self, event_name: &str, key: &str) -> bool {
+    pub(super) fn fits(&self, event_name: &str, key: &str) -> bool {
         key.starts_with(&self.prefix)
             && key.ends_with(&self.suffix)
             && self.events.iter().any(|event| {
@@ -131,22 +139,54 @@ impl S3 {
         &self,
         tx: &Transaction<'_>,
         change: &Change<'_>,
-    ) -> rusqlite::Result<Nowhere> {
+    ) -> Result<Nowhere, Fault> {
         let mut is_notified = false;
         for bucket in self.notifications().iter().filter(|it| it.bucket == change.bucket) {
             for FunctionNotification { function, filters } in &bucket.functions {
                 let name = change.cause.event_name();
                 if filters.iter().any(|filter| filter.fits(name, change.key)) {
                     let payload = json!({ "Records": [change.record(function)] });
-                    self.invocations.enqueue(tx, function, &json_text(&payload))?;
+                    self.deliveries.invocations.enqueue(tx, function, &json_text(&payload))?;
                     is_notified = true;
                 }
+            }
+        }
+        for notified in configuration::find(tx, change.bucket)?.destinations {
+            if notified.fits(change.cause.event_name(), change.key) {
+                self.notify(tx, &notified, change)?;
+                is_notified = true;
             }
         }
         // On AWS each bucket is told to do so; here each does, and what no rule asks for goes nowhere.
         let event = json_text(&change.event());
         let leads_anywhere = self.eventbridge.publish(tx, "default", &event)? || is_notified;
         Ok(Nowhere((!leads_anywhere).then_some(event)))
+    }
+
+    /// Tells a destination of a change. One that does not take it, or is not there any more, misses it, as on S3.
+    fn notify(
+        &self,
+        tx: &Transaction<'_>,
+        notified: &Notified,
+        change: &Change<'_>,
+    ) -> rusqlite::Result<()> {
+        let body = json_text(&json!({ "Records": [change.record(&notified.id)] }));
+        let delivery = Delivery { body: &body, subject: Some(SUBJECT), ..Delivery::default() };
+        let undelivered = match Destination::parse(&notified.arn) {
+            Ok(destination) => {
+                self.deliveries.deliver(tx, &destination, &delivery)?.err().map(|it| it.to_string())
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = undelivered {
+            tracing::warn!(
+                bucket = change.bucket,
+                destination = notified.arn,
+                error,
+                "a notification was not delivered"
+            );
+        }
+        Ok(())
     }
 
     /// Tells of a change that led nowhere, now that it stands.

@@ -26,6 +26,7 @@ use taskferry_local::{
     lambda::{Function, Functions, FunctionsConfig, InvocationEnded, Invocations},
     protocol::Answer,
     server::{HttpService, JsonService, Server, Services},
+    sns::SnsApi,
     sqs::{Queues, Sqs},
     state::State,
 };
@@ -76,6 +77,7 @@ pub struct Local {
     pub dir: TempDir,
     pub db: Arc<Db>,
     pub invocations: Invocations,
+    pub deliveries: Deliveries,
     pub event_bridge: Arc<EventBridge>,
     pub functions: Functions,
     pub addr: SocketAddr,
@@ -99,7 +101,9 @@ impl Local {
         config.retry_delays = [Duration::ZERO, Duration::from_millis(1)];
         configure(&mut config);
         let invocations = Invocations::default();
-        let event_bridge = Arc::new(EventBridge::new(Deliveries::new(invocations.clone())));
+        let queues = Queues::default();
+        let deliveries = Deliveries::new(invocations.clone(), queues.clone());
+        let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         event_bridge.load(&db).unwrap();
         let functions = Functions::open(state.db(), invocations.clone(), config).unwrap();
         let services = Services {
@@ -108,14 +112,26 @@ impl Local {
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
             scheduler: Arc::new(Stub("scheduler")),
-            sqs: Sqs::open(state.db(), Queues::default()).unwrap(),
+            sns: Arc::new(SnsApi::new(state.db(), deliveries.clone())),
+            sqs: Sqs::open(state.db(), queues).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.serve(services, async move {
             drop(stopped.await);
         }));
-        Self { dir, db, invocations, event_bridge, functions, addr, stop, serving, state }
+        Self {
+            dir,
+            db,
+            invocations,
+            deliveries,
+            event_bridge,
+            functions,
+            addr,
+            stop,
+            serving,
+            state,
+        }
     }
 
     /// Queues an asynchronous invocation.

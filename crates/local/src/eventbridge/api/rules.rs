@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use crate::{
     eventbridge::{
         DEFAULT_EVENT_BUS, Rules,
         catalog::{RuleEntry, RuleKey, Tag, managed_target, show_managed},
-        store,
+        schedule, store,
     },
     identity::ACCOUNT_ID,
     protocol::{Answer, Exception},
@@ -122,14 +123,17 @@ impl EventBridgeApi {
             }
             // "the rule is replaced with what you specify in this PutRule command. If you omit arguments in PutRule,
             // the old values for those arguments are not kept."
-            let entry = RuleEntry {
+            let mut entry = RuleEntry {
                 pattern,
                 schedule,
                 state: request.state.unwrap_or_else(|| "ENABLED".to_owned()),
                 description: request.description,
                 role: request.role_arn,
                 targets: old.map(|old| old.targets.clone()).unwrap_or_default(),
+                scheduled_at: 0,
+                due_at: None,
             };
+            entry.schedule_from(Timestamp::now());
             store::put_rule(tx, &key, &entry)?;
             catalog.rules.insert(key, entry);
             Ok(arn)
@@ -172,6 +176,7 @@ impl EventBridgeApi {
             rules.check_unmanaged(&key)?;
             let rule = catalog.rule_mut(&key)?;
             state.clone_into(&mut rule.state);
+            rule.schedule_from(Timestamp::now());
             store::put_rule(tx, &key, rule)?;
             Ok(())
         })?;
@@ -229,12 +234,14 @@ pub(super) fn targets(rules: &Rules, key: &RuleKey) -> Result<Vec<(String, Value
     Ok(targets.map(|(id, target)| (id.clone(), target.json.clone())).collect())
 }
 
-/// Rules do not fire by the clock here.
-fn check_schedule(key: &RuleKey, _schedule: &str) -> Result<(), Exception> {
+/// Refuses an expression that is none, or not of the default bus.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
+fn check_schedule(key: &RuleKey, expression: &str) -> Result<(), Exception> {
     if key.bus != DEFAULT_EVENT_BUS {
         return Err(invalid("ScheduleExpression is supported only on the default event bus."));
     }
-    Err(invalid(
-        "Parameter ScheduleExpression is not supported on this machine: use `on: schedule` in the rules file, or EventBridge Scheduler.",
-    ))
+    if schedule::parse(expression).is_none() {
+        return Err(invalid("Parameter ScheduleExpression is not valid."));
+    }
+    Ok(())
 }
