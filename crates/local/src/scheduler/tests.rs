@@ -49,7 +49,7 @@ impl Machine {
         let state = State::open(&dir).unwrap();
         let now = Arc::new(AtomicI64::new(now.as_millisecond()));
         let (asked, answers) = (Arc::<Mutex<Vec<Value>>>::default(), Arc::default());
-        let deliveries = Deliveries::new(Invocations::default());
+        let deliveries = Deliveries::new(Invocations::default(), crate::sqs::Queues::default());
         let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         let clock = Arc::clone(&now);
         let (told, answering): (_, Arc<Mutex<Vec<Answer>>>) =
