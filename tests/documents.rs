@@ -23,9 +23,9 @@ const EXPECTED: &[(&str, [usize; 3])] = &[
     ("docs/event-patterns.md", [0, 0, 4]),
     ("docs/local.md", [0, 0, 5]),
     ("docs/retries-and-limits.md", [9, 0, 2]),
-    ("docs/rules.md", [29, 8, 3]),
+    ("docs/rules.md", [30, 8, 3]),
     ("docs/run-lifecycle.md", [1, 0, 0]),
-    ("examples/csv-report/README.md", [0, 0, 3]),
+    ("examples/s3-batch/README.md", [0, 0, 3]),
 ];
 
 struct Block {

@@ -4,15 +4,19 @@
 //! loopback, on free ports, in temporary directories, and ends by itself. A goal that is missed is said to be missed: it
 //! is no error, since a busy machine misses goals too.
 
+mod admission;
+mod burst;
 mod decision;
 mod dispatch;
 mod figures;
 mod function;
 mod machine;
 mod notification;
+mod nowhere;
 mod process;
 mod put;
 mod runtime_api;
+mod waiting;
 
 use std::{
     io::{self, Write},
@@ -29,8 +33,11 @@ const PASSES: usize = 3;
 /// A measurement: one pass of it.
 type Measure = fn() -> anyhow::Result<Pass>;
 
-const MEASUREMENTS: [(&str, Measure); 3] = [
+const MEASUREMENTS: [(&str, Measure); 6] = [
     ("dispatch", dispatch::measure),
+    ("dispatch/burst", burst::measure),
+    ("dispatch/admission", admission::measure),
+    ("dispatch/waiting", waiting::measure),
     ("function", function::measure),
     ("decision", decision::measure),
 ];
@@ -49,12 +56,14 @@ fn main() -> ExitCode {
 
 fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     let known = MEASUREMENTS.map(|(name, _)| name);
-    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+    if let Some(unknown) =
+        names.iter().find(|wanted| !known.iter().any(|name| is_asked_for(wanted, name)))
+    {
         bail!("there is no measurement `{unknown}`: {}", known.join(", "));
     }
     writeln!(out, "{}", machine::describe()?)?;
     for (name, measure) in MEASUREMENTS {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+        if !names.is_empty() && !names.iter().any(|wanted| is_asked_for(wanted, name)) {
             continue;
         }
         let load = machine::load()?;
@@ -67,6 +76,11 @@ fn run(names: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
         out.flush()?;
     }
     Ok(())
+}
+
+/// Whether who wants one wants the other: its name, or the part of it before a `/`.
+fn is_asked_for(wanted: &str, name: &str) -> bool {
+    name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The figure of a sample, which must not be empty, at a percentile.

@@ -17,12 +17,13 @@ use taskferry_core::{
     failure::FailureClass,
     launch::{Answer, TaskDefinition},
     limits::{LimitId, LimitState},
-    pace::Window,
+    pace::{Bucket, Window},
     run::{Run, RunId, TaskSize},
     track::TaskState,
 };
 use taskferry_engine::ports::{
-    Clock, Created, Due, Error, Events, Page, Payloads, Ports, RunQuery, Runs, Tasks, Updated,
+    Clock, Created, Due, Error, Events, Page, Payloads, Ports, Queues, RunQuery, Runs, Tasks,
+    Updated,
 };
 
 use crate::{
@@ -227,7 +228,10 @@ impl Port {
             Some(Mishap::Throttled) => {
                 self.note(call, "throttled", "");
                 self.pause(fate.comes).await;
-                Err(unavailable("throttled"))
+                Err(Error::Throttled {
+                    what: "the simulated call",
+                    source: Box::new(Broken("throttled")),
+                })
             }
             Some(
                 Mishap::ResponseLost | Mishap::CrashAfter | Mishap::Frozen | Mishap::FrozenBefore,
@@ -401,10 +405,10 @@ impl Runs for Port {
         let process = self.process;
         self.call(
             Call::TakeToken,
-            || format!("{}", window.begin),
+            || format!("{} {}", window.bucket.as_str(), window.begin),
             |world| {
                 let has_one = world.store.take_token(window);
-                if has_one {
+                if has_one && window.bucket == Bucket::Fargate {
                     let now = world.now;
                     world.processes[process].tokens.push(now);
                 }
@@ -417,7 +421,7 @@ impl Runs for Port {
     async fn close_window(&self, window: &Window) -> Result<(), Error> {
         self.call(
             Call::CloseWindow,
-            || format!("{}", window.begin),
+            || format!("{} {}", window.bucket.as_str(), window.begin),
             |world| {
                 world.store.close_window(window);
                 Ok(())
@@ -586,6 +590,17 @@ impl Payloads for Port {
     }
 }
 
+/// No rule of the worlds is on a queue.
+impl Queues for Port {
+    async fn extend(&self, _: &str, _: &str, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 impl Clock for Port {
     fn now(&self) -> Timestamp {
         Self::now(self)
@@ -607,6 +622,7 @@ impl Ports for Port {
     type Tasks = Self;
     type Events = Self;
     type Payloads = Self;
+    type Queues = Self;
     type Clock = Self;
 
     fn runs(&self) -> &Self {
@@ -622,6 +638,10 @@ impl Ports for Port {
     }
 
     fn payloads(&self) -> &Self {
+        self
+    }
+
+    fn queues(&self) -> &Self {
         self
     }
 

@@ -4,6 +4,7 @@
 
 mod meter;
 mod units;
+mod wiring;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -43,6 +44,8 @@ mod moto {
         // moto undoes a cancelled transaction by putting back a copy of the whole table, without a lock: what others wrote
         // meanwhile is gone.
         const MAY_RACE: bool = false;
+        // moto adds an item's length before an update to that of what is set.
+        const COUNTS_SIZES: bool = false;
 
         fn runs(&self) -> &DynamoRuns {
             &self.0

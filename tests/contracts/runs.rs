@@ -1,6 +1,7 @@
 //! The contract of `Runs`: each function begins with an empty store, and is a test of every store by `contract!`.
 
 pub(crate) mod due;
+pub(crate) mod lengths;
 pub(crate) mod limits;
 pub(crate) mod lists;
 pub(crate) mod quotas;
@@ -24,6 +25,9 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Whether calls may race there. Where they may not, a crowd comes one after another.
     const MAY_RACE: bool = true;
+
+    /// Whether an update is refused for what the record would be, and not for what it was besides.
+    const COUNTS_SIZES: bool = true;
 
     /// The records.
     fn runs(&self) -> &Self::Runs;
@@ -69,7 +73,11 @@ macro_rules! contract {
         $crate::runs::contract!(@ $open, $attribute, lists, runs_made_in_between_disturb_no_page);
         $crate::runs::contract!(@ $open, $attribute, lists, dead_letters_are_those_that_nobody_has_had_done_again);
         $crate::runs::contract!(@ $open, $attribute, lists, a_place_that_no_page_told_is_refused);
+        $crate::runs::contract!(@ $open, $attribute, lengths, a_run_of_an_event_of_long_texts_is_recorded_and_keeps_to_its_limit);
+        $crate::runs::contract!(@ $open, $attribute, lengths, a_run_whose_request_is_too_long_is_recorded_with_its_reason);
+        $crate::runs::contract!(@ $open, $attribute, lengths, the_longest_record_is_kept);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_window_has_so_many_launches);
+        $crate::runs::contract!(@ $open, $attribute, quotas, a_bucket_s_windows_are_its_own);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_closed_window_has_none);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_crowd_takes_no_launch_twice);
     };
@@ -121,6 +129,7 @@ fn run(rule: &str, key: &str, second: i64) -> Run {
         redrive_of: None,
         redriven_by: None,
         depth: 0,
+        message: None,
         payload: None,
         outbox: Vec::new(),
         attempts: Vec::new(),

@@ -6,6 +6,7 @@ mod bench;
 mod clients;
 mod emulators;
 mod fuzz;
+mod kills;
 mod simulate;
 mod steps;
 mod test;
@@ -23,9 +24,12 @@ usage: cargo xtask COMMAND
                   the real core and engine in a world that breaks by the seed; 10,000 seeds unless said
   fuzz [TARGET] [--minutes M]
                   libFuzzer on pattern, event or pair, or each in turn, for 5 minutes unless said
+  kills [--times N] [--seed S]
+                  `taskferry dev` under load, killed with `kill -9` 100 times unless said; nothing lost, nothing twice
   clients         only the independent clients: boto3 and the AWS CLI against `taskferry dev`
   emulators       only the contracts of DynamoDB, against moto and ministack
-  bench [NAME]    measure, in release; without a name, all: dispatch, function, decision, event-pattern";
+  bench [NAME]    measure, in release; without a name, all: dispatch (and dispatch/waiting), function,
+                  decision, event-pattern";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +48,7 @@ fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ["test"] => test::run(),
         ["simulate", rest @ ..] => simulate::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["kills", rest @ ..] => kills::run(rest),
         ["clients"] => clients::run(),
         ["emulators"] => emulators::run(),
         ["bench", rest @ ..] => bench::run(rest),

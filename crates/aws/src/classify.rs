@@ -54,6 +54,9 @@ const ROWS: &[Row] = &[
     ("ServerException", "", Kind::Unknown),
     ("ServiceUnavailable", "", Kind::Unknown),
     ("InternalFailure", "", Kind::Unknown),
+    // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+    ("RequestThrottled", "", Kind::Throttled),
+    ("KmsThrottled", "", Kind::Throttled),
     // Credentials are renewed, and clocks are set: the function's next instance may have good ones.
     ("ExpiredTokenException", "", Kind::Unknown),
     ("RequestExpired", "", Kind::Unknown),

@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::{
 };
 
 use crate::{
-    DynamoRuns, EcsTasks, Events, Objects,
+    DynamoRuns, EcsTasks, Events, Objects, Queues,
     environment::{self, is_on_this_machine},
 };
 
@@ -81,6 +81,11 @@ impl Clients {
     /// The event buses of EventBridge.
     pub fn events(&self) -> Events {
         Events::new(aws_sdk_eventbridge::Client::new(&self.config))
+    }
+
+    /// The queues of SQS.
+    pub fn queues(&self) -> Queues {
+        Queues::new(aws_sdk_sqs::Client::new(&self.config))
     }
 
     /// The objects of S3.

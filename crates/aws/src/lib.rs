@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod objects;
 mod ports;
+mod queues;
 pub mod runs;
 mod tasks;
 
@@ -21,6 +22,7 @@ pub use self::{
     events::{Events, NewEvent},
     objects::Objects,
     ports::AwsPorts,
+    queues::{Attribute, NewMessage, Queues},
     runs::DynamoRuns,
     tasks::EcsTasks,
 };

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use taskferry_engine::ports::{Ports, Runs};
 
-use crate::{Clients, EcsTasks, Events, Objects, SystemClock};
+use crate::{Clients, EcsTasks, Events, Objects, Queues, SystemClock};
 
 /// The ports of an engine that works on AWS, or on what speaks like it.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub struct AwsPorts<R> {
     // Made when they are first needed, which is seldom: a function starts without them.
     events: OnceLock<Events>,
     payloads: OnceLock<Objects>,
+    queues: OnceLock<Queues>,
     clients: Clients,
     clock: SystemClock,
 }
@@ -26,6 +27,7 @@ impl<R> AwsPorts<R> {
             tasks: clients.tasks(),
             events: OnceLock::new(),
             payloads: OnceLock::new(),
+            queues: OnceLock::new(),
             clients: clients.clone(),
             clock: SystemClock,
         }
@@ -37,6 +39,7 @@ impl<R: Runs> Ports for AwsPorts<R> {
     type Tasks = EcsTasks;
     type Events = Events;
     type Payloads = Objects;
+    type Queues = Queues;
     type Clock = SystemClock;
 
     fn runs(&self) -> &R {
@@ -53,6 +56,10 @@ impl<R: Runs> Ports for AwsPorts<R> {
 
     fn payloads(&self) -> &Objects {
         self.payloads.get_or_init(|| self.clients.objects())
+    }
+
+    fn queues(&self) -> &Queues {
+        self.queues.get_or_init(|| self.clients.queues())
     }
 
     fn clock(&self) -> &SystemClock {

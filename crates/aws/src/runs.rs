@@ -26,6 +26,7 @@ use taskferry_core::{
     event::Event,
     limits::{LimitId, LimitState, Moves, moves},
     pace::Window,
+    rules::RETENTION_DEFAULT,
     run::{Run, RunId},
 };
 use taskferry_engine::ports::{Created, Due, Error, Page, RunQuery, Runs, Updated};
@@ -37,9 +38,6 @@ use self::{
     items::{EVENT, EVENT_ASIDE, Item, REVISION, RUN, WRITE, n, s, text},
     keys::{EXPIRES_AT, Key, PK, SK},
 };
-
-/// How long a run's record is kept after its end, unless somebody says otherwise.
-const RETENTION_DEFAULT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The records of the runs, in one table.
 #[derive(Clone, Debug)]

@@ -176,6 +176,9 @@ async fn what_has_ended_may_be_deleted_thirty_days_later() {
     runs.update(&run, &ended(&run, 1)).await.unwrap();
     let runs = runs.with_retention(jiff::SignedDuration::from_hours(24));
     runs.update(&run, &ended(&run, 1)).await.unwrap();
+    let mut telling = ended(&run, 1);
+    telling.due_at = Some(telling.created_at);
+    runs.update(&run, &telling).await.unwrap();
     let heard = heard.lock().unwrap();
     assert_eq!(heard[0].1["Item"].get("expiresAt"), None, "while it is under way it is kept");
     let expiry = |index: usize| {
@@ -187,6 +190,11 @@ async fn what_has_ended_may_be_deleted_thirty_days_later() {
         jiff::Timestamp::from_second(second).unwrap().to_string()
     };
     assert_eq!([expiry(1), expiry(2)], ["2026-02-01T00:00:00Z", "2026-01-03T00:00:00Z"]);
+    let expression = heard[3].1["UpdateExpression"].as_str().unwrap();
+    assert!(
+        expression.contains("REMOVE #dead, #expiresAt"),
+        "something is left to do: {expression}"
+    );
 }
 
 #[tokio::test]

@@ -9,12 +9,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use taskferry_core::rules::{self, Checked, Fault, On, Rule, Rules, Severity};
+use taskferry_core::rules::{self, Ack, Checked, Fault, On, Rule, Rules, Severity};
 
 use crate::{
     diagnostics::{self, Source},
-    output,
+    output, schedules,
 };
 
 /// Checks a file: exit 0 if it can be used, 1 if it has errors. A file that cannot be read is an
@@ -123,6 +124,9 @@ fn summarise(
             source_of(rule),
             target_of(rule)
         )?;
+        if let On::Schedule(on) = &rule.on {
+            schedules::next_line(out, on, Timestamp::now(), width)?;
+        }
     }
     if !rules.task_definitions.is_empty() {
         let families: Vec<_> = rules.task_definitions.keys().map(String::as_str).collect();
@@ -139,8 +143,11 @@ fn source_of(rule: &Rule) -> String {
             format!("s3://{bucket}/{prefix}*{suffix}")
         }
         On::EventPattern { bus } => format!("events on bus {bus}"),
-        On::Schedule { expression, timezone, .. } => format!("{expression} {timezone}"),
-        On::Sqs { queue } => format!("queue {queue}"),
+        On::Schedule(on) => format!("{} {}", on.schedule.expression(), on.schedule.zone_name()),
+        On::Sqs { queue, ack: Ack::Record, .. } => format!("queue {queue}"),
+        On::Sqs { queue, ack: Ack::Completion, .. } => {
+            format!("queue {queue}, each message kept until its runs have ended")
+        }
     }
 }
 

@@ -18,17 +18,17 @@ use taskferry_core::{
     reason,
     run::{Run, RunId},
 };
-use taskferry_engine::ports::{Page, RunQuery, Runs as _};
+use taskferry_engine::ports::{RunQuery, Runs as _};
 
 use crate::{
     event,
     output::hinted,
+    records::{Records, RecordsArguments},
     runs::{
         list::on_terminal,
         show,
         view::{RunView, advice, short_id},
     },
-    state::{Records, StateArguments, StateDir},
 };
 
 /// What `taskferry dead-letters` takes.
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    state: StateArguments,
+    records: RecordsArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,10 +106,10 @@ struct Redrive {
     dry_run: bool,
 }
 
-/// Runs the command on the state directory.
+/// Runs the command on the records.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let records = StateDir::new(&arguments.state.state).records()?;
     crate::block_on(async {
+        let records = arguments.records.open().await?;
         match &arguments.command {
             Command::List(arguments) => list(&records, arguments, out).await,
             Command::Show(arguments) => show_one(&records, arguments, out).await,
@@ -175,7 +175,7 @@ async fn redrive(
         writeln!(out, "{} in all; nothing was done", runs.len())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let engine = records.state.engine().await?;
+    let engine = records.engine().await?;
     let mut failed = 0_usize;
     for run in &runs {
         match engine.redrive(&run.id, event.clone()).await {
@@ -210,30 +210,20 @@ async fn dead_letters(
     filter: &Filter,
     limit: Option<u32>,
 ) -> anyhow::Result<Vec<Run>> {
-    let mut query = RunQuery {
+    let query = RunQuery {
         rule: filter.rule.clone(),
         dead_letters: true,
         created_from: filter.from,
         created_before: filter.before,
         ..RunQuery::default()
     };
-    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
     // What was refused before its first attempt has none.
     let class_of = |run: &Run| {
         let class = run.attempt().map(|attempt| attempt.failure_class);
         class.unwrap_or(Some(FailureClass::Refused))
     };
-    let mut found = Vec::new();
-    loop {
-        let Page { runs, next } = records.runs.list(&query).await?;
-        let wanted =
-            runs.into_iter().filter(|run| filter.class.is_none() || class_of(run) == filter.class);
-        found.extend(wanted.take(limit - found.len()));
-        if found.len() == limit || next.is_none() {
-            return Ok(found);
-        }
-        query.after = next;
-    }
+    let is_wanted = |run: &Run| filter.class.is_none() || class_of(run) == filter.class;
+    records.chosen(query, limit, is_wanted).await
 }
 
 /// The event in a file.

@@ -26,8 +26,8 @@ use crate::{
     state::StateDir,
 };
 
-const RULES: &str = include_str!("../../../examples/csv-report/taskferry.yaml");
-const SALES: &str = include_str!("../../../examples/csv-report/sales.csv");
+const RULES: &str = include_str!("../../../examples/s3-batch/taskferry.yaml");
+const SALES: &str = include_str!("../../../examples/s3-batch/sales.csv");
 
 /// The bucket and the keys that the example's rules file names.
 const BUCKET: &str = "sales";
@@ -93,7 +93,7 @@ fn program() -> String {
 async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut story = Story::begin(out, wants_colour());
     let state = StateDir::new(&dir.join(".taskferry"));
-    story.tell(&format!("start     the example csv-report, in {}", dir.display()), None)?;
+    story.tell(&format!("start     the example s3-batch, in {}", dir.display()), None)?;
     let rules = rules::check(RULES).rules.context("the example's rules are refused")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let platform = Platform::start(&state, address, dir, Containers::HostProcesses, &rules).await?;

@@ -14,6 +14,8 @@ pub(crate) enum Name {
     /// Any event of a bus.
     #[value(name = "eventbridge")]
     EventBridge,
+    /// Messages of a queue.
+    Sqs,
     /// What is due, each minute.
     Sweep,
     /// ECS Task State Change.
@@ -27,6 +29,7 @@ pub(crate) fn run(name: Name) -> anyhow::Result<ExitCode> {
         Name::EventBridge => {
             block_on(taskferry_function::run(taskferry_function_eventbridge::handler))??;
         }
+        Name::Sqs => block_on(taskferry_function::run(taskferry_function_sqs::handler))??,
         Name::Sweep => block_on(taskferry_function::run(taskferry_function_sweep::handler))??,
         Name::TaskStateChange => {
             block_on(taskferry_function::run(taskferry_function_task_state_change::handler))??;

@@ -12,7 +12,9 @@ mod event;
 mod explain;
 mod function;
 mod output;
+mod records;
 mod runs;
+mod schedules;
 mod schema;
 mod send;
 mod state;
@@ -53,8 +55,10 @@ enum Command {
     Dev(dev::Arguments),
     /// See it work: a real file becomes a real task's result, in a directory of its own
     Demo(demo::Arguments),
-    /// Put an event onto the event bus
+    /// Put an event onto the event bus, or fire a rule's schedule
     Send(send::Arguments),
+    /// List when the rules' schedules fire next, by the clocks here and in UTC
+    Schedules(schedules::Arguments),
     /// List, show and stop runs, and read what their tasks print
     Runs(runs::Arguments),
     /// List, show and redrive the runs that came to nothing
@@ -82,8 +86,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Example {
-    /// examples/csv-report
-    CsvReport {
+    /// examples/s3-batch
+    S3Batch {
         /// What the program of the task takes
         arguments: Vec<String>,
     },
@@ -112,6 +116,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Dev(arguments) => dev::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, out),
         Command::Send(arguments) => send::run(&arguments, out),
+        Command::Schedules(arguments) => schedules::run(&arguments, out),
         Command::Runs(arguments) => runs::run(&arguments, out),
         Command::DeadLetters(arguments) => dead_letters::run(&arguments, out),
         Command::Schema => schema::run(out),
@@ -121,8 +126,8 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Function { function } => function::run(function),
-        Command::Example(Example::CsvReport { arguments }) => {
-            block_on(csv_report::run(&arguments, out))??;
+        Command::Example(Example::S3Batch { arguments }) => {
+            block_on(s3_batch::run(&arguments, out))??;
             Ok(ExitCode::SUCCESS)
         }
         Command::Reaper => Ok(taskferry_local::ecs::reaper::run(io::stdin().lock())),

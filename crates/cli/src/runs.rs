@@ -12,7 +12,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Subcommand;
 
-use crate::state::StateDir;
+use crate::records::RecordsArguments;
 
 /// What `taskferry runs` takes.
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    state: crate::state::StateArguments,
+    records: RecordsArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,10 +39,10 @@ enum Command {
     Stop(stop::Arguments),
 }
 
-/// Runs the command on the state directory.
+/// Runs the command on the records.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let records = StateDir::new(&arguments.state.state).records()?;
     crate::block_on(async {
+        let records = arguments.records.open().await?;
         match &arguments.command {
             Command::List(arguments) => list::run(&records, arguments, out).await,
             Command::Show(arguments) => show::run(&records, arguments, out).await,

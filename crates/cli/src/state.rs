@@ -1,17 +1,12 @@
-//! The state directory, as the commands beside `dev` see it: the records, what tasks printed, and where `dev` listens.
+//! The state directory, as the commands beside `dev` see it: its files, and where `dev` listens.
 
 use std::{
     env::VarError,
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use anyhow::Context as _;
-use taskferry_aws::{AwsPorts, Clients};
-use taskferry_core::{rules::Rules, run::Run};
-use taskferry_engine::{Engine, ports::Runs as _};
+use taskferry_aws::Clients;
 use taskferry_local::{db, runs::SqliteRuns, state};
 
 use crate::output::hinted;
@@ -76,11 +71,6 @@ impl StateDir {
         }
     }
 
-    /// The records, for commands that only look at them.
-    pub(crate) fn records(self) -> anyhow::Result<Records> {
-        Ok(Records { runs: self.open_runs()?, state: self })
-    }
-
     /// The error, with what to do about it: the directory is what a person has named.
     pub(crate) fn refused(&self, error: state::Error) -> anyhow::Error {
         let hint = match &error {
@@ -135,18 +125,6 @@ impl StateDir {
             )),
         }
     }
-
-    /// The engine on this state, as the functions have it.
-    pub(crate) async fn engine(&self) -> anyhow::Result<Engine<AwsPorts<SqliteRuns>>> {
-        let path = self.rules();
-        let rules =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
-        let clients = self.endpoint()?.clients().await;
-        let ports = AwsPorts::new(&clients, self.open_runs()?);
-        let quota = rules.run_task_quota;
-        Ok(Engine::new(Arc::new(rules), ports).with_quota(quota))
-    }
 }
 
 /// Where AWS is for a command.
@@ -177,43 +155,6 @@ impl Endpoint {
             ),
             Self::OfState(url) => {
                 hinted(format!("{url} does not answer: {error}"), "see what `taskferry dev` says")
-            }
-        }
-    }
-}
-
-/// The records of the runs in a state directory.
-pub(crate) struct Records {
-    pub(crate) state: StateDir,
-    pub(crate) runs: SqliteRuns,
-}
-
-impl Records {
-    /// Says, to who waits for a change, that nothing is there to make one.
-    pub(crate) fn tell_if_idle(&self, err: &mut dyn Write) -> io::Result<()> {
-        let dir = self.state.path();
-        // What cannot be told is no reason not to wait.
-        if let Ok(None) = state::endpoint(dir) {
-            let dir = dir.display();
-            writeln!(
-                err,
-                "note: no `taskferry dev` runs on the state in {dir}: nothing changes until one does"
-            )?;
-        }
-        Ok(())
-    }
-
-    /// The one run whose id is this or begins so.
-    pub(crate) async fn run(&self, id: &str) -> anyhow::Result<Run> {
-        // Nothing is not the beginning of an id, but a variable that a script has not set.
-        let mut found = if id.is_empty() { Vec::new() } else { self.runs.find(id).await? };
-        match (found.pop(), found.pop()) {
-            (Some(run), None) => Ok(run),
-            (None, _) => {
-                Err(hinted(format!("there is no run `{id}`"), "`taskferry runs list` shows them"))
-            }
-            (Some(_), Some(_)) => {
-                Err(hinted(format!("several runs begin with `{id}`"), "write more of the id"))
             }
         }
     }

@@ -3,8 +3,12 @@
 //! Called by the functions with what they were invoked with. The event keeps its JSON text, so that numbers, escapes and
 //! repeated keys reach the matcher as they were sent.
 
+mod carried;
 mod malformed;
 pub mod s3;
+pub mod schedule;
+mod sns;
+pub mod sqs;
 
 use std::sync::OnceLock;
 
@@ -85,6 +89,19 @@ impl Event {
         Ok(Self { text, envelope, value: OnceLock::new() })
     }
 
+    /// As much of the event as can be kept wherever the whole is refused: its envelope, and how it begins as text.
+    #[must_use]
+    pub fn excerpt(&self) -> Self {
+        let Envelope { id, source, detail_type, time } = &self.envelope;
+        let excerpt = serde_json::json!({
+            "version": "0", "id": shortened(id), "source": shortened(source),
+            "detail-type": shortened(detail_type), "account": "", "time": shortened(time),
+            "region": "", "resources": [],
+            "detail": { "excerpt": beginning(&self.text), "bytes": self.text.len() },
+        });
+        Self::parse(&excerpt.to_string()).expect("it has all that an event must have, and is short")
+    }
+
     /// What the source calls this event; repeated deliveries carry the same.
     pub fn id(&self) -> &str {
         &self.envelope.id
@@ -116,6 +133,19 @@ impl Event {
             serde_json::from_str(&self.text).expect("the text was read or written as JSON before")
         })
     }
+}
+
+/// How much of what is too long is kept, in bytes.
+const EXCERPT_BYTES_MAX: usize = 64 << 10;
+
+/// As much of a text as is kept of one that is too long.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(EXCERPT_BYTES_MAX)]
+}
+
+/// A text of the envelope, which only a hostile sender makes long.
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(1024)]
 }
 
 impl PartialEq for Event {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     failure::{self, FailureClass},
-    plan::Plan,
+    plan::{Plan, Refusal},
     run::{Attempt, Policy, Run, RunEvent, StartedBy, Status, TaskSize},
     track::TaskState,
 };
@@ -142,8 +142,9 @@ pub fn record(
 /// The record of a run that ends before it is launched, since the plan is a refusal.
 pub fn refused(plan: &Plan<'_>, now: Timestamp) -> Run {
     let mut run = blank(plan, now);
-    let reason = plan.request.as_ref().err().map(|refusal| crate::reason(refusal));
-    run.end(Status::Failed, reason, now);
+    let refusal = plan.request.as_ref().err();
+    let status = refusal.map_or(Status::Failed, Refusal::status);
+    run.end(status, refusal.map(|refusal| crate::reason(refusal)), now);
     run
 }
 
@@ -175,6 +176,7 @@ fn blank(plan: &Plan<'_>, now: Timestamp) -> Run {
         redrive_of: plan.redrive_of.clone(),
         redriven_by: None,
         depth: plan.depth,
+        message: None,
         payload: plan.payload_url().map(str::to_owned),
         outbox: Vec::new(),
         attempts: Vec::new(),

@@ -19,6 +19,7 @@ pub mod ecs;
 pub mod event;
 pub mod failure;
 pub mod launch;
+pub mod lengths;
 pub mod lifecycle;
 pub mod limits;
 #[doc(hidden)]
@@ -30,6 +31,8 @@ pub mod retry;
 pub mod route;
 pub mod rules;
 pub mod run;
+pub mod schedule;
+pub mod subject;
 pub mod template;
 pub mod track;
 pub mod wiring;

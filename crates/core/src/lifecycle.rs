@@ -11,26 +11,31 @@ use crate::{
     chain::{self, LifecycleEvent},
     failure::FailureClass,
     launch::Answer,
+    lengths,
     limits::LimitId,
-    run::{Attempt, Run, RunId, Status, StopCause},
+    run::{Attempt, HeldMessage, Run, RunId, Status, StopCause},
     track::{self, TaskState},
 };
 
 mod afterwards;
+mod message;
 mod rulings;
 mod stop;
 mod times;
 mod vanished;
 
-pub use self::rulings::{Kind, Ruling, ruling};
 use self::times::{
-    LOST_SECONDS, PAYLOAD_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS, TOKEN_SECONDS,
-    UNDER_WAY_SECONDS, UNPROVEN_SECONDS,
+    LOST_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS, TOKEN_SECONDS, UNDER_WAY_SECONDS,
+    UNPROVEN_SECONDS,
 };
 use self::{
     afterwards::{noted, published, tidy_up},
     stop::{stop, stop_class, stop_task},
     vanished::vanished,
+};
+pub use self::{
+    message::{HEARTBEAT_SECONDS, VISIBILITY_SECONDS},
+    rulings::{Kind, Ruling, ruling},
 };
 use crate::{retry, run::after};
 
@@ -90,6 +95,18 @@ pub enum Happening {
     },
     /// The event that was put aside for its task was discarded.
     Discarded,
+    /// Its message was delivered, and stays in its queue until the run has ended.
+    Received {
+        /// The message, with this delivery.
+        message: Box<HeldMessage>,
+    },
+    /// Its message is kept from being delivered again.
+    Extended {
+        /// When that is to be said once more.
+        until: Timestamp,
+    },
+    /// Its message is no longer the run's to hold: deleted, handed to another run of it, or gone by itself.
+    Released,
     /// Another run does it again.
     Redriven {
         /// Which.
@@ -117,6 +134,9 @@ impl Happening {
             | Self::Hindered { .. }
             | Self::Published { .. }
             | Self::Discarded
+            | Self::Received { .. }
+            | Self::Extended { .. }
+            | Self::Released
             | Self::Redriven { .. } => self,
         }
     }
@@ -157,6 +177,10 @@ pub enum Then {
     Publish,
     /// Discard the event that was put aside for the task: [`Happening::Discarded`].
     Discard,
+    /// Keep the message from being delivered again: [`Happening::Extended`] or [`Happening::Released`].
+    Extend,
+    /// Delete the message, unless another run of it is under way: [`Happening::Released`].
+    Acknowledge,
 }
 
 /// The stack that a run belongs to, as far as decisions depend on it.
@@ -187,19 +211,23 @@ impl Decision {
 /// The same arguments give the same decision. A decision that lost the race to write its record is asked for anew, upon the
 /// record that won.
 pub fn decide(stack: Stack<'_>, run: &Run, happening: &Happening, now: Timestamp) -> Decision {
+    let own = &*message::own(run);
     let mut decision = if let Happening::Answered { attempt, answer } = happening
         && !is_last(run, *attempt)
         && !crate::is_mutated!(AnswerOfAnotherAttempt)
     {
         // The answer to an attempt that is over: a task that it started is nobody's.
-        answer.task().map_or_else(Decision::rest, |task| take_in(run, task, now))
+        answer.task().map_or_else(Decision::rest, |task| take_in(own, task, now))
+    } else if let Some(decision) = message::decide(own, happening, now) {
+        decision
     } else {
-        carry_out(stack.name, run, happening, now)
+        carry_out(stack.name, own, happening, now)
     };
     if let Some(next) = &mut decision.next {
         if stack.publishes {
             next.outbox.extend(chain::told(Some(run), next));
         }
+        lengths::fit(next);
         date(next, now);
         if **next == *run {
             decision.next = None;
@@ -216,6 +244,7 @@ pub fn begin(stack: Stack<'_>, mut run: Run, now: Timestamp) -> Run {
     if stack.publishes && goes_on {
         run.outbox.extend(chain::told(None, &run));
     }
+    lengths::fit(&mut run);
     date(&mut run, now);
     run
 }
@@ -253,6 +282,15 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
         (Ruling::TidyUp, _) => tidy_up(run, now),
         (Ruling::Note, Happening::Published { events }) => published(run, events),
         (Ruling::Note, Happening::Discarded) => noted(run, |next| next.payload = None),
+        (Ruling::Note, Happening::Released) => message::released(run),
+        (Ruling::Hold, Happening::Received { message }) => message::received(run, message),
+        (Ruling::HoldOn, Happening::Extended { until }) => {
+            let extended = message::extended(run, *until);
+            let Some(next) = extended.next else { return Decision::rest() };
+            // Only now what else is due is looked at.
+            let due = carry_out(name, &next, &Happening::Due, now);
+            Decision { next: due.next.or(Some(next)), then: due.then }
+        }
         (Ruling::Note, Happening::Redriven { by }) => {
             noted(run, |next| next.redriven_by = Some(by.clone()))
         }
@@ -267,6 +305,8 @@ fn carry_out(name: &str, run: &Run, happening: &Happening, now: Timestamp) -> De
             | Ruling::StopStray
             | Ruling::TakeIn
             | Ruling::Stop
+            | Ruling::Hold
+            | Ruling::HoldOn
             | Ruling::Note,
             _,
         ) => Decision::rest(),
@@ -572,11 +612,15 @@ fn time_out(run: &Run, now: Timestamp) -> Decision {
 /// Gives a run the date by which it is looked at: until its end never later than its limits of time say, after it while
 /// something is left to tell or to tidy up.
 fn date(run: &mut Run, now: Timestamp) {
+    own_date(run, now);
+    message::date(run);
+}
+
+fn own_date(run: &mut Run, now: Timestamp) {
     if let Some(ended_at) = run.ended_at {
         let soon = after(now, TELL_SECONDS);
-        let telling = (!run.outbox.is_empty()).then_some(soon);
-        let kept_for = if crate::is_mutated!(PayloadDiscardedAtEnd) { 0 } else { PAYLOAD_SECONDS };
-        let tidying = run.payload.as_ref().map(|_| after(ended_at, kept_for).max(soon));
+        let telling = (!run.outbox.is_empty() || run.message.is_some()).then_some(soon);
+        let tidying = run.payload.as_ref().and_then(|_| times::discard_at(ended_at, now));
         let tidying = tidying.filter(|_| !crate::is_mutated!(PayloadKept));
         run.due_at = telling.or(tidying);
         return;

@@ -3,17 +3,18 @@
 //! Asked by the engine for each rule that matches, and by `taskferry explain`, which shows what would be sent. The same
 //! event and rule give the same plan, byte for byte: no clock, no random number and no map's order goes into it.
 
-use std::{borrow::Cow, num::NonZeroU32};
+use std::{borrow::Cow, fmt, num::NonZeroU32};
 
 use crate::{
     chain,
-    event::Event,
+    event::{self, Event},
+    lengths::{self, REQUEST_BYTES_MAX},
     limits::{LimitId, Slot},
     rules::{
-        Concurrency, Overlap, Rule, Rules,
+        Concurrency, Missed as MissedPolicy, On, Overlap, Rule, Rules,
         target::{self, Passed, Payload, write_json},
     },
-    run::{Run, RunId, StartedBy},
+    run::{Run, RunId, StartedBy, Status},
     template::{self, Context},
 };
 
@@ -55,6 +56,12 @@ impl Plan<'_> {
 /// Why a match makes no request: the rule and the event do not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// What came can never be taken: not read, not matched, or not recorded.
+    #[error("the message can never be taken: {reason}")]
+    Message {
+        /// Why.
+        reason: String,
+    },
     /// The rule's `dedupe` cannot be rendered.
     #[error("`dedupe` cannot be rendered for this event")]
     Dedupe(#[source] template::Error),
@@ -64,6 +71,12 @@ pub enum Refusal {
     /// A template of the rule's `target` cannot be rendered.
     #[error("the target cannot be rendered for this event")]
     Target(#[source] target::Error),
+    /// The event's time was missed, and the rule does nothing about that.
+    #[error("{}, and the rule says to skip", Missed(*count))]
+    Missed {
+        /// How many times were missed with it.
+        count: u64,
+    },
     /// The event is the last of a chain of runs that is too long.
     #[error("{depth} runs followed upon one another, and {} may", chain::DEPTH_MAX)]
     ChainTooLong {
@@ -87,6 +100,48 @@ pub enum Refusal {
         /// Their length.
         size_bytes: usize,
     },
+    /// The rendered request is longer than what is kept of one.
+    #[error(
+        "the rendered request is {size_bytes} bytes of JSON, and {REQUEST_BYTES_MAX} is the most: see which template of \
+         `target` the event makes so long"
+    )]
+    RequestTooLong {
+        /// Its length.
+        size_bytes: usize,
+    },
+}
+
+/// How many times of a schedule were missed, in words.
+struct Missed(u64);
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 | 1 => f.write_str("its time was missed, since nothing ran here"),
+            count => write!(
+                f,
+                "this and {} earlier times were missed, since nothing ran here",
+                count - 1
+            ),
+        }
+    }
+}
+
+impl Refusal {
+    /// How the run ends that is not begun for this reason.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Missed { .. } => Status::Skipped,
+            Self::Message { .. }
+            | Self::Dedupe(_)
+            | Self::ConcurrencyKey(_)
+            | Self::Target(_)
+            | Self::ChainTooLong { .. }
+            | Self::PayloadTooLong { .. }
+            | Self::OverridesTooLong { .. }
+            | Self::RequestTooLong { .. } => Status::Failed,
+        }
+    }
 }
 
 /// A rendered `RunTask` request, but for what each attempt adds: `clientToken`, `startedBy`, and the revision of the task
@@ -110,8 +165,29 @@ pub fn again<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event, run: &Run) -> 
     if crate::is_mutated!(RedriveOfRevision) {
         dedupe_key.push_str(&run.revision.to_string());
     }
+    let dedupe_key = lengths::key(dedupe_key);
     let plan = with_key(rules, rule, event, &context, Ok(dedupe_key));
     Plan { redrive_of: Some(run.id.clone()), ..plan }
+}
+
+/// The dead letter that `rule` makes of a message that can never be taken: `event` is as much of it as can be kept.
+pub fn dead_letter<'a>(
+    rules: &Rules,
+    rule: &'a Rule,
+    event: &'a Event,
+    reason: String,
+) -> Plan<'a> {
+    let dedupe_key = lengths::key(event.id().to_owned());
+    Plan {
+        rule,
+        event,
+        run_id: RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key),
+        dedupe_key,
+        slots: Vec::new(),
+        depth: chain::depth(event),
+        redrive_of: None,
+        request: Err(Refusal::Message { reason }),
+    }
 }
 
 fn with_key<'a>(
@@ -123,7 +199,7 @@ fn with_key<'a>(
 ) -> Plan<'a> {
     let (dedupe_key, request) = match dedupe_key {
         Ok(dedupe_key) => (dedupe_key, Ok(())),
-        Err(refusal) => (event.id().to_owned(), Err(refusal)),
+        Err(refusal) => (lengths::key(event.id().to_owned()), Err(refusal)),
     };
     let run_id = RunId::new(&rules.name, rule.name.as_ref(), &dedupe_key);
     let request = request.and_then(|()| self::request(rule, event, &run_id, context));
@@ -133,11 +209,23 @@ fn with_key<'a>(
     } else {
         request
     };
+    let request = match missed(rule, event) {
+        Some(count) => Err(Refusal::Missed { count }),
+        None => request,
+    };
     let (slots, request) = match slots(rules, rule, context) {
         Ok(slots) => (slots, request),
         Err(refusal) => (Vec::new(), request.and(Err(refusal))),
     };
     Plan { rule, event, run_id, dedupe_key, slots, depth, redrive_of: None, request }
+}
+
+/// How many times of the rule's schedule were missed with the event, where the rule skips those.
+fn missed(rule: &Rule, event: &Event) -> Option<u64> {
+    match &rule.on {
+        On::Schedule(on) if on.missed == MissedPolicy::Skip => event::schedule::missed(event),
+        On::Schedule(_) | On::S3 { .. } | On::EventPattern { .. } | On::Sqs { .. } => None,
+    }
 }
 
 /// A slot of each limit that holds for the run: the rule's own, its group's, and that for everything.
@@ -154,6 +242,7 @@ fn slots(rules: &Rules, rule: &Rule, context: &Context<'_>) -> Result<Vec<Slot>,
         if let Some(limit) = limit {
             let key = key.as_ref().map(|key| key.render(context)).transpose();
             let key = key.map_err(Refusal::ConcurrencyKey)?.unwrap_or_default().into_owned();
+            let key = lengths::key(key);
             slot(format!("rule/{}", rule.name), key, *limit, overlap);
         }
         if let Some((group, limit)) =
@@ -170,13 +259,14 @@ fn slots(rules: &Rules, rule: &Rule, context: &Context<'_>) -> Result<Vec<Slot>,
 }
 
 fn dedupe_key(rule: &Rule, event: &Event, context: &Context<'_>) -> Result<String, Refusal> {
-    match &rule.dedupe {
+    let key = match &rule.dedupe {
         Some(template) if !crate::is_mutated!(DedupeForgotten) => {
             template.render(context).map(Cow::into_owned).map_err(Refusal::Dedupe)
         }
         Some(_) | None if crate::is_mutated!(ChainKeyedByEvent) => Ok(event.id().to_owned()),
         Some(_) | None => Ok(chain::dedupe_key(event).unwrap_or_else(|| event.id().to_owned())),
-    }
+    };
+    key.map(lengths::key)
 }
 
 fn request(
@@ -194,7 +284,12 @@ fn request(
     }
     let size_bytes = request.overrides_size_bytes();
     match rule.target.payload() {
-        _ if size_bytes <= OVERRIDES_BYTES_MAX => Ok(request),
+        _ if size_bytes <= OVERRIDES_BYTES_MAX => match request.0.members.len() {
+            size_bytes if size_bytes > REQUEST_BYTES_MAX => {
+                Err(Refusal::RequestTooLong { size_bytes })
+            }
+            _ => Ok(request),
+        },
         Some(Payload { bucket: None, .. }) => Err(Refusal::PayloadTooLong { size_bytes }),
         _ => Err(Refusal::OverridesTooLong { size_bytes }),
     }

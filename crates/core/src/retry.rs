@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest,
     failure::FailureClass,
+    lengths::ATTEMPTS_MAX,
     run::{Attempt, Run, RunId},
 };
 
@@ -149,7 +150,8 @@ pub fn delay(run: &Run) -> Option<Duration> {
         budget.backoff.min_seconds += u64::try_from(last.created_at.as_second() % 60).unwrap_or(0);
     }
     budget.attempts += u32::from(crate::is_mutated!(BudgetOneMore));
-    (ended_so < budget.attempts).then(|| jittered(budget.backoff, &run.id, last.attempt, ended_so))
+    let is_left = ended_so < budget.attempts && run.attempts.len() < ATTEMPTS_MAX;
+    is_left.then(|| jittered(budget.backoff, &run.id, last.attempt, ended_so))
 }
 
 /// The wait before a throttled `RunTask` is sent again.

@@ -13,8 +13,9 @@ use crate::{
     digest,
     event::Event,
     failure::FailureClass,
+    lengths,
     limits::{LimitId, Slot},
-    retry,
+    retry, subject,
 };
 
 /// A run's name: 32 hexadecimal digits, made of stack, rule and dedupe key.
@@ -154,7 +155,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// The event that a run answers, as much of it as a list shows.
+/// The event that a run answers, as much of it as a list shows; what is too long for a record is cut, its id to a digest.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunEvent {
@@ -166,15 +167,19 @@ pub struct RunEvent {
     pub detail_type: String,
     /// When, as the source wrote it.
     pub time: String,
+    /// The object, time, message or resource that it is about, as much as a list shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 impl From<&Event> for RunEvent {
     fn from(event: &Event) -> Self {
         Self {
-            id: event.id().to_owned(),
-            source: event.source().to_owned(),
-            detail_type: event.detail_type().to_owned(),
-            time: event.time().to_owned(),
+            id: lengths::key(event.id().to_owned()),
+            source: lengths::name(event.source()),
+            detail_type: lengths::name(event.detail_type()),
+            time: lengths::name(event.time()),
+            subject: subject::of(event),
         }
     }
 }
@@ -233,6 +238,9 @@ pub struct Run {
     /// How many runs this one follows upon: 0 for an event from outside, one more for each lifecycle event in between.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub depth: u32,
+    /// The message that stays in its queue until the run has ended, if its rule says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<HeldMessage>>,
     /// Where the event was put that was too long for the request; a URL, `s3://BUCKET/KEY`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
@@ -272,6 +280,14 @@ impl Run {
     /// Whether the run is a dead letter: it came to nothing, and nobody has had it done again.
     pub fn is_dead_letter(&self) -> bool {
         matches!(self.status, Status::Failed | Status::TimedOut) && self.redriven_by.is_none()
+    }
+
+    /// When its record and its event may be deleted, if what has ended is kept for so long.
+    ///
+    /// Never while the run is under way, or something of it is still to be told or to be tidied up.
+    pub fn expires_at(&self, retention: SignedDuration) -> Option<Timestamp> {
+        let ended_at = self.ended_at.filter(|_| self.due_at.is_none())?;
+        Some(ended_at.checked_add(retention).unwrap_or(Timestamp::MAX))
     }
 
     /// Whether a task of the run has run.
@@ -342,6 +358,28 @@ pub struct TaskSize {
     pub cpu: String,
     /// `memory`.
     pub memory: String,
+}
+
+/// A message of a queue that is held by a run: no other delivery of it comes while the heartbeat goes on.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldMessage {
+    /// The queue's ARN.
+    pub queue_arn: String,
+    /// The message's id.
+    pub id: String,
+    /// What the delivery is called at the queue.
+    pub receipt_handle: String,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// When it is next kept from being delivered again.
+    pub extend_at: Timestamp,
+    /// The run's own date; [`Run::due_at`] is the earlier of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_due_at: Option<Timestamp>,
+    /// The other runs that answer it: the message is for the last of them to give up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<RunId>,
 }
 
 /// Why a task was told to stop.
@@ -533,6 +571,18 @@ mod tests {
         ] {
             assert_eq!(StartedBy::parse(&text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_has_ended_is_kept_for_as_long_as_the_rules_say_and_until_all_is_told() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let retention = SignedDuration::from_secs(100);
+        let mut run = crate::lifecycle::tests::run(Status::Running);
+        assert_eq!(run.expires_at(retention), None);
+        run.end(Status::Succeeded, None, at(10));
+        assert_eq!(run.expires_at(retention), Some(at(110)));
+        run.due_at = Some(at(20));
+        assert_eq!(run.expires_at(retention), None);
     }
 
     #[test]

@@ -2,12 +2,17 @@
 //!
 //! Read by whoever builds that: the local mode today, infrastructure tomorrow. One list, so that both wire the same.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use serde_json::json;
 use taskferry_event_pattern::EventPattern;
 
 use crate::{
+    event::schedule,
+    event::sqs,
     route::{Origin, origin_of},
-    rules::{On, Rule, Rules},
+    rules::{Batches, On, Rule, Rules, last_part},
+    schedule::Schedule,
 };
 
 /// A Lambda function of Taskferry's, named for what happened.
@@ -17,6 +22,8 @@ pub enum Function {
     S3,
     /// Any event of a bus.
     EventBridge,
+    /// Messages of a queue.
+    Sqs,
     /// What is due, each minute.
     Sweep,
     /// ECS Task State Change.
@@ -25,13 +32,15 @@ pub enum Function {
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::S3, Self::EventBridge, Self::Sweep, Self::TaskStateChange];
+    pub const ALL: [Self; 5] =
+        [Self::S3, Self::EventBridge, Self::Sqs, Self::Sweep, Self::TaskStateChange];
 
     /// The function's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::S3 => "s3",
             Self::EventBridge => "eventbridge",
+            Self::Sqs => "sqs",
             Self::Sweep => "sweep",
             Self::TaskStateChange => "task-state-change",
         }
@@ -54,6 +63,8 @@ pub struct BucketNotification {
 /// Which events of a bus invoke which function.
 #[derive(Clone, Debug)]
 pub struct Subscription {
+    /// What it is called, on AWS behind the name of the stack: as the rule, or as the function of what every stack has.
+    pub name: String,
     /// The event bus.
     pub event_bus: String,
     /// What an event must match.
@@ -62,18 +73,112 @@ pub struct Subscription {
     pub function: Function,
 }
 
+/// A schedule that invokes the function `eventbridge`, in EventBridge Scheduler's terms.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RuleSchedule {
+    /// Its group: the stack's name.
+    pub group: String,
+    /// Its name: the rule's.
+    pub name: String,
+    /// When it fires.
+    pub schedule: Schedule,
+    /// Within how many minutes of its time it may fire, if not at once.
+    pub window_minutes: Option<u32>,
+    /// What the function is invoked with, context attributes in it.
+    pub input: String,
+    /// The same for times that were missed, once for all of them.
+    pub missed_input: String,
+}
+
+/// The schedules that the rules ask for, one a rule.
+pub fn schedules(rules: &Rules) -> Vec<RuleSchedule> {
+    let schedule = |rule: &Rule| match &rule.on {
+        On::Schedule(on) => Some(RuleSchedule {
+            group: rules.name.clone(),
+            name: rule.name.to_string(),
+            schedule: on.schedule.clone(),
+            window_minutes: on.window_minutes,
+            input: schedule::input(rule.name.as_ref()),
+            missed_input: schedule::missed_input(rule.name.as_ref()),
+        }),
+        On::S3 { .. } | On::EventPattern { .. } | On::Sqs { .. } => None,
+    };
+    rules.rules.iter().filter_map(schedule).collect()
+}
+
 /// The bucket notifications that the rules ask for, one a rule.
 pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
     let notification = |rule: &Rule| match &rule.on {
-        On::S3 { bucket, prefix, suffix, events } => Some(BucketNotification {
+        On::S3 { bucket, prefix, suffix, events, topic: None } => Some(BucketNotification {
             bucket: bucket.clone(),
             events: events.clone(),
             prefix: prefix.clone().unwrap_or_default(),
             suffix: suffix.clone().unwrap_or_default(),
         }),
-        On::EventPattern { .. } | On::Schedule { .. } | On::Sqs { .. } => None,
+        On::S3 { .. } | On::EventPattern { .. } | On::Schedule(_) | On::Sqs { .. } => None,
     };
     rules.rules.iter().filter_map(notification).collect()
+}
+
+/// The SNS topics, by name or ARN, that pass notifications of S3 on to the `s3` function: it is to be subscribed to them.
+pub fn topics(rules: &Rules) -> impl Iterator<Item = &str> {
+    rules.rules.iter().filter_map(|rule| match &rule.on {
+        On::S3 { topic, .. } => topic.as_deref(),
+        On::EventPattern { .. } | On::Schedule { .. } | On::Sqs { .. } => None,
+    })
+}
+
+/// A queue whose messages invoke the `sqs` function: an event source mapping, which must report single failures
+/// (`ReportBatchItemFailures`).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Queue {
+    /// Name or ARN, as the rules say it.
+    pub queue: String,
+    /// The name.
+    pub name: String,
+    /// `BatchSize`.
+    pub batch_size: u32,
+    /// `MaximumBatchingWindowInSeconds`.
+    pub batching_window: Duration,
+    /// `MaximumConcurrency` of its `ScalingConfig`.
+    pub maximum_concurrency: Option<u32>,
+}
+
+impl Queue {
+    /// Whether messages keep their order, by groups.
+    pub fn is_fifo(&self) -> bool {
+        sqs::is_fifo(&self.name)
+    }
+}
+
+/// How many messages Lambda takes at a time where nothing is said, and the most without a window.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
+const BATCH_SIZE: u32 = 10;
+
+/// The queues that the rules ask for, each once.
+pub fn queues(rules: &Rules) -> Vec<Queue> {
+    let mut queues: BTreeMap<&str, (&str, Batches)> = BTreeMap::new();
+    for rule in &rules.rules {
+        let On::Sqs { queue, batches, .. } = &rule.on else { continue };
+        let (_, all) = queues.entry(last_part(queue)).or_insert((queue, Batches::default()));
+        // Where two rules say it, `check` has seen that they say the same.
+        all.size = all.size.or(batches.size);
+        all.window = all.window.or(batches.window);
+        all.maximum_concurrency = all.maximum_concurrency.or(batches.maximum_concurrency);
+    }
+    let queue = |(name, (queue, batches)): (&str, (&str, Batches))| {
+        let batch_size = batches.size.unwrap_or(BATCH_SIZE);
+        let needed = if batch_size > BATCH_SIZE { Duration::from_secs(1) } else { Duration::ZERO };
+        Queue {
+            queue: queue.to_owned(),
+            name: name.to_owned(),
+            batch_size,
+            batching_window: batches.window.unwrap_or(needed),
+            maximum_concurrency: batches.maximum_concurrency,
+        }
+    };
+    queues.into_iter().map(queue).collect()
 }
 
 /// The buckets into which events are put that are too long for a request.
@@ -86,6 +191,7 @@ pub fn payload_buckets(rules: &Rules) -> impl Iterator<Item = &str> {
 pub fn subscriptions(rules: &Rules, tasks_of: Option<&str>) -> Vec<Subscription> {
     let subscription = |rule: &Rule| match (&rule.on, origin_of(&rule.on)) {
         (On::EventPattern { bus }, Some(Origin::EventBridge)) => Some(Subscription {
+            name: rule.name.to_string(),
             event_bus: bus.clone(),
             event_pattern: rule.event_pattern.clone(),
             function: Function::EventBridge,
@@ -94,6 +200,7 @@ pub fn subscriptions(rules: &Rules, tasks_of: Option<&str>) -> Vec<Subscription>
     };
     let mut subscriptions: Vec<_> = rules.rules.iter().filter_map(subscription).collect();
     subscriptions.push(Subscription {
+        name: Function::TaskStateChange.as_str().to_owned(),
         event_bus: "default".to_owned(),
         event_pattern: task_state_changes(tasks_of),
         function: Function::TaskStateChange,

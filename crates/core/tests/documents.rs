@@ -91,6 +91,9 @@ fn told(kind: Kind) -> &'static str {
         Kind::Skip => "A limit is reached, and its rule says not to wait.",
         Kind::Published => "Its lifecycle events were published.",
         Kind::Discarded => "The event that was put aside for its task was deleted.",
+        Kind::Received => "Its message was delivered, and its rule says `ack: completion`.",
+        Kind::Extended => "Its message is kept from being delivered again.",
+        Kind::Released => "Its message was deleted, went over to another run of it, or is gone.",
         Kind::Redriven => "Another run does it again.",
     }
 }
@@ -133,8 +136,10 @@ fn meaning(ruling: Ruling) -> Option<&'static str> {
             "Tell the task to stop; look for it first if it is not known; end the run if there can be none."
         }
         Ruling::TidyUp => {
-            "Publish what was not told; a day after the end, delete the event that was put aside."
+            "Publish what was not told; delete the message; a day after the end, delete the event that was put aside."
         }
+        Ruling::Hold => "Hold the message by this delivery.",
+        Ruling::HoldOn => "Write when the message is to be held again; then as if its date came.",
         Ruling::Note => "Write it down.",
     })
 }

@@ -321,3 +321,58 @@ fn a_local_command_that_a_rule_replaces_is_warned_of() {
     assert_eq!(faults("{ entryPoint: [python3, thumb.py] }", "command: [x]"), [""; 0]);
     assert_eq!(faults("{ command: [python3, thumb.py] }", "memory: 64"), [""; 0]);
 }
+
+#[test]
+fn retention_is_a_day_at_least_and_thirty_days_unless_said() {
+    let file = |said: &str| {
+        format!(
+            "name: a\n{said}rules: [{{ name: r, on: {{ s3: {{ bucket: uploads }} }}, target: {{ taskDefinition: t }} }}]\n"
+        )
+    };
+    let hours = |said: &str| good(&file(said)).retention.as_hours();
+    assert_eq!(hours(""), 30 * 24);
+    assert_eq!(hours("retention: 90 days\n"), 90 * 24);
+    for (said, expected) in [
+        (
+            "retention: 1h\n",
+            "error: `1h` is too short: a run is kept for a day at least, since its event may be delivered again until then\n  at 2:12 `1h` retention\n  hint: write one day to 366 days: `30 days`, `90d`\n",
+        ),
+        ("retention: soon\n", "error: `soon` is not a duration\n"),
+        ("retention: 400d\n", "error: `400d` is out of range"),
+    ] {
+        let text = file(said);
+        let faults = rendered(&text, &rules::check(&text).faults);
+        assert!(faults.starts_with(expected), "{faults}");
+    }
+}
+
+#[test]
+fn the_name_of_a_limit_is_no_longer_than_a_store_takes() {
+    let text = format!(
+        "name: a\nlimits: {{ {}: {{ limit: 1 }} }}\nrules: [{{ name: r, on: {{ s3: {{ bucket: uploads }} }}, target: {{ taskDefinition: t }} }}]\n",
+        "g".repeat(65)
+    );
+    let faults = rendered(&text, &rules::check(&text).faults);
+    assert!(faults.starts_with("error: the name of a limit has 65 characters\n"), "{faults}");
+}
+
+#[test]
+fn the_container_of_a_payload_must_be_one_of_the_definition() {
+    let text = "name: s
+taskDefinitions:
+  report:
+    containerDefinitions: [ { name: app, image: i, memory: 64 } ]
+rules:
+  - name: r
+    on: { s3: { bucket: uploads } }
+    target: { taskDefinition: report }
+    payload: { container: ap }
+";
+    let checked = rules::check(text);
+    let faults = errors(&checked);
+    assert_eq!(faults[0].message, "`report` has no container called `ap`");
+    assert!(faults[0].hint.as_deref().is_some_and(|hint| hint.contains("`app`")), "{faults:?}");
+    let span = faults[0].span.unwrap();
+    assert_eq!(&text[span.start..span.end], "ap");
+    assert!(rules::check(&text.replace("container: ap ", "container: app ")).rules.is_some());
+}

@@ -22,7 +22,7 @@ impl<P: Ports> Engine<P> {
     /// For each event those of [`Engine::dispatch`], or [`Error::NotBegun`].
     pub async fn dispatch_batch(
         &self,
-        origin: Origin,
+        origin: Origin<'_>,
         events: &[Event],
         until: Timestamp,
     ) -> Vec<Result<Vec<Dispatched>, Error>> {

@@ -3,18 +3,21 @@
 use taskferry_core::{
     event::Event,
     is_mutated,
-    launch::{self, Gate, TaskDefinition},
+    launch::{self, TaskDefinition},
     lifecycle::{self, Happening, Then},
+    pace::Bucket,
     plan::{self, Plan, Request},
     reason,
     route::Origin,
-    run::{Run, RunId, Status},
+    run::{HeldMessage, Run, RunId, Status},
+    subject,
 };
 use tracing::{error, info, warn};
 
 use crate::{
     Disposition, Engine, Error,
     advance::Patience,
+    pacer::Room,
     ports::{self, Clock as _, Created, Payloads as _, Ports, Runs as _, Tasks as _},
 };
 
@@ -42,6 +45,12 @@ pub enum How {
     Duplicate,
 }
 
+/// A run that was launched, as far as it went.
+pub(crate) struct Launched {
+    pub(crate) how: How,
+    pub(crate) run: Run,
+}
+
 impl<P: Ports> Engine<P> {
     /// Takes an event to the runs of all rules that match, each recorded and, if nothing holds it, launched.
     ///
@@ -52,12 +61,17 @@ impl<P: Ports> Engine<P> {
     ///
     /// That of a rule whose run could not be recorded, if possible one that may pass; [`Error::disposition`] says whether to
     /// deliver the event again.
-    pub async fn dispatch(&self, origin: Origin, event: &Event) -> Result<Vec<Dispatched>, Error> {
+    pub async fn dispatch(
+        &self,
+        origin: Origin<'_>,
+        event: &Event,
+    ) -> Result<Vec<Dispatched>, Error> {
         let matches = self.routes.route(origin, event).map_err(Error::Route)?;
         info!(
             event_id = event.id(),
             source = event.source(),
             detail_type = event.detail_type(),
+            subject = subject::of(event),
             rules = matches.len(),
             "routed"
         );
@@ -68,8 +82,8 @@ impl<P: Ports> Engine<P> {
         let mut failed: Option<Error> = None;
         for index in matches {
             let plan = plan::plan(&self.rules, &self.rules.rules[index], event);
-            match self.launch(&plan).await {
-                Ok(how) => dispatched.push(Dispatched {
+            match self.launch(&plan, None).await {
+                Ok(Launched { how, .. }) => dispatched.push(Dispatched {
                     rule: plan.rule.name.to_string(),
                     run_id: plan.run_id,
                     how,
@@ -94,8 +108,12 @@ impl<P: Ports> Engine<P> {
         failed.map_or(Ok(dispatched), Err)
     }
 
-    /// Records the run and launches it, if nothing holds it.
-    pub(crate) async fn launch(&self, plan: &Plan<'_>) -> Result<How, Error> {
+    /// Records the run and launches it, if nothing holds it. With a message, that is held until the run has ended.
+    pub(crate) async fn launch(
+        &self,
+        plan: &Plan<'_>,
+        message: Option<HeldMessage>,
+    ) -> Result<Launched, Error> {
         let run = match &plan.request {
             Err(_) => launch::refused(plan, self.ports.clock().now()),
             Ok(request) => self.pinned(plan, request).await?,
@@ -104,6 +122,9 @@ impl<P: Ports> Engine<P> {
         let late = is_mutated!(PayloadAfterLaunch).then(|| run.clone());
         let run =
             if is_mutated!(PayloadAfterLaunch) { run } else { self.put_aside(plan, run).await? };
+        let message = message.map(Box::new);
+        let mut run = run;
+        run.message = message.clone().filter(|_| !run.status.is_terminal());
         let run = lifecycle::begin(self.stack(), run, self.ports.clock().now());
         info!(event_id = plan.event.id(), rule = run.rule, run_id = %run.id, "planned");
         match self.ports.runs().create(&run, plan.event).await? {
@@ -117,29 +138,35 @@ impl<P: Ports> Engine<P> {
                     event_id = plan.event.id(), rule = run.rule, run_id = %run.id,
                     status = %run.status, "duplicate"
                 );
+                let mut run = *run;
+                if let Some(message) = message {
+                    let received = Happening::Received { message };
+                    run = self.advance(run, received, Patience::None).await?;
+                }
                 // Whoever took the first delivery may have died on the way to the launch. The run is recorded, so if it
                 // cannot be helped along, the sweep will do that, and the event is taken all the same.
-                let (rule, run_id) = (run.rule.clone(), run.id.clone());
-                if let Err(error) = self.advance(*run, Happening::Redelivered, Patience::None).await
-                {
+                let recorded = run.clone();
+                let helped = self.advance(run, Happening::Redelivered, Patience::None).await;
+                let run = helped.unwrap_or_else(|error| {
                     warn!(
-                        event_id = plan.event.id(), rule, run_id = %run_id,
+                        event_id = plan.event.id(), rule = recorded.rule, run_id = %recorded.id,
                         error = reason(&error), "not helped along"
                     );
-                }
-                return Ok(How::Duplicate);
+                    recorded
+                });
+                return Ok(Launched { how: How::Duplicate, run });
             }
         }
-        let how = self.launch_recorded(run, plan.event.id()).await;
+        let launched = self.launch_recorded(run, plan.event.id()).await;
         #[cfg(mutations)]
         if let Some(late) = late {
             self.put_aside(plan, late).await?;
         }
-        Ok(how)
+        Ok(launched)
     }
 
     /// Takes a run that was just recorded as far as it goes. Where that fails, the sweep goes on with it.
-    async fn launch_recorded(&self, run: Run, event_id: &str) -> How {
+    async fn launch_recorded(&self, run: Run, event_id: &str) -> Launched {
         let first = match run.status {
             Status::Launching => Then::RunTask,
             Status::Waiting if run.queue.is_some() => Then::Admit,
@@ -157,7 +184,7 @@ impl<P: Ports> Engine<P> {
         if run.revision == recorded.revision {
             tell(&run);
         }
-        match run.status {
+        let how = match run.status {
             Status::Launching | Status::Starting | Status::Running | Status::Stopping => {
                 How::Launched
             }
@@ -167,7 +194,8 @@ impl<P: Ports> Engine<P> {
             | Status::TimedOut
             | Status::Cancelled
             | Status::Skipped => How::Ended,
-        }
+        };
+        Launched { how, run }
     }
 
     /// The record of the run, with the revision of its task definition that all its attempts will use.
@@ -176,8 +204,12 @@ impl<P: Ports> Engine<P> {
         let now = self.ports.clock().now();
         match pinned {
             Ok(pinned) => {
-                let gate = if plan.slots.is_empty() { self.gate().await? } else { Gate::Open };
-                Ok(launch::record(plan, &self.rules.name, &pinned, gate, now))
+                let room = if plan.slots.is_empty() {
+                    self.room(Bucket::of_target(plan.rule.target.as_json())).await?
+                } else {
+                    Room::Free(None)
+                };
+                Ok(launch::record(plan, &self.rules.name, &pinned, room.gate(), now))
             }
             Err(ports::Error::Refused { source, .. }) => {
                 let task_definition = request.task_definition();
@@ -190,7 +222,9 @@ impl<P: Ports> Engine<P> {
                 run.payload = plan.payload_url().map(str::to_owned);
                 Ok(run)
             }
-            Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
+            Err(error @ (ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })) => {
+                Err(error.into())
+            }
         }
     }
 
@@ -206,7 +240,9 @@ impl<P: Ports> Engine<P> {
                 let reason = format!("the event cannot be put at {url}: {}", reason(&*source));
                 Ok(launch::unusable(plan, reason, self.ports.clock().now()))
             }
-            Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
+            Err(error @ (ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })) => {
+                Err(error.into())
+            }
         }
     }
 
@@ -229,6 +265,9 @@ fn tell(run: &Run) {
             event_id = run.event.id, rule = run.rule, run_id = %run.id, reason,
             due_at = run.due_at.map(tracing::field::display), "waiting"
         ),
+        Status::Skipped => {
+            info!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "skipped");
+        }
         status if status.is_terminal() => {
             error!(event_id = run.event.id, rule = run.rule, run_id = %run.id, reason, "failed");
         }

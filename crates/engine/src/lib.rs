@@ -1,7 +1,7 @@
 //! Does what `taskferry-core` decides: performs its answers through ports, and feeds back what comes of them.
 //!
-//! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], and call [`Engine::sweep`] each minute; the
-//! program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
+//! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], each batch of messages to [`Engine::receive`],
+//! and call [`Engine::sweep`] each minute; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
 //! back what came of it. There are no decisions in here but one: a write that lost a race is decided anew, upon the record
 //! that won.
 
@@ -9,6 +9,7 @@ mod admit;
 mod advance;
 mod batch;
 mod dispatch;
+mod messages;
 mod pacer;
 mod pin;
 pub mod ports;
@@ -20,9 +21,9 @@ use std::sync::Arc;
 
 use taskferry_core::{
     lifecycle::Stack,
-    pace,
+    pace::Quotas,
     route::Routes,
-    rules::{Quota, Rules},
+    rules::Rules,
     run::{Run, RunId},
 };
 
@@ -50,11 +51,14 @@ pub enum Error {
     /// A port failed.
     #[error(transparent)]
     Port(#[from] ports::Error),
+    /// No rule asks for the messages of this queue.
+    #[error("no rule names the queue `{0}`")]
+    NoQueue(String),
     /// A run cannot be done again.
     #[error(transparent)]
     NotRedriven(#[from] NotRedriven),
     /// There is no such run.
-    #[error("there is no run {0}")]
+    #[error("there is no run {0}: it was never recorded, or was deleted some time after its end")]
     NoRun(RunId),
     /// The event is one of a batch whose time was over before its turn.
     #[error("the function's time was over before the event's turn")]
@@ -74,7 +78,10 @@ impl Error {
     /// What to do with the event.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Port(ports::Error::Unavailable { .. }) | Self::NotBegun => Disposition::Again,
+            // Of a queue that no rule names: the rules that the next process has may name it.
+            Self::Port(ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })
+            | Self::NotBegun
+            | Self::NoQueue(_) => Disposition::Again,
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)
@@ -98,15 +105,20 @@ impl<P: Ports> Engine<P> {
     /// An engine for these rules on these ports.
     pub fn new(rules: Arc<Rules>, ports: P) -> Self {
         let routes = Routes::new(&rules);
-        let pacer = Pacer::new(rules.run_task_quota.unwrap_or(pace::RUN_TASK_DEFAULT));
+        let pacer = Pacer::new(rules.quotas.unwrap_or_default());
         Self { rules, routes, ports, pins: Pins::default(), pacer }
     }
 
-    /// The same, under another quota of `RunTask` calls; without one, launches are not paced.
+    /// The same, under other quotas of ECS calls; without any, calls are not paced.
     #[must_use]
-    pub fn with_quota(mut self, quota: Option<Quota>) -> Self {
-        self.pacer = quota.map_or_else(Pacer::unpaced, Pacer::new);
+    pub fn with_quotas(mut self, quotas: Option<Quotas>) -> Self {
+        self.pacer = quotas.map_or_else(Pacer::unpaced, Pacer::new);
         self
+    }
+
+    /// The rules that it decides by.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The stack that this engine decides for.

@@ -31,6 +31,14 @@ pub enum Error {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// AWS throttled it: it will work later.
+    #[error("{what} was throttled")]
+    Throttled {
+        /// What was tried.
+        what: &'static str,
+        /// AWS's word.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It will fail again.
     #[error("{what} was refused")]
     Refused {
@@ -102,11 +110,15 @@ pub struct Due {
     pub limits: Vec<LimitId>,
 }
 
-/// The records of the runs, the limits that they keep to, and the launches that they share a quota of.
+/// The records of the runs, the limits that they keep to, and the quotas that they share.
+///
+/// A record is there until [`Run::expires_at`], and gone with its event some time after that: DynamoDB sees to it by itself,
+/// and `taskferry dev` where the records are in SQLite.
 pub trait Runs: Send + Sync {
     /// Makes the record of a run, with the event that it answers, unless there is one of its id.
     ///
-    /// In the same transaction the run goes into the queue of its limit, as [`limits::moves`] says.
+    /// In the same transaction the run goes into the queue of its limit, if it has one: see [`limits::moves`]. A new run takes
+    /// no slot; it is written by [`Self::update`] when its turn comes.
     fn create(
         &self,
         run: &Run,
@@ -220,6 +232,26 @@ pub trait Payloads: Send + Sync {
     fn discard(&self, url: &str) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// The queues whose messages stay in them until runs have ended.
+pub trait Queues: Send + Sync {
+    /// Keeps a message from being delivered again for so long from now.
+    ///
+    /// [`Error::Refused`] if this delivery holds it no more.
+    fn extend(
+        &self,
+        queue_arn: &str,
+        receipt_handle: &str,
+        seconds: u64,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Deletes a message; one that is gone is no fault.
+    fn delete(
+        &self,
+        queue_arn: &str,
+        receipt_handle: &str,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
 /// The ports that one engine works with.
 pub trait Ports: Send + Sync {
     /// The records.
@@ -230,6 +262,8 @@ pub trait Ports: Send + Sync {
     type Events: Events;
     /// Events that are too long.
     type Payloads: Payloads;
+    /// Messages that are held.
+    type Queues: Queues;
     /// The time.
     type Clock: Clock;
 
@@ -241,6 +275,8 @@ pub trait Ports: Send + Sync {
     fn events(&self) -> &Self::Events;
     /// Events that are too long.
     fn payloads(&self) -> &Self::Payloads;
+    /// Messages that are held.
+    fn queues(&self) -> &Self::Queues;
     /// The time.
     fn clock(&self) -> &Self::Clock;
 }

@@ -67,10 +67,14 @@ impl<P: Ports> Engine<P> {
             None => self.event_of(&run).await?,
         };
         let plan = plan::again(&self.rules, rule, &event, &run);
-        let how = self.launch(&plan).await?;
+        let how = self.launch(&plan, None).await?.how;
         let (rule, run_id) = (plan.rule.name.to_string(), plan.run_id);
         let redriven = Happening::Redriven { by: run_id.clone() };
-        self.advance(run, redriven, Patience::None).await?;
+        match self.advance(run, redriven, Patience::None).await {
+            // A record that was deleted meanwhile needs to know nothing any more.
+            Ok(_) | Err(Error::NoRun(_)) => {}
+            Err(error) => return Err(error),
+        }
         Ok(Dispatched { rule, run_id, how })
     }
 

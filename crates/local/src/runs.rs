@@ -5,15 +5,18 @@
 //! The limits' queues and holders are rows of their own (`limits`), moved in the transaction that writes the run.
 
 mod limits;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension as _, Row, ToSql, Transaction, params, types::Type};
 use taskferry_core::{
     event::Event,
     limits::{LimitId, LimitState, moves},
     pace::Window,
+    rules::RETENTION_DEFAULT,
     run::{Run, RunId},
 };
 use taskferry_engine::ports::{Created, Due, Error, Page, RunQuery, Runs, Updated};
@@ -74,12 +77,33 @@ CREATE TABLE revisions (last INTEGER NOT NULL);
 INSERT INTO revisions VALUES (0);
 CREATE TABLE windows (begin INTEGER PRIMARY KEY, taken INTEGER NOT NULL);
 ",
+    // What had ended before there was a retention is kept for its default.
+    "
+ALTER TABLE runs ADD COLUMN expires_at INTEGER;
+CREATE INDEX runs_expired ON runs (expires_at) WHERE expires_at IS NOT NULL;
+UPDATE runs SET expires_at = (unixepoch(json_extract(run, '$.endedAt')) + 2592000) * 1000000
+    WHERE due_at IS NULL AND json_extract(run, '$.endedAt') IS NOT NULL;
+",
+    // Nothing is lost with them: a window is over in seconds.
+    "
+DROP TABLE windows;
+CREATE TABLE windows (
+    bucket TEXT NOT NULL,
+    begin INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    PRIMARY KEY (bucket, begin)
+) WITHOUT ROWID;
+",
 ];
+
+/// How many expired records are deleted at a time: few enough that nobody waits for it.
+const FORGOTTEN_MAX: u32 = 100;
 
 /// The records of the runs.
 #[derive(Debug)]
 pub struct SqliteRuns {
     db: Db,
+    retention: SignedDuration,
 }
 
 /// Why a transaction wrote nothing.
@@ -105,7 +129,45 @@ impl SqliteRuns {
         let db = Db::open(path, MIGRATIONS)?;
         db.read(|connection| connection.pragma_update(None, "cache_size", -CACHE_KIB))
             .map_err(|source| db::Error::Sqlite { path: path.to_owned(), source })?;
-        Ok(Self { db })
+        Ok(Self { db, retention: RETENTION_DEFAULT })
+    }
+
+    /// The same, keeping what has ended for so long.
+    #[must_use]
+    pub fn with_retention(mut self, retention: SignedDuration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Deletes records that have been kept for long enough by `now`, with their events, and says how many: at most a hundred,
+    /// the longest expired first. What DynamoDB does by itself, `taskferry dev` has done here.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, if the file cannot be read or written.
+    pub fn forget(&self, now: Timestamp) -> Result<usize, Error> {
+        let now = now.as_microsecond();
+        let expired = self.db.read(|connection| {
+            let mut expired =
+                connection.prepare_cached("SELECT 1 FROM runs WHERE expires_at <= ?1 LIMIT 1")?;
+            expired.exists([now])
+        });
+        // Mostly there is none, and then nobody need wait for a writer.
+        if !expired.map_err(unavailable("reading runs"))? {
+            return Ok(0);
+        }
+        let deleted = self.db.write(|tx| {
+            tx.prepare_cached(
+                "DELETE FROM runs WHERE id IN
+                 (SELECT id FROM runs WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+            )?
+            .execute(params![now, FORGOTTEN_MAX])
+        });
+        deleted.map_err(unavailable("deleting expired runs"))
+    }
+
+    fn expires_at(&self, run: &Run) -> Option<i64> {
+        run.expires_at(self.retention).map(Timestamp::as_microsecond)
     }
 
     fn select(&self, clause: &str, params: &[&dyn ToSql]) -> Result<Vec<Run>, Error> {
@@ -120,7 +182,7 @@ impl SqliteRuns {
 impl Runs for SqliteRuns {
     async fn create(&self, run: &Run, event: &Event) -> Result<Created, Error> {
         let created = self.db.write(|tx| {
-            if insert(tx, run, event)? == 0 {
+            if insert(tx, run, event, self.expires_at(run))? == 0 {
                 let existing = tx
                     .prepare_cached("SELECT run FROM runs WHERE id = ?1")?
                     .query_row([run.id.as_str()], self::run)?;
@@ -138,8 +200,8 @@ impl Runs for SqliteRuns {
         let updated = self.db.write(|tx| {
             let written = tx
                 .prepare_cached(
-                    "UPDATE runs SET revision = ?3, status = ?4, due_at = ?5, is_dead_letter = ?6, run = ?7
-                     WHERE id = ?1 AND revision = ?2",
+                    "UPDATE runs SET revision = ?3, status = ?4, due_at = ?5, is_dead_letter = ?6, run = ?7,
+                     expires_at = ?8 WHERE id = ?1 AND revision = ?2",
                 )?
                 .execute(params![
                     run.id.as_str(),
@@ -148,7 +210,8 @@ impl Runs for SqliteRuns {
                     run.status.as_str(),
                     run.due_at.map(Timestamp::as_microsecond),
                     run.is_dead_letter(),
-                    document(run)
+                    document(run),
+                    self.expires_at(run),
                 ])?;
             if written == 0 {
                 return Err(Undone::Conflict);
@@ -268,37 +331,46 @@ impl Runs for SqliteRuns {
     }
 
     async fn take_token(&self, window: &Window) -> Result<bool, Error> {
-        let begin = window.begin.as_microsecond();
+        let (bucket, begin) = (window.bucket.as_str(), window.begin.as_microsecond());
         let taken = self.db.write(|tx| {
             // Windows long past are of no use; there is never more than a handful.
-            tx.prepare_cached("DELETE FROM windows WHERE begin < ?1 - 600000000")?
-                .execute([begin])?;
+            tx.prepare_cached("DELETE FROM windows WHERE bucket = ?1 AND begin < ?2 - 600000000")?
+                .execute(params![bucket, begin])?;
             tx.prepare_cached(
-                "INSERT INTO windows (begin, taken) VALUES (?1, 1)
-                 ON CONFLICT (begin) DO UPDATE SET taken = taken + 1 WHERE taken < ?2",
+                "INSERT INTO windows (bucket, begin, taken) VALUES (?1, ?2, 1)
+                 ON CONFLICT (bucket, begin) DO UPDATE SET taken = taken + 1 WHERE taken < ?3",
             )?
-            .execute(params![begin, window.tokens])
+            .execute(params![bucket, begin, window.tokens])
         });
-        Ok(taken.map_err(unavailable("taking a launch from the quota"))? == 1)
+        Ok(taken.map_err(unavailable("taking a call from the quota"))? == 1)
     }
 
     async fn close_window(&self, window: &Window) -> Result<(), Error> {
         let closed = self.db.write(|tx| {
             tx.prepare_cached(
-                "INSERT INTO windows (begin, taken) VALUES (?1, ?2)
-                 ON CONFLICT (begin) DO UPDATE SET taken = max(taken, ?2)",
+                "INSERT INTO windows (bucket, begin, taken) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (bucket, begin) DO UPDATE SET taken = max(taken, ?3)",
             )?
-            .execute(params![window.begin.as_microsecond(), window.tokens])
+            .execute(params![
+                window.bucket.as_str(),
+                window.begin.as_microsecond(),
+                window.tokens
+            ])
         });
         closed.map(|_| ()).map_err(unavailable("closing a window of the quota"))
     }
 }
 
 /// Writes a new run; 0 if there is one of its id.
-fn insert(tx: &Transaction<'_>, run: &Run, event: &Event) -> rusqlite::Result<usize> {
+fn insert(
+    tx: &Transaction<'_>,
+    run: &Run,
+    event: &Event,
+    expires_at: Option<i64>,
+) -> rusqlite::Result<usize> {
     tx.prepare_cached(
-        "INSERT INTO runs (id, revision, rule, status, event_id, dedupe_key, created_at, due_at, is_dead_letter, run, event)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO runs (id, revision, rule, status, event_id, dedupe_key, created_at, due_at, is_dead_letter, run, event,
+         expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING",
     )?
     .execute(params![
         run.id.as_str(),
@@ -312,6 +384,7 @@ fn insert(tx: &Transaction<'_>, run: &Run, event: &Event) -> rusqlite::Result<us
         run.is_dead_letter(),
         document(run),
         event.text(),
+        expires_at,
     ])
 }
 

@@ -41,8 +41,10 @@ use crate::{
     elsewhere,
     eventbridge::EventBridgeApi,
     foreign,
-    lambda::Functions,
+    lambda::{EventSourceMappings, Functions, MAPPINGS},
     protocol::{Answer, BodyError, Exception, read_body, respond},
+    sns::SnsApi,
+    sqs::{self, Sqs},
 };
 
 const AMZ_JSON: &str = "application/x-amz-json-1.1";
@@ -132,6 +134,14 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// Lambda's event source mappings.
+    pub mappings: EventSourceMappings,
+    /// Scheduler's API: what is signed for it.
+    pub scheduler: Arc<dyn HttpService>,
+    /// SNS's API.
+    pub sns: Arc<SnsApi>,
+    /// SQS.
+    pub sqs: Arc<Sqs>,
     /// S3: whatever no other service claims.
     pub s3: Arc<dyn HttpService>,
 }
@@ -301,6 +311,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
     }
     if let Some(target) = request.headers().get("x-amz-target") {
         let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
+        if let Some((sqs::TARGET, operation)) = target.split_once('.') {
+            return services.sqs.json(operation, request).await;
+        }
         return respond(json_operation(services, &target, request).await, AMZ_JSON);
     }
     let path = request.uri().path().to_owned();
@@ -314,6 +327,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
     {
         return services.functions.invoke_api(function, request).await;
     }
+    if path.strip_prefix(MAPPINGS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return services.mappings.api(request).await;
+    }
     if path.starts_with("/_ecs/") {
         return services.container_metadata.call(request).await;
     }
@@ -323,7 +339,20 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         return response;
     }
-    if let Some(service) = elsewhere::service(request.headers()) {
+    let service = elsewhere::service(request.headers());
+    let (parts, body) = request.into_parts();
+    let is_sqs = service.as_deref().map_or_else(|| sqs::claims(&parts), |it| it == "sqs");
+    let request = Request::from_parts(parts, body);
+    if is_sqs {
+        return services.sqs.query(request).await;
+    }
+    if let Some(service) = service {
+        if service == "scheduler" {
+            return services.scheduler.call(request).await;
+        }
+        if service == "sns" {
+            return services.sns.call(request).await;
+        }
         return elsewhere::refuse(&service, request).await;
     }
     services.s3.call(request).await

@@ -15,13 +15,24 @@ use std::{
 
 use crate::{
     db::{self, Db},
-    ecs, lambda, s3,
+    ecs, eventbridge, lambda, s3, scheduler, sns, sqs,
 };
 
 /// The schema of `aws.db`, version by version; each service brings its own tables.
 ///
 /// An entry that was released is never changed: what comes later is a further entry.
-const MIGRATIONS: &[&str] = &[lambda::SCHEMA, s3::SCHEMA, ecs::SCHEMA];
+const MIGRATIONS: &[&str] = &[
+    lambda::SCHEMA,
+    s3::SCHEMA,
+    ecs::SCHEMA,
+    sqs::SCHEMA,
+    eventbridge::SCHEMA,
+    sns::SCHEMA,
+    s3::CONFIGURATION_SCHEMA,
+    eventbridge::SCHEDULE_SCHEMA,
+    scheduler::SCHEMA,
+    lambda::MAPPINGS_SCHEMA,
+];
 
 const DB: &str = "aws.db";
 

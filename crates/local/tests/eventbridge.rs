@@ -13,6 +13,7 @@ use taskferry_local::eventbridge::Subscription;
 /// Subscribes functions to patterns on the default bus.
 fn subscribe(local: &Local, subscriptions: &[(&str, &str, Value)]) {
     let subscriptions = subscriptions.iter().map(|(bus, function, pattern)| Subscription {
+        name: format!("order-{function}"),
         event_bus: (*bus).to_owned(),
         event_pattern: pattern.to_string().parse().unwrap(),
         function: (*function).to_owned(),

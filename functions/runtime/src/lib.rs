@@ -3,22 +3,24 @@
 //! Called by the `bootstrap` of each function, and by `taskferry function NAME`. Wiring only: what an event means is for
 //! the function's handler, which knows nothing of Lambda.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
+mod records;
 
-use anyhow::{Context as _, bail};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use taskferry_aws::{AwsPorts, Clients};
 use taskferry_core::rules::Rules;
 use taskferry_engine::{Disposition, Engine};
-use taskferry_local::{db, runs::SqliteRuns};
+use taskferry_local::db;
+
+pub use self::records::{Location, LocationError, StoredRuns};
 
 /// The engine that the functions run on.
-pub type FunctionEngine = Engine<AwsPorts<SqliteRuns>>;
+pub type FunctionEngine = Engine<AwsPorts<StoredRuns>>;
 
 /// What a function is invoked with.
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ pub struct Invocation {
 /// The environment variable with the path of the rules, as `taskferry` deploys them (JSON).
 pub const RULES: &str = "TASKFERRY_RULES";
 
-/// The environment variable that says where the records of the runs are: `sqlite:PATH`.
+/// The environment variable that says where the records of the runs are: `sqlite:PATH` or `dynamodb:TABLE`.
 pub const RUNS: &str = "TASKFERRY_RUNS";
 
 /// The error type of what may pass: the event is to be delivered again.
@@ -47,9 +49,15 @@ pub enum Error {
     /// The payload is none of the source's.
     #[error(transparent)]
     S3(#[from] taskferry_core::event::s3::Error),
+    /// The payload is no batch of messages.
+    #[error(transparent)]
+    Sqs(#[from] taskferry_core::event::sqs::Error),
     /// The payload is not an event.
     #[error(transparent)]
     Event(#[from] taskferry_core::event::Error),
+    /// The payload is a schedule's, and makes no event.
+    #[error(transparent)]
+    Schedule(#[from] taskferry_core::event::schedule::Error),
     /// The event could not be taken to where it is safe.
     #[error(transparent)]
     Engine(#[from] taskferry_engine::Error),
@@ -62,7 +70,11 @@ impl Error {
     /// The name under which Lambda counts the error: whether to deliver the event again is in it.
     fn error_type(&self) -> &'static str {
         match self {
-            Self::S3(_) | Self::Event(_) | Self::Records(db::Error::Newer { .. }) => REFUSED,
+            Self::S3(_)
+            | Self::Sqs(_)
+            | Self::Event(_)
+            | Self::Schedule(_)
+            | Self::Records(db::Error::Newer { .. }) => REFUSED,
             Self::Records(db::Error::Sqlite { .. }) => AGAIN,
             Self::Engine(error) => match error.disposition() {
                 Disposition::Again => AGAIN,
@@ -80,15 +92,16 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// Serves Lambda's invocations with `handler`, until the process is ended.
+/// Serves Lambda's invocations with `handler`, whose answers go out as JSON, until the process is ended.
 ///
 /// # Errors
 ///
 /// If the environment lacks something, the rules cannot be used, or the Runtime API is gone.
-pub async fn run<F, Fut>(handler: F) -> anyhow::Result<()>
+pub async fn run<F, Fut, A>(handler: F) -> anyhow::Result<()>
 where
     F: Fn(Arc<FunctionEngine>, Invocation) -> Fut,
-    Fut: Future<Output = Result<(), Error>>,
+    Fut: Future<Output = Result<A, Error>>,
+    A: Serialize,
 {
     log();
     let function = Function::from_env()?;
@@ -133,7 +146,7 @@ fn log() {
 struct Function {
     rules: Arc<Rules>,
     clients: Clients,
-    runs: PathBuf,
+    runs: Location,
     engine: Mutex<Option<Arc<FunctionEngine>>>,
 }
 
@@ -143,13 +156,8 @@ impl Function {
         let rules =
             std::fs::read_to_string(&rules).with_context(|| format!("cannot read {rules}"))?;
         let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
-        let runs = variable(RUNS)?;
-        let Some(path) = runs.strip_prefix("sqlite:") else {
-            bail!(
-                "{RUNS} is `{runs}`: this version keeps the records of runs in SQLite, `sqlite:PATH`"
-            );
-        };
-        let runs = Path::new(path).to_owned();
+        let runs =
+            variable(RUNS)?.parse::<Location>().with_context(|| format!("{RUNS} is of no use"))?;
         let clients = Clients::of_function();
         Ok(Self { rules: Arc::new(rules), clients, runs, engine: Mutex::default() })
     }
@@ -160,21 +168,38 @@ impl Function {
         if let Some(engine) = &*opened {
             return Ok(Arc::clone(engine));
         }
-        let runs = SqliteRuns::open(&self.runs)?;
-        let ports = AwsPorts::new(&self.clients, runs);
-        // On one machine ECS has no quota but the one that the rules say.
-        let engine =
-            Engine::new(Arc::clone(&self.rules), ports).with_quota(self.rules.run_task_quota);
+        let engine = engine(Arc::clone(&self.rules), &self.clients, &self.runs)?;
         Ok(Arc::clone(opened.insert(Arc::new(engine))))
     }
 
     /// Has the records opened anew for the next event, where they may have been at fault: a file that could not be written
-    /// when it was opened is read-only for as long as it is open.
+    /// when it was opened is read-only for as long as it is open. A table is not opened, and what the engine knows of the
+    /// quota is worth more while AWS is busy.
     fn has_failed(&self, error: &Error) {
-        if error.error_type() == AGAIN {
+        if error.error_type() == AGAIN && matches!(self.runs, Location::Sqlite(_)) {
             *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
+}
+
+/// The engine for these rules, on the records that are there.
+///
+/// # Errors
+///
+/// The file's, where the records are in one and it cannot be opened.
+pub fn engine(
+    rules: Arc<Rules>,
+    clients: &Clients,
+    runs: &Location,
+) -> Result<FunctionEngine, db::Error> {
+    let ports = AwsPorts::new(clients, runs.open(clients, rules.retention)?);
+    let quotas = rules.quotas;
+    let engine = Engine::new(rules, ports);
+    Ok(match runs {
+        // On one machine ECS has no quota but the one that the rules say.
+        Location::Sqlite(_) => engine.with_quotas(quotas),
+        Location::DynamoDb(_) => engine,
+    })
 }
 
 fn variable(name: &str) -> anyhow::Result<String> {

@@ -6,7 +6,10 @@
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html>
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -30,6 +33,7 @@ pub(crate) struct Meter {
     /// Where it is.
     pub(crate) endpoint: String,
     consumed: Arc<Mutex<Consumed>>,
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Meter {
@@ -40,12 +44,22 @@ impl Meter {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let consumed = Arc::<Mutex<Consumed>>::default();
         let total = Arc::clone(&consumed);
+        let is_broken = Arc::<AtomicBool>::default();
+        let broken = Arc::clone(&is_broken);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                if broken.load(Ordering::Relaxed) {
+                    continue;
+                }
                 tokio::spawn(pass_on(stream, upstream.clone(), Arc::clone(&total)));
             }
         });
-        Self { endpoint, consumed }
+        Self { endpoint, consumed, is_broken }
+    }
+
+    /// Whether it hangs up on whoever calls from now on.
+    pub(crate) fn break_down(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::Relaxed);
     }
 
     /// What was consumed since it was last asked.
@@ -58,9 +72,13 @@ async fn pass_on(mut client: TcpStream, upstream: String, total: Arc<Mutex<Consu
     let Some((head, body)) = read(&mut client).await else { return };
     let mut asked: Value = serde_json::from_slice(&body).unwrap();
     let target = header(&head, "x-amz-target").unwrap();
-    let operation = target.split_once('.').unwrap().1;
-    let is_metered = ["Item", "Query"].iter().any(|kind| operation.contains(kind))
-        && operation != "DescribeTable";
+    let (service, operation) = target.split_once('.').unwrap();
+    let is_metered = service.starts_with("DynamoDB")
+        && ["Item", "Query"].iter().any(|kind| operation.contains(kind));
+    if !service.starts_with("DynamoDB") {
+        // Of another service the calls alone are counted.
+        total.lock().unwrap().calls += 1;
+    }
     if is_metered {
         asked["ReturnConsumedCapacity"] = json!("TOTAL");
     }

@@ -95,7 +95,7 @@ pub(super) fn marks(run: &Run, retention: SignedDuration) -> Marks {
     let queued = run.queue.as_ref().map(|_| run.created_at);
     let due_at = queued.into_iter().chain(run.due_at).min();
     let [due, due_at] = dated(run, due_at);
-    let expires_at = run.ended_at.map(|ended_at| expiry(ended_at, retention));
+    let expires_at = run.expires_at(retention).map(|expires_at| n(expires_at.as_second()));
     let dead = run.is_dead_letter().then(|| s(dead_partition(run)));
     [due, due_at, (DEAD, dead), (EXPIRES_AT, expires_at)]
 }

@@ -18,16 +18,21 @@ use axum::{
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use taskferry_core::{rules::Rules, wiring::Function};
+use taskferry_core::{reason, rules::Rules, wiring::Function};
 use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
+    db::Db,
+    delivery::Deliveries,
     ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
     eventbridge::{EventBridge, EventBridgeApi},
-    lambda::{Functions, FunctionsConfig, Invocations},
+    lambda::{EventSourceMappings, Functions, FunctionsConfig, Invocations},
     protocol::{Answer, respond},
     runs::SqliteRuns,
     s3::{self, S3},
+    scheduler::{Scheduler, SchedulerApi},
     server::{self, HttpService, JsonService, Server, Services},
+    sns::SnsApi,
+    sqs::{Clock, Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -47,11 +52,16 @@ pub(super) struct Aws {
     /// Where this program was when it started: once it has been replaced there, as a build does, the system cannot tell.
     pub(super) program: PathBuf,
     pub(super) state: StateDir,
+    deliveries: Deliveries,
     pub(super) ecs: Arc<Ecs>,
     pub(super) event_bridge: Arc<EventBridge>,
     pub(super) functions: Functions,
     runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
+    pub(super) scheduler: Arc<Scheduler>,
+    pub(super) queues: Queues,
+    pub(super) mappings: EventSourceMappings,
+    sqs: Arc<Sqs>,
     // Locked until all else has ended.
     locked: State,
 }
@@ -60,8 +70,12 @@ pub(super) struct Aws {
 pub(crate) struct Platform {
     aws: Aws,
     address: SocketAddr,
+    /// Fires the schedules.
+    timer: JoinHandle<()>,
     server: JoinHandle<()>,
     stop_server: oneshot::Sender<()>,
+    /// Those of EventBridge that fire by the clock.
+    scheduled_rules: JoinHandle<()>,
 }
 
 impl Platform {
@@ -90,13 +104,16 @@ impl Platform {
         let address = server.addr();
         let aws = Aws::open(state, locked, address, project, containers, rules)?;
         tokio::spawn(aws.ecs.sweep_regularly());
+        let scheduled_rules =
+            tokio::spawn(Arc::clone(&aws.event_bridge).keep_time(aws.locked.db()));
         tokio::spawn(sweep_regularly(aws.functions.clone(), aws.runs.clone()));
+        let timer = tokio::spawn(Arc::clone(&aws.scheduler).run());
         let (stop_server, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.serve(aws.services(), async {
             // Sent, or its sender dropped: either way there is nobody left to serve.
             let _stopped = stopped.await;
         }));
-        Ok(Self { aws, address, server, stop_server })
+        Ok(Self { aws, address, timer, server, stop_server, scheduled_rules })
     }
 
     /// Makes what changed rules ask for, and wires it.
@@ -116,11 +133,18 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
+        // What comes due from here on is due at the next start. They end where they sleep.
+        self.timer.abort();
+        self.scheduled_rules.abort();
+        self.aws.mappings.close();
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
-        let launching = [Function::S3, Function::EventBridge, Function::Sweep];
+        let launching = [Function::S3, Function::EventBridge, Function::Sqs, Function::Sweep];
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
+        self.aws.mappings.settled().await;
+        // Who waits for a message would hold the server up.
+        self.aws.queues.close();
         // The server has ended by itself only if it panicked, and then there is nothing to stop.
         let _stopped = self.stop_server.send(());
         if let Err(error) = self.server.await {
@@ -145,12 +169,21 @@ impl Platform {
         &self.aws.event_bridge
     }
 
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.aws.scheduler
+    }
+
     pub(crate) fn functions(&self) -> &Functions {
         &self.aws.functions
     }
 }
 
 impl Aws {
+    /// The services' database.
+    pub(super) fn state_db(&self) -> Arc<Db> {
+        self.locked.db()
+    }
+
     /// Opens the services with the rules deployed. There are none to be served that are not wired: whoever is answered is
     /// answered by what knows the rules.
     fn open(
@@ -164,7 +197,10 @@ impl Aws {
         let runs = SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?;
         let runs = Arc::new(runs);
         let invocations = Invocations::default();
-        let event_bridge = Arc::new(EventBridge::new(invocations.clone()));
+        let queues = Queues::default();
+        let deliveries = Deliveries::new(invocations.clone(), queues.clone());
+        let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
+        event_bridge.load(&locked.db()).context("cannot read the rules of EventBridge")?;
         // Before ECS opens: it tells of the tasks that died with the last process.
         event_bridge.subscribe(deploy::subscriptions(rules));
         let program = std::env::current_exe().context("cannot tell where this program is")?;
@@ -180,14 +216,37 @@ impl Aws {
         )?;
         let s3 = S3::open(
             locked.db(),
-            invocations.clone(),
+            deliveries.clone(),
             Arc::clone(&event_bridge),
             locked.dir().join("s3"),
         )?;
+        let starter = Arc::clone(&ecs);
+        let scheduler = Arc::new(Scheduler::new(
+            locked.db(),
+            deliveries.clone(),
+            Arc::clone(&event_bridge),
+            Box::new(move |request| starter.call("RunTask", request)),
+            Clock::default(),
+        ));
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
-        let aws =
-            Self { program, state: state.clone(), ecs, event_bridge, functions, runs, s3, locked };
+        let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
+        let mappings = EventSourceMappings::new(locked.db(), queues.clone(), functions.clone());
+        let aws = Self {
+            program,
+            state: state.clone(),
+            deliveries,
+            ecs,
+            event_bridge,
+            functions,
+            runs,
+            s3,
+            scheduler,
+            queues,
+            mappings,
+            sqs,
+            locked,
+        };
         deploy::deploy(&aws, project, rules)?;
         Ok(aws)
     }
@@ -199,17 +258,25 @@ impl Aws {
             container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
+            scheduler: Arc::new(SchedulerApi::new(Arc::clone(&self.scheduler))),
+            sns: Arc::new(SnsApi::new(self.locked.db(), self.deliveries.clone())),
+            mappings: self.mappings.clone(),
+            sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }
     }
 }
 
-/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on.
+/// Invokes the `sweep` function when something is due. On AWS a schedule invokes it each minute; here somebody looks on, and
+/// deletes what has been kept for long enough, which DynamoDB does by itself.
 async fn sweep_regularly(functions: Functions, runs: Arc<SqliteRuns>) {
     let mut period = interval(SWEEP_PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         period.tick().await;
+        if let Err(error) = runs.forget(Timestamp::now()) {
+            tracing::warn!(error = reason(&error), "expired runs not deleted");
+        }
         // What cannot be read is told by the function, which is asked all the same.
         let is_due = match runs.due(Timestamp::now(), 1).await {
             Ok(due) => !due.runs.is_empty() || !due.limits.is_empty(),

@@ -11,6 +11,7 @@ use taskferry_core::run::Status;
 use taskferry_local::{
     eventbridge::Unmatched,
     lambda::{InvocationEnded, LogLine},
+    scheduler::Fired,
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -24,6 +25,7 @@ const MESSAGE_CHARS_MAX: usize = 400;
 pub(crate) struct Steps {
     logs: broadcast::Receiver<LogLine>,
     ended: broadcast::Receiver<InvocationEnded>,
+    fired: broadcast::Receiver<Fired>,
     unmatched: Option<broadcast::Receiver<Unmatched>>,
     unmatched_count: u64,
     wants_colour: bool,
@@ -40,6 +42,7 @@ pub(crate) struct Logged {
     source: Option<String>,
     detail_type: Option<String>,
     event_id: Option<String>,
+    subject: Option<String>,
     rules: Option<u64>,
     runs: Option<u64>,
     failed: Option<u64>,
@@ -65,7 +68,8 @@ impl Steps {
     pub(crate) fn of(platform: &Platform, wants_colour: bool) -> Self {
         let functions = platform.functions();
         let (logs, ended) = (functions.logs(), functions.ended());
-        Self { logs, ended, unmatched: None, unmatched_count: 0, wants_colour }
+        let fired = platform.scheduler().fired();
+        Self { logs, ended, fired, unmatched: None, unmatched_count: 0, wants_colour }
     }
 
     /// The same, and a line for each event that no rule matches.
@@ -114,6 +118,11 @@ impl Steps {
                         Some(text) => (text, Some(Tone::Bad), Ends::default()),
                         None => continue,
                     },
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                },
+                fired = self.fired.recv() => match fired {
+                    Ok(fired) => (schedule(&fired), None, Ends::default()),
                     Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
@@ -193,12 +202,26 @@ fn nowhere(event: &Unmatched) -> String {
     ))
 }
 
+/// A schedule that fired.
+fn schedule(fired: &Fired) -> String {
+    let Fired { group, name, scheduled, missed, is_managed } = fired;
+    let which = if *is_managed { name.clone() } else { format!("{group}/{name}") };
+    let scheduled = scheduled.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+    match missed {
+        None => format!("schedule  {which} fired for {scheduled}"),
+        Some(1) => format!("schedule  {which} missed {scheduled}"),
+        Some(count) => format!("schedule  {which} missed {count} times, the last {scheduled}"),
+    }
+}
+
 /// How a line is shown, if it is.
 fn shown(line: &LogLine) -> Option<(String, Option<Tone>, Ends)> {
     match serde_json::from_str::<Logged>(&line.line) {
         // Lambda's runtime writes the error that a handler returns as Rust's `Debug` has it. It stays in the log; shown is
         // how the invocation ended.
         Ok(logged) if logged.message.starts_with("Diagnostic {") => None,
+        // Of a batch, whose messages are told one by one.
+        Ok(logged) if logged.message == "received" => None,
         Ok(logged) => Some((printable(&logged.to_string()), logged.tone(), logged.ends())),
         Err(_) => {
             let text = printable(&format!("[{}] {}", line.function, line.line));
@@ -258,6 +281,8 @@ impl Logged {
             "tracked" => "track",
             "waiting" => "wait",
             "swept" => "sweep",
+            "acknowledged" => "ack",
+            "skipped" => "skip",
             other => other,
         }
     }
@@ -268,6 +293,9 @@ impl fmt::Display for Logged {
         write!(f, "{:<9}", self.step())?;
         if let (Some(detail_type), Some(source)) = (&self.detail_type, &self.source) {
             write!(f, " {detail_type} from {source}")?;
+        }
+        if let Some(subject) = &self.subject {
+            write!(f, ", {subject}")?;
         }
         match self.rules {
             Some(0) => write!(f, ", no rule matches")?,

@@ -8,13 +8,16 @@ use std::{
 use anyhow::anyhow;
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use jiff::Timestamp;
-use taskferry_core::run::{Run, Status};
-use taskferry_engine::ports::{Page, RunQuery, Runs as _};
+use taskferry_core::{
+    lengths,
+    run::{Run, Status},
+};
+use taskferry_engine::ports::{Page, RunQuery};
 
 use super::view::{RunView, duration, short_id};
 use crate::{
     output::{printable, wants_colour},
-    state::Records,
+    records::Records,
 };
 
 /// What `taskferry runs list` takes.
@@ -58,15 +61,15 @@ pub(crate) async fn run(
     let query = RunQuery {
         rule: arguments.rule.clone(),
         status: arguments.status,
-        event_id: arguments.event_id.clone(),
-        dedupe_key: arguments.key.clone(),
+        // As they are recorded.
+        event_id: arguments.event_id.clone().map(lengths::key),
+        dedupe_key: arguments.key.clone().map(lengths::key),
         created_from: arguments.from,
         created_before: arguments.before,
         after: arguments.after.clone(),
-        limit: Some(arguments.limit),
         ..RunQuery::default()
     };
-    let Page { runs, next } = records.runs.list(&query).await?;
+    let Page { runs, next } = records.list(query, arguments.limit).await?;
     if arguments.json {
         let views: Vec<_> = runs.iter().map(RunView::from).collect();
         serde_json::to_writer_pretty(&mut *out, &views)?;
@@ -162,7 +165,7 @@ fn cells(run: &Run, now: Timestamp) -> [String; 7] {
         run.status.to_string(),
         run.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
         duration(run.created_at, run.ended_at.unwrap_or(now)),
-        printable(&run.event.detail_type),
+        printable(run.event.subject.as_ref().unwrap_or(&run.event.detail_type)),
         printable(run.reason.as_deref().unwrap_or_default()),
     ]
 }

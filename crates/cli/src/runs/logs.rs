@@ -14,10 +14,7 @@ use taskferry_core::run::{Attempt, Run};
 use taskferry_engine::ports::Runs as _;
 
 use super::view::task_id;
-use crate::{
-    output::hinted,
-    state::{Records, StateDir},
-};
+use crate::{output::hinted, records::Records, state::StateDir};
 
 /// How often a log that is followed is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -44,6 +41,12 @@ pub(crate) async fn run(
     arguments: &Arguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    let Some(state) = records.state() else {
+        return Err(hinted(
+            "the logs of runs on AWS are not here",
+            "they are where `logConfiguration` in the task definition sends them; `taskferry runs show ID` names the task",
+        ));
+    };
     let mut run = records.run(&arguments.id).await?;
     if arguments.follow && !run.status.is_terminal() {
         records.tell_if_idle(&mut io::stderr())?;
@@ -55,7 +58,7 @@ pub(crate) async fn run(
     loop {
         // Looked at before the logs are read, so that what was written before the end is read after it.
         let has_ended = run.status.is_terminal();
-        for path in logs(&records.state, &run, arguments)? {
+        for path in logs(state, &run, arguments)? {
             if !files.iter().any(|file| file.path == path) {
                 files.push(LogFile::open(path)?);
             }
@@ -99,7 +102,7 @@ pub(crate) async fn run(
                 format!("`taskferry runs show {}` names its containers", run.id),
             ));
         }
-        if has_stopped_long_ago(&records.state, &run, arguments) {
+        if has_stopped_long_ago(state, &run, arguments) {
             return Err(hinted(
                 format!("the logs of run {} were deleted", run.id),
                 "they are kept for a week, as long as all of them together are no more than 1 GiB",

@@ -7,7 +7,7 @@ use std::{
 
 use taskferry_engine::Error;
 
-use crate::state::Records;
+use crate::records::Records;
 
 /// What `taskferry runs retry` takes.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let run = records.run(&arguments.id).await?;
-    match records.state.engine().await?.redrive(&run.id, None).await {
+    match records.engine().await?.redrive(&run.id, None).await {
         Ok(again) => {
             writeln!(out, "run {}: done again as run {}", run.id, again.run_id)?;
             Ok(ExitCode::SUCCESS)

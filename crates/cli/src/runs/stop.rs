@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use taskferry_engine::Stopped;
 
-use crate::state::Records;
+use crate::records::Records;
 
 /// What `taskferry runs stop` takes.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let run = records.run(&arguments.id).await?;
     let id = &run.id;
-    match records.state.engine().await?.stop(id, &arguments.reason).await? {
+    match records.engine().await?.stop(id, &arguments.reason).await? {
         Stopped::Stopping => writeln!(out, "run {id}: its task was told to stop")?,
         Stopped::Cancelled => writeln!(out, "run {id}: cancelled")?,
         Stopped::Ended => {

@@ -4,19 +4,16 @@ use std::{
     collections::HashMap,
     io::{self, IsTerminal as _, Write},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use jiff::{Timestamp, tz::TimeZone};
 use taskferry_core::run::{Run, RunId, Status};
 use taskferry_engine::ports::{RunQuery, Runs as _};
-use taskferry_local::runs::SqliteRuns;
+use taskferry_function::StoredRuns;
 
 use super::view::{RunView, duration, hints, short_id, status};
-use crate::{output::wants_colour, state::Records};
-
-/// How often the records are looked at.
-const PERIOD: Duration = Duration::from_millis(100);
+use crate::{output::wants_colour, records::Records};
 
 /// Back to the beginning of the line, and nothing in it.
 const ERASE: &str = "\r\x1b[K";
@@ -49,7 +46,7 @@ pub(crate) async fn run(
     let shows_progress = !arguments.json && io::stdout().is_terminal();
     let began = Instant::now();
     let mut seen = HashMap::new();
-    let mut period = tokio::time::interval(PERIOD);
+    let mut period = tokio::time::interval(records.period());
     loop {
         period.tick().await;
         let looked = look(&records.runs, one.as_ref()).await?;
@@ -83,7 +80,7 @@ pub(crate) async fn run(
 }
 
 /// The one run, or the newest, the oldest of them first.
-async fn look(runs: &SqliteRuns, one: Option<&RunId>) -> anyhow::Result<Vec<Run>> {
+async fn look(runs: &StoredRuns, one: Option<&RunId>) -> anyhow::Result<Vec<Run>> {
     if let Some(id) = one {
         Ok(runs.get(id).await?.into_iter().collect())
     } else {

@@ -1,16 +1,19 @@
 //! Normalise S3's own notifications: records become events as EventBridge would have sent them.
 //!
-//! Called by the `s3` function. The key is decoded here, once, and nowhere else: an S3 notification carries it
-//! form-encoded, S3's events on EventBridge carry it plain.
+//! Called by the `s3` function, and for messages that carry one. The key is decoded here, once, and nowhere else: an S3
+//! notification carries it form-encoded, S3's events on EventBridge carry it plain.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
+
+mod detail;
 
 use std::{borrow::Cow, ops::Deref};
 
-use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 
-use super::{Envelope, Event, Malformed};
+use self::detail::{Detail, Enveloped, Named, ObjectDetail};
+use super::{Envelope, Event, Malformed, carried::Carried, sns};
 use crate::digest;
 
 /// What an S3 notification holds.
@@ -35,6 +38,20 @@ pub enum Error {
         index: usize,
         /// Which member, and what is wrong with it.
         source: Malformed,
+    },
+    /// The record is of a structure that S3 says is not compatible with the one that is read here.
+    #[error("record {index} is of version {version} of S3's event structure, and 2 is understood")]
+    Version {
+        /// The record's place in `Records`, from 0.
+        index: usize,
+        /// Its major version.
+        version: u32,
+    },
+    /// The SNS message carries nothing of S3's.
+    #[error("record {index} is an SNS message that carries no S3 event notification")]
+    Foreign {
+        /// The record's place in `Records`, from 0.
+        index: usize,
     },
     /// The key's bytes are not UTF-8 once decoded.
     #[error("record {index}: the object's key `{key}` does not decode to UTF-8")]
@@ -68,6 +85,8 @@ struct Payload<'a> {
 #[serde(rename_all = "camelCase")]
 struct Record<'a> {
     #[serde(borrow)]
+    event_version: Option<Text<'a>>,
+    #[serde(borrow)]
     aws_region: Cow<'a, str>,
     #[serde(borrow)]
     event_time: Cow<'a, str>,
@@ -81,6 +100,50 @@ struct Record<'a> {
     response_elements: Option<ResponseElements<'a>>,
     #[serde(borrow)]
     s3: S3<'a>,
+    // Since version 2.2 and 2.3, for the kinds of event that they are about.
+    #[serde(borrow)]
+    glacier_event_data: Option<GlacierEventData<'a>>,
+    #[serde(borrow)]
+    lifecycle_event_data: Option<LifecycleEventData<'a>>,
+    #[serde(borrow)]
+    intelligent_tiering_event_data: Option<IntelligentTieringEventData<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GlacierEventData<'a> {
+    #[serde(borrow)]
+    restore_event_data: Option<RestoreEventData<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RestoreEventData<'a> {
+    #[serde(borrow)]
+    lifecycle_restoration_expiry_time: Option<Text<'a>>,
+    #[serde(borrow)]
+    lifecycle_restore_storage_class: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LifecycleEventData<'a> {
+    #[serde(borrow)]
+    transition_event_data: Option<TransitionEventData<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TransitionEventData<'a> {
+    #[serde(borrow)]
+    destination_storage_class: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IntelligentTieringEventData<'a> {
+    #[serde(borrow)]
+    destination_access_tier: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -144,7 +207,7 @@ impl Deref for Text<'_> {
     }
 }
 
-/// Reads an S3 event notification.
+/// Reads an S3 event notification, as S3 invokes a function with it, or SNS with its own event around it.
 ///
 /// # Errors
 ///
@@ -154,9 +217,14 @@ pub fn normalise(payload: &str) -> Result<Notification, Error> {
     let payload: Payload<'_> =
         serde_json::from_str(payload).map_err(|error| Error::Payload(error.into()))?;
     match payload {
-        Payload { records: Some(records), .. } => Ok(Notification::Records(
-            records.into_iter().enumerate().map(|(index, record)| event(index, record)).collect(),
-        )),
+        Payload { records: Some(records), .. } => {
+            let messages: Option<Vec<_>> =
+                records.iter().map(|record| sns::message_of(record)).collect();
+            match messages {
+                Some(messages) if !messages.is_empty() => Ok(of_messages(&messages)),
+                Some(_) | None => Ok(Notification::Records(self::records(&records))),
+            }
+        }
         Payload { event: Some(event), .. } if event == "s3:TestEvent" => Ok(Notification::Test),
         Payload { .. } => {
             Err(Error::Payload(Malformed::new("neither `Records` nor `s3:TestEvent`")))
@@ -164,12 +232,76 @@ pub fn normalise(payload: &str) -> Result<Notification, Error> {
     }
 }
 
+/// The records of a notification, each by itself.
+pub(super) fn records(records: &[&RawValue]) -> Vec<Result<Event, Error>> {
+    records.iter().enumerate().map(|(index, record)| event(index, record)).collect()
+}
+
+/// What the messages of SNS's own event carry.
+fn of_messages(messages: &[sns::Published]) -> Notification {
+    let mut events = Vec::new();
+    let mut are_tests = true;
+    for (index, message) in messages.iter().enumerate() {
+        match Carried::by(&message.message) {
+            Carried::S3Test => continue,
+            Carried::S3(records) => events.extend(records),
+            Carried::Event(_) | Carried::Nothing => events.push(Err(Error::Foreign { index })),
+        }
+        are_tests = false;
+    }
+    if are_tests { Notification::Test } else { Notification::Records(events) }
+}
+
 fn event(index: usize, record: &RawValue) -> Result<Event, Error> {
     let record: Record<'_> = serde_json::from_str(record.get())
         .map_err(|error| Error::Record { index, source: Malformed::from(error) })?;
+    check_version(index, record.event_version.as_deref())?;
     let key = decode_key(&record.s3.object.key)
         .ok_or_else(|| Error::Key { index, key: record.s3.object.key.clone().into_owned() })?;
     envelope(&record, &key).map_err(|source| Error::Event { index, source })
+}
+
+/// Whether the structure is the one that is read here: a minor version only adds members, a major one is another structure.
+fn check_version(index: usize, version: Option<&str>) -> Result<(), Error> {
+    let Some(version) = version else { return Ok(()) };
+    let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+    match (major.parse(), minor.parse::<u32>()) {
+        (Ok(2), Ok(_)) => Ok(()),
+        (Ok(version), Ok(_)) => Err(Error::Version { index, version }),
+        (Err(_), _) | (_, Err(_)) => {
+            Err(Error::Record { index, source: Malformed::new("`eventVersion` is no version") })
+        }
+    }
+}
+
+/// The notification that S3 would send of a new object, to try rules without one.
+pub fn notification(bucket: &str, key: &str, size: u64, now: jiff::Timestamp) -> String {
+    let record = json!({
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1", "eventTime": now,
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "bucket": { "name": bucket, "arn": format!("arn:aws:s3:::{bucket}") },
+            "object": {
+                "key": encode_key(key), "size": size,
+                // Rises with time, as S3's does: a second one is another event.
+                "sequencer": format!("{:016X}", now.as_microsecond()),
+            },
+        },
+    });
+    json!({ "Records": [record] }).to_string()
+}
+
+/// The key as a notification has it: [`decode_key`] gives it back.
+fn encode_key(key: &str) -> String {
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'*')
+        .remove(b' ');
+    utf8_percent_encode(key, ENCODED).to_string().replace(' ', "+")
 }
 
 /// The key as the object is called: `+` is a blank, `%2B` a plus.
@@ -184,58 +316,16 @@ fn decode_key(encoded: &str) -> Option<Cow<'_, str>> {
 /// The record as EventBridge would have sent it.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 fn envelope(record: &Record<'_>, key: &str) -> Result<Event, super::Error> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct Enveloped<'a> {
-        version: &'static str,
-        id: &'a str,
-        detail_type: &'a str,
-        source: &'static str,
-        account: &'static str,
-        time: &'a str,
-        region: &'a str,
-        resources: [String; 1],
-        detail: Detail<'a>,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct Detail<'a> {
-        version: &'static str,
-        bucket: Named<'a>,
-        object: ObjectDetail<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        request_id: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        requester: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        source_ip_address: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        deletion_type: Option<&'static str>,
-    }
-    #[derive(Serialize)]
-    struct Named<'a> {
-        name: &'a str,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct ObjectDetail<'a> {
-        key: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        size: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        etag: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        version_id: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sequencer: Option<&'a str>,
-    }
     let Record { s3: S3 { bucket, object }, .. } = record;
     let kind = Kind::of(&record.event_name);
     let request_id =
         record.response_elements.as_ref().and_then(|response| response.request_id.as_deref());
     let id = event_id(record, request_id);
+    let restored = record.glacier_event_data.as_ref();
+    let restored = restored.and_then(|data| data.restore_event_data.as_ref());
+    let moved = record.lifecycle_event_data.as_ref();
+    let moved = moved.and_then(|data| data.transition_event_data.as_ref());
+    let tiered = record.intelligent_tiering_event_data.as_ref();
     let enveloped = Enveloped {
         version: "0",
         id: &id,
@@ -263,6 +353,14 @@ fn envelope(record: &Record<'_>, key: &str) -> Result<Event, super::Error> {
                 .and_then(|request| request.source_ip_address.as_deref()),
             reason: kind.reason,
             deletion_type: kind.deletion_type,
+            restore_expiry_time: restored
+                .and_then(|data| data.lifecycle_restoration_expiry_time.as_deref()),
+            source_storage_class: restored
+                .and_then(|data| data.lifecycle_restore_storage_class.as_deref()),
+            destination_storage_class: moved
+                .and_then(|data| data.destination_storage_class.as_deref()),
+            destination_access_tier: tiered
+                .and_then(|data| data.destination_access_tier.as_deref()),
         },
     };
     let text = serde_json::to_string(&enveloped).expect("strings and numbers serialise");
@@ -335,7 +433,6 @@ impl<'a> Kind<'a> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
 
@@ -448,15 +545,10 @@ mod tests {
 
         #[test]
         fn any_key_arrives_byte_for_byte(key in "\\PC{1,64}") {
-            let encoded: String = key
-                .bytes()
-                .map(|byte| match byte {
-                    b' ' => "+".to_owned(),
-                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' => char::from(byte).to_string(),
-                    _ => format!("%{byte:02X}"),
-                })
-                .collect();
-            check_key(&encoded, &key);
+            let everything: String =
+                key.bytes().map(|byte| if byte == b' ' { "+".to_owned() } else { format!("%{byte:02X}") }).collect();
+            check_key(&everything, &key);
+            check_key(&encode_key(&key), &key);
         }
     }
 }

@@ -5,13 +5,15 @@ use jiff::Timestamp;
 use super::{Decision, Then};
 use crate::{chain::LifecycleEvent, run::Run};
 
-/// After the end of a run: what was not told is told, and what was put aside for its tasks goes.
+/// After the end of a run: what was not told is told, its message is acknowledged, and what was put aside for its tasks goes.
 pub(super) fn tidy_up(run: &Run, now: Timestamp) -> Decision {
     let is_due = run.due_at.is_some_and(|due_at| due_at <= now);
-    match (run.outbox.is_empty(), &run.payload) {
-        (false, _) if is_due => Decision::only(Then::Publish),
-        (true, Some(_)) if is_due => Decision::only(Then::Discard),
-        _ => Decision::rest(),
+    match (run.outbox.is_empty(), &run.message, &run.payload) {
+        _ if !is_due => Decision::rest(),
+        (false, _, _) => Decision::only(Then::Publish),
+        (true, Some(_), _) => Decision::only(Then::Acknowledge),
+        (true, None, Some(_)) => Decision::only(Then::Discard),
+        (true, None, None) => Decision::rest(),
     }
 }
 

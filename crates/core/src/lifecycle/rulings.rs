@@ -44,6 +44,12 @@ pub enum Kind {
     Published,
     /// What was put aside for its tasks is gone.
     Discarded,
+    /// Its message was delivered, and is to be held.
+    Received,
+    /// Its message is held for longer.
+    Extended,
+    /// Its message is held no more.
+    Released,
     /// Another run does it again.
     Redriven,
 }
@@ -83,13 +89,17 @@ pub enum Ruling {
     Stop,
     /// Tell what was not told, discard what is no longer needed.
     TidyUp,
+    /// Hold the message by its newest delivery.
+    Hold,
+    /// Write when the message is to be held again, and go on with what is due as well.
+    HoldOn,
     /// Write it down, and no more.
     Note,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Due,
         Self::Redelivered,
         Self::Admitted,
@@ -108,6 +118,9 @@ impl Kind {
         Self::Skip,
         Self::Published,
         Self::Discarded,
+        Self::Received,
+        Self::Extended,
+        Self::Released,
         Self::Redriven,
     ];
 
@@ -137,6 +150,9 @@ impl Kind {
             Happening::Skip { .. } => Self::Skip,
             Happening::Published { .. } => Self::Published,
             Happening::Discarded => Self::Discarded,
+            Happening::Received { .. } => Self::Received,
+            Happening::Extended { .. } => Self::Extended,
+            Happening::Released => Self::Released,
             Happening::Redriven { .. } => Self::Redriven,
         }
     }
@@ -157,7 +173,9 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
             Kind::Skip => Ruling::Skip,
-            Kind::Published => Ruling::Note,
+            Kind::Received => Ruling::Hold,
+            Kind::Extended => Ruling::HoldOn,
+            Kind::Published | Kind::Released => Ruling::Note,
             Kind::Denied | Kind::Throttled | Kind::Lost | Kind::Discarded | Kind::Redriven => {
                 Ruling::Ignore
             }
@@ -172,7 +190,9 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
-            Kind::Published => Ruling::Note,
+            Kind::Received => Ruling::Hold,
+            Kind::Extended => Ruling::HoldOn,
+            Kind::Published | Kind::Released => Ruling::Note,
             Kind::Admitted | Kind::Full | Kind::Skip | Kind::Discarded | Kind::Redriven => {
                 Ruling::Ignore
             }
@@ -183,7 +203,9 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
             Kind::Accepted | Kind::TaskAlive | Kind::TaskStopped => Ruling::TakeIn,
             Kind::Missing => Ruling::Vanished,
             Kind::Stop => Ruling::Stop,
-            Kind::Published => Ruling::Note,
+            Kind::Received => Ruling::Hold,
+            Kind::Extended => Ruling::HoldOn,
+            Kind::Published | Kind::Released => Ruling::Note,
             Kind::Discarded
             | Kind::Redelivered
             | Kind::Redriven
@@ -203,9 +225,11 @@ pub fn ruling(status: Status, kind: Kind) -> Ruling {
         | Status::Skipped => match kind {
             Kind::Accepted | Kind::TaskAlive => Ruling::StopStray,
             Kind::Due => Ruling::TidyUp,
-            Kind::Published | Kind::Discarded | Kind::Redriven => Ruling::Note,
+            Kind::Published | Kind::Discarded | Kind::Released | Kind::Redriven => Ruling::Note,
             Kind::Hindered => Ruling::Defer,
             Kind::Redelivered
+            | Kind::Received
+            | Kind::Extended
             | Kind::Admitted
             | Kind::Full
             | Kind::Paced

@@ -33,6 +33,7 @@ pub(crate) fn run(status: Status) -> Run {
             source: "aws.s3".to_owned(),
             detail_type: "Object Created".to_owned(),
             time: "2026-01-01T00:00:00Z".to_owned(),
+            subject: None,
         },
         created_at: second(0),
         ended_at: ended(1),
@@ -50,6 +51,7 @@ pub(crate) fn run(status: Status) -> Run {
         redrive_of: None,
         redriven_by: None,
         depth: 0,
+        message: None,
         payload: None,
         outbox: Vec::new(),
         attempts: vec![Attempt {
@@ -98,6 +100,18 @@ fn failure(reason: &str) -> Failure {
     Failure { arn: Some("arn".to_owned()), reason: Some(reason.to_owned()), detail: None }
 }
 
+fn held() -> HeldMessage {
+    HeldMessage {
+        queue_arn: "arn:aws:sqs:us-east-1:000000000000:jobs".to_owned(),
+        id: "message".to_owned(),
+        receipt_handle: "receipt".to_owned(),
+        received_at: second(10),
+        extend_at: second(310),
+        own_due_at: None,
+        others: Vec::new(),
+    }
+}
+
 /// Happenings that differ in what they mean.
 fn happenings() -> Vec<(&'static str, Happening)> {
     let none = json!({});
@@ -124,6 +138,9 @@ fn happenings() -> Vec<(&'static str, Happening)> {
         ("full", Happening::Full { limit: LimitId { name: "all".to_owned(), key: String::new() } }),
         ("published", Happening::Published { events: vec![LifecycleEvent::RunSucceeded] }),
         ("discarded", Happening::Discarded),
+        ("received", Happening::Received { message: Box::new(held()) }),
+        ("extended", Happening::Extended { until: second(310) }),
+        ("released", Happening::Released),
         ("redriven", Happening::Redriven { by: RunId::new(NAME, "thumbnails", "k/redrive") }),
         ("paced", Happening::Paced),
         ("unpaced", Happening::Unpaced { until: second(20) }),
@@ -186,6 +203,8 @@ fn told(run: &Run, decision: &Decision) -> String {
         | Then::Find
         | Then::Describe
         | Then::Publish
+        | Then::Extend
+        | Then::Acknowledge
         | Then::Discard => write!(told, " => {:?}", decision.then).unwrap(),
     }
     told
@@ -394,7 +413,7 @@ proptest! {
     /// Whatever happens in whatever order: the record stays whole.
     #[test]
     fn no_order_of_happenings_breaks_a_record(
-        picks in proptest::collection::vec((0..40_usize, 1..700_i64), 1..60),
+        picks in proptest::collection::vec((0..happenings().len(), 1..700_i64), 1..60),
         attempts in 1..4_u32,
     ) {
         let happenings = happenings();
@@ -407,7 +426,9 @@ proptest! {
             let stays = next.status == run.status && next.ended_at == run.ended_at;
             prop_assert!(!run.status.is_terminal() || stays, "{run:?} moved to {next:?}");
             prop_assert_eq!(next.revision, run.revision + 1);
-            prop_assert_eq!(next.due_at.is_none(), next.status.is_terminal());
+            let is_over = next.status.is_terminal() && next.message.is_none();
+            prop_assert_eq!(next.due_at.is_none(), is_over);
+            prop_assert!(next.message.is_none() || next.due_at <= Some(second(now + 310)));
             prop_assert_eq!(next.ended_at.is_some(), next.status.is_terminal());
             for (index, attempt) in next.attempts.iter().enumerate() {
                 prop_assert_eq!(attempt.attempt as usize, index + 1);

@@ -69,13 +69,16 @@ pub enum Error {
         #[source]
         source: policy::Error,
     },
+    /// For how long what has ended is kept.
+    #[error("`retention` is refused")]
+    Retention(#[source] policy::Error),
 }
 
 impl Error {
     /// The rule it is about, if it is about one.
     pub fn rule(&self) -> Option<&str> {
         match self {
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Retention(_) => None,
             Self::On { rule, .. }
             | Self::EventPattern { rule, .. }
             | Self::Target { rule, .. }
@@ -110,7 +113,9 @@ impl Rules {
             groups.into_iter().filter_map(|(group, said)| Some((group, limit(said)?))).collect();
         let rules = file.rules.into_iter().map(|rule| compile_rule(rule, &groups));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
-        let is_heard = rules.iter().any(|rule| hears(&rule.event_pattern));
+        let is_heard = rules.iter().any(hears);
+        let retention = file.retention.as_deref().map(policy::parse_retention).transpose();
+        let retention = retention.map_err(Error::Retention)?;
         let publishes = is_heard || file.lifecycle_events.unwrap_or_default();
         Ok(Self {
             name: file.name,
@@ -120,20 +125,23 @@ impl Rules {
             groups,
             limit: file.concurrency.and_then(limit),
             publishes,
-            run_task_quota: file.quotas.and_then(|quotas| quotas.run_task),
+            retention: retention.unwrap_or(policy::RETENTION_DEFAULT),
+            quotas: file.quotas.map(|quotas| quotas.compiled()),
             canonical: text.into(),
         })
     }
 }
 
-/// Whether the pattern can match a lifecycle event, as far as its `source` tells.
-fn hears(pattern: &EventPattern) -> bool {
-    let Ok(pattern) = serde_json::from_str::<Value>(pattern.as_str()) else { return true };
+/// Whether the rule can hear of a lifecycle event, as far as the `source` of its pattern tells.
+fn hears(rule: &Rule) -> bool {
+    let is_on_bus = matches!(rule.on, on::On::EventPattern { .. });
+    let pattern = serde_json::from_str::<Value>(rule.event_pattern.as_str()).unwrap_or_default();
     match pattern["source"].as_array() {
-        Some(sources) => {
-            sources.iter().any(|source| source.as_str().is_none_or(|name| name == chain::SOURCE))
-        }
-        None => true,
+        // Through a queue they come only if somebody has a bus fill it, for a rule that asks for them by name.
+        Some(sources) => sources
+            .iter()
+            .any(|source| source.as_str().map_or(is_on_bus, |name| name == chain::SOURCE)),
+        None => is_on_bus,
     }
 }
 

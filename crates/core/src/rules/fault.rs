@@ -127,7 +127,7 @@ impl Faults {
 }
 
 /// The candidate most like `name`, if any is like it: case, `-` and `_` count for little.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::target::Payload;
-use crate::ecs;
+use super::{schedule::Missed, target::Payload};
+use crate::{ecs, pace};
 
 /// A Taskferry rules file: which events start which ECS tasks.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
@@ -41,6 +41,11 @@ pub(super) struct File {
     /// here listens: for other programs. What rules listen to is told in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lifecycle_events: Option<bool>,
+    /// For how long the record of a run is kept after its end, with its event: one day to 366 days, such as `90 days`;
+    /// 30 days when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["90 days"]))]
+    pub(super) retention: Option<String>,
     /// The account's quotas of ECS, where they were raised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quotas: Option<Quotas>,
@@ -118,18 +123,20 @@ pub(super) struct Rule {
     pub(super) timeout: Option<Timeout>,
 }
 
-/// Where a rule's events come from: exactly one of `s3`, `schedule`, `sqs` and `eventPattern`.
+/// Where a rule's events come from: exactly one of `s3`, `schedule`, `sqs` and `eventPattern`. Beside `s3` and `eventPattern`,
+/// `sqs` is the queue through which they come.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields, extend("examples" = [{ "s3": { "bucket": "uploads" } }], "oneOf" = [
-    { "required": ["s3"] }, { "required": ["schedule"] },
-    { "required": ["sqs"] }, { "required": ["eventPattern"] },
+    { "required": ["s3"] }, { "required": ["schedule"] }, { "required": ["eventPattern"] },
+    { "required": ["sqs"], "not": { "anyOf": [{ "required": ["s3"] }, { "required": ["eventPattern"] }] } },
 ]))]
 pub(super) struct On {
     /// Objects of an S3 bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) s3: Option<S3>,
-    /// A schedule: `rate(5 minutes)`, `cron(0 3 * * ? *)` or `at(2027-01-31T09:00:00)`.
+    /// A schedule: `rate(5 minutes)`, `cron(0 3 * * ? *)` or `at(2027-01-31T09:00:00)`; also `@daily`, `@every 90m` and
+    /// the five fields of cron.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schedule: Option<String>,
     /// Time zone of the schedule, such as `Asia/Seoul`; UTC when absent.
@@ -144,16 +151,53 @@ pub(super) struct On {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["2027-12-31T00:00:00Z"]))]
     pub(super) end: Option<String>,
-    /// Messages of an SQS queue.
+    /// Within which time of the schedule AWS may choose when it fires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flexible_time_window: Option<FlexibleTimeWindow>,
+    /// What the event of the schedule carries as `detail.input`: any JSON, each string of it may be a template over the
+    /// rest of the event, such as `{{ detail.scheduledTime }}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Value>")]
+    pub(super) input: Option<Box<RawValue>>,
+    /// What becomes of the times that came while nothing ran on this machine; `skip` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missed: Option<Missed>,
+    /// Messages of an SQS queue; beside `s3` or `eventPattern`, the queue whose messages carry their events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sqs: Option<Sqs>,
+    /// Beside `s3`, the SNS topic that the bucket notifies, and that passes it on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sns: Option<Sns>,
     /// Events on an event bus that match this EventBridge event pattern.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, Value>>")]
     pub(super) event_pattern: Option<Box<RawValue>>,
-    /// Name or ARN of the event bus; `default` when absent.
+    /// Name or ARN of the event bus; `default` when absent. Beside `s3`, the bus through which the bucket's events come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bus: Option<String>,
+}
+
+/// Within which time of a schedule AWS may choose when it fires, to spread what all start at the full hour.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "mode": "FLEXIBLE", "maximumWindowInMinutes": 15 }]))]
+pub(super) struct FlexibleTimeWindow {
+    /// Whether there is a window.
+    pub(super) mode: FlexibleTimeWindowMode,
+    /// How long it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1440))]
+    pub(super) maximum_window_in_minutes: Option<u32>,
+}
+
+/// Whether there is a window.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum FlexibleTimeWindowMode {
+    /// None: it fires at its time.
+    Off,
+    /// One of `maximumWindowInMinutes`.
+    Flexible,
 }
 
 /// Objects of an S3 bucket.
@@ -161,7 +205,7 @@ pub(super) struct On {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields, extend("examples" = [{ "bucket": "uploads" }]))]
 pub(super) struct S3 {
-    /// Name of the bucket.
+    /// Name of the bucket. With `*` in it, those of several, by way of `bus` or `sqs`.
     pub(super) bucket: String,
     /// What keys begin with.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,6 +217,19 @@ pub(super) struct S3 {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(super) events: Option<Vec<String>>,
+    /// Event pattern for the rest of the event's `detail`, such as `object: { size: [{ numeric: [">", 0] }] }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
+    pub(super) event_pattern: Option<Box<RawValue>>,
+}
+
+/// The SNS topic that passes a bucket's notifications on.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, extend("examples" = [{ "topic": "uploads" }]))]
+pub(super) struct Sns {
+    /// Name or ARN of the topic.
+    pub(super) topic: String,
 }
 
 /// Messages of an SQS queue.
@@ -187,6 +244,21 @@ pub(super) struct Sqs {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, Value>>")]
     pub(super) event_pattern: Option<Box<RawValue>>,
+    /// When a message is deleted from the queue; `record` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ack: Option<super::Ack>,
+    /// The most messages that the function takes at a time; 10 when absent, and at most in a FIFO queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub(super) batch_size: Option<u32>,
+    /// How long it is waited for a batch to fill, such as `5s`; not at all when absent, and 1s with more than 10 messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["5s"]))]
+    pub(super) batching_window: Option<String>,
+    /// The most batches of the queue that are taken at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1000))]
+    pub(super) maximum_concurrency: Option<u32>,
 }
 
 /// A limit on runs under way.
@@ -204,9 +276,31 @@ pub(super) struct Limit {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Quotas {
-    /// Calls of `RunTask`; 20 a second, 20 at once, when absent.
+    /// Calls of `RunTask` on Fargate; 20 a second, 20 at once, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) run_task: Option<super::Quota>,
+    /// Tasks launched on Fargate; 20 a second, 100 at once, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fargate: Option<super::Quota>,
+    /// Calls that change a cluster's resources, `RunTask` and `StopTask` among them; 40 a second, 100 at once, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) modify: Option<super::Quota>,
+    /// Calls that read them, such as `DescribeTasks`; 20 a second, 100 at once, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read: Option<super::Quota>,
+}
+
+impl Quotas {
+    /// Those of a new account where nothing is said.
+    pub(super) fn compiled(&self) -> pace::Quotas {
+        let new = pace::Quotas::default();
+        pace::Quotas {
+            run_task: self.run_task.unwrap_or(new.run_task),
+            fargate: self.fargate.unwrap_or(new.fargate),
+            modify: self.modify.unwrap_or(new.modify),
+            read: self.read.unwrap_or(new.read),
+        }
+    }
 }
 
 /// How many runs may be under way at once.

@@ -47,11 +47,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::rules::{fault::Faults, tree};
+    use crate::rules::{fault::Faults, read};
 
     fn node(value: &Value) -> Node {
         let mut faults = Faults::default();
-        tree::parse(&value.to_string(), &mut faults).unwrap()
+        read::parse(&value.to_string(), &mut faults).unwrap()
     }
 
     #[track_caller]

@@ -1,7 +1,7 @@
 //! The rules file, `taskferry.yaml`: text in, rules out, and every fault of the text.
 //!
 //! [`check`] reads what a person wrote: YAML to a tree that knows its places
-//! (`tree`), held against the schema of the types in `file` (`validate`), checked
+//! (`read`, `tree`), held against the schema of the types in `file` (`validate`), checked
 //! for what a schema cannot say (`checks`), `defaults` merged in (`merge`). What is
 //! deployed is [`Rules::to_json`]; functions load it with [`Rules::from_json`],
 //! which knows neither YAML nor schema. Both end in `compile`.
@@ -13,9 +13,11 @@ mod checks;
 mod compile;
 mod fault;
 mod file;
+mod input;
 mod merge;
 mod on;
 mod policy;
+mod read;
 mod scalar;
 mod schedule;
 mod schema;
@@ -25,23 +27,27 @@ mod validate;
 
 use std::{collections::BTreeMap, fmt, num::NonZeroU32};
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taskferry_event_pattern::EventPattern;
 
 use self::fault::Faults;
+pub(crate) use self::on::last_part;
 pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
-    on::{Error as OnError, On},
-    policy::{Concurrency, Error as PolicyError, Overlap, Quota},
-    schedule::Error as ScheduleError,
+    input::{Error as InputError, Input},
+    on::{Ack, Batches, Error as OnError, On},
+    policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
+    read::TEXT_BYTES_MAX,
+    schedule::{Missed, OnSchedule},
     schema::schema,
     target::Target,
-    tree::TEXT_BYTES_MAX,
 };
-use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
+pub(crate) use self::{fault::nearest, policy::parse_duration};
+use crate::{chain::LifecycleEvent, ecs, limits::LimitId, pace, run::Policy, template::Template};
 
 /// The rules of one stack, compiled.
 #[derive(Clone, Debug)]
@@ -60,8 +66,10 @@ pub struct Rules {
     pub limit: Option<NonZeroU32>,
     /// Whether lifecycle events are published: since the file says so, or since one of its rules may hear them.
     pub publishes: bool,
-    /// The account's quota of `RunTask` calls, where it is not that of a new account.
-    pub run_task_quota: Option<Quota>,
+    /// For how long what has ended is kept.
+    pub retention: SignedDuration,
+    /// The account's quotas of ECS, where the file says any.
+    pub quotas: Option<pace::Quotas>,
     // What `to_json` gives, and what everything above was compiled from.
     canonical: std::sync::Arc<str>,
 }
@@ -154,7 +162,7 @@ pub struct Checked {
 /// Reads a rules file and reports all that is wrong with it. Never panics, whatever the text.
 pub fn check(text: &str) -> Checked {
     let mut faults = Faults::default();
-    let root = tree::parse(text, &mut faults);
+    let root = read::parse(text, &mut faults);
     if let Some(root) = &root {
         validate::validate(schema::shared(), root, &mut faults);
         checks::check(root, &mut faults);

@@ -2,9 +2,20 @@
 //!
 //! Every source ends in one event pattern, so routing knows nothing of sources.
 
-use serde_json::{Value, json};
+mod s3;
 
-use super::file;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+pub(super) use self::s3::{matches_wildcard, s3_events};
+use super::{file, input, policy, schedule::OnSchedule};
+use crate::{
+    event::{schedule, sqs},
+    schedule::Error as ScheduleError,
+};
 
 /// Where a rule's events come from: what has to be wired.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +30,8 @@ pub enum On {
         suffix: Option<String>,
         /// S3's event types, `s3:ObjectCreated:*` unless the rule says others.
         events: Vec<String>,
+        /// Name or ARN of the SNS topic that passes the bucket's notifications on; `None` if nothing comes between.
+        topic: Option<String>,
     },
     /// Events on an event bus.
     EventPattern {
@@ -26,21 +39,71 @@ pub enum On {
         bus: String,
     },
     /// A schedule.
-    Schedule {
-        /// `rate(…)`, `cron(…)` or `at(…)`.
-        expression: String,
-        /// Time zone of the expression, `UTC` unless the rule says another.
-        timezone: String,
-        /// When it begins.
-        start: Option<jiff::Timestamp>,
-        /// When it ends.
-        end: Option<jiff::Timestamp>,
-    },
-    /// Messages of an SQS queue.
+    Schedule(Box<OnSchedule>),
+    /// Messages of an SQS queue, or the events that they carry.
     Sqs {
         /// Name or ARN of the queue.
         queue: String,
+        /// When a message is deleted.
+        ack: Ack,
+        /// How messages are taken from the queue.
+        batches: Batches,
     },
+}
+
+impl On {
+    /// The word for the way by which the events come, as it stands in a rule.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::S3 { .. } => "s3",
+            Self::EventPattern { .. } => "eventPattern",
+            Self::Schedule { .. } => "schedule",
+            Self::Sqs { .. } => "sqs",
+        }
+    }
+
+    /// The name of the queue by which the events come, if they come by one.
+    pub fn queue_name(&self) -> Option<&str> {
+        match self {
+            Self::Sqs { queue, .. } => Some(last_part(queue)),
+            Self::S3 { .. } | Self::EventPattern { .. } | Self::Schedule { .. } => None,
+        }
+    }
+}
+
+/// When a message is deleted from its queue.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Ack {
+    /// As soon as its runs are durably recorded.
+    #[default]
+    Record,
+    /// When its runs have ended, however they did; until then it stays in flight.
+    Completion,
+}
+
+/// How messages are taken from a queue; what Lambda takes for granted where nothing is said.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Batches {
+    /// The most messages at a time.
+    pub size: Option<u32>,
+    /// How long it is waited for a batch to fill.
+    pub window: Option<Duration>,
+    /// The most batches at once.
+    pub maximum_concurrency: Option<u32>,
+}
+
+/// The longest that Lambda waits for a batch to fill.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
+const WINDOW_MAX: Duration = Duration::from_mins(5);
+
+/// The most messages that Lambda takes at a time from a FIFO queue.
+pub(super) const FIFO_BATCH_SIZE_MAX: u32 = 10;
+
+/// The name in an ARN or a URL, or the name itself.
+pub(crate) fn last_part(name_or_arn: &str) -> &str {
+    name_or_arn.rsplit([':', '/']).next().unwrap_or(name_or_arn)
 }
 
 /// Why a source was refused.
@@ -55,83 +118,94 @@ pub enum Error {
         /// What the rule says.
         event: String,
     },
+    /// Several ways for the same events.
+    #[error("a rule's events come one way: `{first}` or `{second}`")]
+    Ways {
+        /// One way.
+        first: &'static str,
+        /// Another.
+        second: &'static str,
+    },
+    /// A bucket's name with a wildcard, and no way by which several buckets' events come.
+    #[error("`{bucket}` stands for several buckets, and a notification is wired to one")]
+    Wildcard {
+        /// What the rule says.
+        bucket: String,
+    },
+    /// The further event pattern says something of a member of `detail` that the rule says something of already.
+    #[error("`eventPattern` and {by} both say what `{member}` must be")]
+    Conflict {
+        /// The member, from `detail` on.
+        member: String,
+        /// What else says it.
+        by: &'static str,
+    },
+    /// The further event pattern is not an object.
+    #[error("an event pattern is a map")]
+    Pattern(#[source] serde_json::Error),
+    /// A batching window that is no duration.
+    #[error(transparent)]
+    Duration(#[from] policy::Error),
+    /// A batching window that Lambda does not take.
+    #[error("`{text}` is out of range: at most 300 s are allowed, and none for a FIFO queue")]
+    Window {
+        /// What the rule says.
+        text: String,
+    },
+    /// A batch that Lambda does not take from a FIFO queue.
+    #[error("a FIFO queue gives {FIFO_BATCH_SIZE_MAX} messages at a time at most")]
+    FifoBatch,
     /// A time that is none.
     #[error("`{text}` is not a time")]
     Time {
         /// What the rule says.
         text: String,
     },
-}
-
-/// A member of `detail` that tells event types of one detail type apart, and its value.
-type ToldBy = Option<(&'static str, &'static str)>;
-
-/// S3's event types, the EventBridge detail type of each, and the reason or deletion type that
-/// tells it from others of that detail type.
-///
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-mapping-troubleshooting.html>
-const S3_EVENTS: &[(&str, &str, ToldBy)] = &[
-    ("s3:ObjectCreated:*", "Object Created", None),
-    ("s3:ObjectCreated:Put", "Object Created", Some(("reason", "PutObject"))),
-    ("s3:ObjectCreated:Post", "Object Created", Some(("reason", "POST Object"))),
-    ("s3:ObjectCreated:Copy", "Object Created", Some(("reason", "CopyObject"))),
-    (
-        "s3:ObjectCreated:CompleteMultipartUpload",
-        "Object Created",
-        Some(("reason", "CompleteMultipartUpload")),
-    ),
-    ("s3:ObjectRemoved:*", "Object Deleted", None),
-    ("s3:ObjectRemoved:Delete", "Object Deleted", Some(("deletion-type", "Permanently Deleted"))),
-    (
-        "s3:ObjectRemoved:DeleteMarkerCreated",
-        "Object Deleted",
-        Some(("deletion-type", "Delete Marker Created")),
-    ),
-    ("s3:ObjectRestore:Post", "Object Restore Initiated", None),
-    ("s3:ObjectRestore:Completed", "Object Restore Completed", None),
-    ("s3:ObjectRestore:Delete", "Object Restore Expired", None),
-    ("s3:LifecycleTransition", "Object Storage Class Changed", None),
-    ("s3:IntelligentTiering", "Object Access Tier Changed", None),
-    ("s3:ObjectAcl:Put", "Object ACL Updated", None),
-    ("s3:ObjectTagging:Put", "Object Tags Added", None),
-    ("s3:ObjectTagging:Delete", "Object Tags Deleted", None),
-];
-
-const S3_EVENT_USUAL: &str = "s3:ObjectCreated:*";
-
-/// The S3 event types that a rule may be on.
-pub(super) fn s3_events() -> impl Iterator<Item = &'static str> {
-    S3_EVENTS.iter().map(|(event, ..)| *event)
+    /// A schedule or a time zone that is none.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// A flexible time window without its length, or a length without a window.
+    #[error(
+        "a flexible time window has `mode: FLEXIBLE` and `maximumWindowInMinutes` from 1 to 1440"
+    )]
+    FlexibleWindow,
+    /// The input of a schedule.
+    #[error("`input` is refused")]
+    Input(#[source] Box<input::Error>),
 }
 
 /// The source that `raw` says, and the JSON text of what an event must match.
 pub(super) fn compile(rule: &str, raw: &file::On) -> Result<(On, String), Error> {
     match (&raw.s3, &raw.schedule, &raw.sqs, &raw.event_pattern) {
-        (Some(s3), None, None, None) => compile_s3(s3),
+        (Some(s3), None, sqs, None) => {
+            let pattern = s3::pattern(s3)?;
+            Ok((s3_on(raw, s3, sqs.as_ref())?, pattern))
+        }
         (None, Some(expression), None, None) => {
             // One's own schedules only: each says which rule it is for.
             let pattern = json!({
-                "source": ["aws.scheduler"],
-                "detail-type": ["Scheduled Event"],
+                "source": [schedule::SOURCE],
+                "detail-type": [schedule::DETAIL_TYPE],
                 "detail": { "rule": [rule] },
             });
-            let on = On::Schedule {
-                expression: expression.clone(),
-                timezone: raw.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
-                start: time(raw.start.as_ref())?,
-                end: time(raw.end.as_ref())?,
-            };
-            Ok((on, pattern.to_string()))
+            let on = OnSchedule::compile(expression, raw)?;
+            Ok((On::Schedule(Box::new(on)), pattern.to_string()))
         }
         (None, None, Some(sqs), None) => {
-            // Spliced as text, so that numbers stay as they are written.
+            // Spliced as text, so that numbers stay as they are written. A pattern must ask for something, and whatever the
+            // queue brings has a source.
             let detail = sqs.event_pattern.as_ref().map(|pattern| pattern.get());
             let detail = detail.map_or(String::new(), |detail| format!(r#","detail":{detail}"#));
-            let queue = sqs.queue.rsplit([':', '/']).next().unwrap_or(&sqs.queue);
-            let suffix = Value::from(format!(":{queue}"));
-            let pattern =
-                format!(r#"{{"source":["aws.sqs"],"resources":[{{"suffix":{suffix}}}]{detail}}}"#);
-            Ok((On::Sqs { queue: sqs.queue.clone() }, pattern))
+            let pattern = format!(r#"{{"source":[{{"exists":true}}]{detail}}}"#);
+            Ok((sqs_on(sqs)?, pattern))
+        }
+        (None, None, Some(sqs), Some(pattern)) => {
+            one_way(raw)?;
+            if sqs.event_pattern.is_some() {
+                let member = "detail".to_owned();
+                return Err(Error::Conflict { member, by: "`sqs.eventPattern`" });
+            }
+            Ok((sqs_on(sqs)?, pattern.get().to_owned()))
         }
         (None, None, None, Some(pattern)) => {
             let bus = raw.bus.clone().unwrap_or_else(|| "default".to_owned());
@@ -141,165 +215,151 @@ pub(super) fn compile(rule: &str, raw: &file::On) -> Result<(On, String), Error>
     }
 }
 
+/// Refuses all but one of the ways that events can come by.
+fn one_way(raw: &file::On) -> Result<(), Error> {
+    let ways = [("sqs", raw.sqs.is_some()), ("sns", raw.sns.is_some()), ("bus", raw.bus.is_some())];
+    let mut said = ways.into_iter().filter_map(|(way, is_said)| is_said.then_some(way));
+    match (said.next(), said.next()) {
+        (Some(first), Some(second)) => Err(Error::Ways { first, second }),
+        _ => Ok(()),
+    }
+}
+
+/// How the events of a bucket come: by its own notification, or by what the rule names.
+fn s3_on(raw: &file::On, s3: &file::S3, sqs: Option<&file::Sqs>) -> Result<On, Error> {
+    one_way(raw)?;
+    if let Some(sqs) = sqs {
+        if sqs.event_pattern.is_some() {
+            return Err(Error::Conflict { member: "detail".to_owned(), by: "`sqs.eventPattern`" });
+        }
+        return sqs_on(sqs);
+    }
+    if let Some(bus) = &raw.bus {
+        return Ok(On::EventPattern { bus: bus.clone() });
+    }
+    if s3.bucket.contains('*') && raw.sns.is_none() {
+        return Err(Error::Wildcard { bucket: s3.bucket.clone() });
+    }
+    Ok(On::S3 {
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone(),
+        suffix: s3.suffix.clone(),
+        events: s3::event_types(s3),
+        topic: raw.sns.as_ref().map(|sns| sns.topic.clone()),
+    })
+}
+
+fn sqs_on(raw: &file::Sqs) -> Result<On, Error> {
+    let is_fifo = sqs::is_fifo(&raw.queue);
+    if is_fifo && raw.batch_size.is_some_and(|size| size > FIFO_BATCH_SIZE_MAX) {
+        return Err(Error::FifoBatch);
+    }
+    let window = raw.batching_window.as_deref().map(|text| window(text, is_fifo)).transpose()?;
+    let batches =
+        Batches { size: raw.batch_size, window, maximum_concurrency: raw.maximum_concurrency };
+    Ok(On::Sqs { queue: raw.queue.clone(), ack: raw.ack.unwrap_or_default(), batches })
+}
+
+/// Reads how long it is waited for a batch of a queue to fill.
+pub(super) fn window(text: &str, is_fifo: bool) -> Result<Duration, Error> {
+    let window = policy::parse_duration(text)?;
+    // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: there is no window for FIFO queues.
+    if window > WINDOW_MAX || is_fifo {
+        return Err(Error::Window { text: text.to_owned() });
+    }
+    Ok(window)
+}
+
 /// Reads a point in time, such as `2027-01-01T00:00:00Z`.
 pub(super) fn time(text: Option<&String>) -> Result<Option<jiff::Timestamp>, Error> {
     text.map(|text| text.parse().map_err(|_| Error::Time { text: text.clone() })).transpose()
 }
 
-fn compile_s3(raw: &file::S3) -> Result<(On, String), Error> {
-    let events = raw.events.clone().unwrap_or_else(|| vec![S3_EVENT_USUAL.to_owned()]);
-    let mut wanted = Vec::new();
-    for event in &events {
-        let known = S3_EVENTS.iter().find(|(name, ..)| name == event);
-        let Some((_, detail_type, told_by)) = known else {
-            return Err(Error::S3Event { event: event.clone() });
-        };
-        wanted.push((*detail_type, *told_by));
-    }
-    let pattern = s3_pattern(raw, &wanted);
-    let on = On::S3 {
-        bucket: raw.bucket.clone(),
-        prefix: raw.prefix.clone(),
-        suffix: raw.suffix.clone(),
-        events,
-    };
-    Ok((on, pattern.to_string()))
-}
-
-fn s3_pattern(raw: &file::S3, wanted: &[(&str, Option<(&str, &str)>)]) -> Value {
-    let mut detail = json!({ "bucket": { "name": [raw.bucket] } });
-    if let Some(key) = key_clauses(
-        raw.prefix.as_deref().unwrap_or_default(),
-        raw.suffix.as_deref().unwrap_or_default(),
-    ) {
-        detail["object"] = json!({ "key": key });
-    }
-    let mut pattern = json!({ "source": ["aws.s3"], "detail": detail });
-    if wanted.iter().all(|(_, told_by)| told_by.is_none()) {
-        let mut types: Vec<_> = wanted.iter().map(|(detail_type, _)| *detail_type).collect();
-        types.sort_unstable();
-        types.dedup();
-        pattern["detail-type"] = json!(types);
-        return pattern;
-    }
-    let one = |(detail_type, told_by): &(&str, Option<(&str, &str)>)| {
-        let mut one = json!({ "detail-type": [detail_type] });
-        if let Some((field, value)) = told_by {
-            one["detail"] = json!({ *field: [value] });
-        }
-        one
-    };
-    if let [only] = wanted {
-        let only = one(only);
-        pattern["detail-type"] = only["detail-type"].clone();
-        if let Value::Object(told_by) = &only["detail"] {
-            for (field, value) in told_by {
-                pattern["detail"][field] = value.clone();
-            }
-        }
-    } else {
-        pattern["$or"] = wanted.iter().map(one).collect();
-    }
-    pattern
-}
-
-/// What a key must be to begin with `prefix` and end with `suffix`; `None` if any will do.
-fn key_clauses(prefix: &str, suffix: &str) -> Option<Vec<Value>> {
-    if prefix.is_empty() && suffix.is_empty() {
-        return None;
-    }
-    if suffix.is_empty() {
-        return Some(vec![json!({ "prefix": prefix })]);
-    }
-    if prefix.is_empty() {
-        return Some(vec![json!({ "suffix": suffix })]);
-    }
-    // EventBridge ands nothing within one field, so both go into one wildcard.
-    let escaped = |text: &str| text.replace('\\', r"\\").replace('*', r"\*");
-    let mut clauses =
-        vec![json!({ "wildcard": format!("{}*{}", escaped(prefix), escaped(suffix)) })];
-    // Prefix and suffix may overlap in a key, which the wildcard does not see: `a.` and `.b` both
-    // hold for `a.b`.
-    for (shared, _) in suffix.char_indices().skip(1).chain([(suffix.len(), ' ')]) {
-        if prefix.ends_with(&suffix[..shared]) {
-            clauses.push(json!(format!("{prefix}{}", &suffix[shared..])));
-        }
-    }
-    // The other way round, one holds the other whole; or the key is the suffix alone.
-    if suffix.starts_with(prefix) && suffix != prefix {
-        clauses.push(json!(suffix));
-    }
-    clauses.dedup();
-    Some(clauses)
-}
-
 #[cfg(test)]
 mod tests {
-    use taskferry_event_pattern::{EventPattern, Matcher};
+    use taskferry_event_pattern::EventPattern;
 
     use super::*;
 
-    fn s3(prefix: &str, suffix: &str, events: &[&str]) -> String {
-        let events = events.iter().map(|event| (*event).to_owned()).collect();
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let raw = file::S3 {
-            bucket: "uploads".into(),
-            prefix: text(prefix),
-            suffix: text(suffix),
-            events: Some(events),
-        };
-        compile_s3(&raw).unwrap().1
-    }
-
-    #[track_caller]
-    fn check(prefix: &str, suffix: &str, key: &str, expected: bool) {
-        let pattern = EventPattern::parse(&s3(prefix, suffix, &[S3_EVENT_USUAL])).unwrap();
-        let event = json!({
-            "source": "aws.s3", "detail-type": "Object Created",
-            "detail": { "bucket": { "name": "uploads" }, "object": { "key": key } },
-        });
-        let matches = Matcher::new([pattern]).matches(&event.to_string()).unwrap();
-        assert_eq!(matches == [0], expected, "{prefix} {suffix} {key}");
+    fn on(text: &str) -> Result<(On, String), Error> {
+        compile("rule", &serde_json::from_str(text).unwrap())
     }
 
     #[test]
-    fn prefix_and_suffix_both_hold() {
-        check("in/", ".jpg", "in/a.jpg", true);
-        check("in/", ".jpg", "in/.jpg", true);
-        check("in/", ".jpg", "out/a.jpg", false);
-        check("in/", ".jpg", "in/a.png", false);
-        check("", ".jpg", "a.jpg", true);
-        check("in/", "", "in/a", true);
-        check("", "", "anything", true);
-    }
-
-    #[test]
-    fn prefix_and_suffix_may_overlap() {
-        check("ab", "bc", "abc", true);
-        check("ab", "bc", "abbc", true);
-        check("ab", "bc", "ac", false);
-        check("a.jpg", ".jpg", "a.jpg", true);
-        check("a", "abc", "abc", true);
-        check("aa", "aa", "aa", true);
-        check("aa", "aa", "aaa", true);
-        check("é", "é", "é", true);
-    }
-
-    #[test]
-    fn stars_and_backslashes_are_plain() {
-        check("a*", ".x", "a*b.x", true);
-        check("a*", ".x", "abb.x", false);
-        check(r"a\", ".x", r"a\b.x", true);
-    }
-
-    #[test]
-    fn event_types_become_detail_types() {
-        let pattern = s3("", "", &["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]);
-        assert!(pattern.contains(r#""detail-type":["Object Created","Object Deleted"]"#));
-        let pattern = s3("", "", &["s3:ObjectCreated:Copy"]);
-        assert!(pattern.contains(r#""reason":["CopyObject"]"#));
-        let pattern = s3("", "", &["s3:ObjectCreated:Copy", "s3:ObjectRemoved:*"]);
-        assert!(pattern.contains("$or"));
+    fn a_further_pattern_is_added_as_it_is_written() {
+        let said = r#"{"s3":{"bucket":"uploads","prefix":"in/","eventPattern":{"object":{"size":[{"numeric":[">",1.10]}]},"reason":["PutObject"]}}}"#;
+        let (_, pattern) = on(said).unwrap();
+        assert!(pattern.contains(r#""size":[{"numeric":[">",1.10]}]"#), "{pattern}");
+        assert!(pattern.contains(r#""key":[{"prefix":"in/"}]"#), "{pattern}");
         assert!(EventPattern::parse(&pattern).is_ok());
+    }
+
+    #[test]
+    fn one_field_is_said_once() {
+        for (pattern, expected) in [
+            (
+                r#"{"bucket":["a"]}"#,
+                "`eventPattern` and `bucket` both say what `detail.bucket` must be",
+            ),
+            (
+                r#"{"bucket":{"name":["a"]}}"#,
+                "`eventPattern` and `bucket` both say what `detail.bucket.name` must be",
+            ),
+            (
+                r#"{"object":{"key":["a"]}}"#,
+                "`eventPattern` and `prefix` or `suffix` both say what `detail.object.key` must be",
+            ),
+            (
+                r#"{"object.key":["a"]}"#,
+                "`eventPattern` and `prefix` or `suffix` both say what `detail.object.key` must be",
+            ),
+            (
+                r#"{"reason":["a"]}"#,
+                "`eventPattern` and `events` both say what `detail.reason` must be",
+            ),
+        ] {
+            for events in [
+                r#"["s3:ObjectCreated:Put"]"#,
+                r#"["s3:ObjectCreated:Put","s3:ObjectCreated:Copy"]"#,
+            ] {
+                let said = format!(
+                    r#"{{"s3":{{"bucket":"u","prefix":"p","events":{events},"eventPattern":{pattern}}}}}"#
+                );
+                assert_eq!(on(&said).unwrap_err().to_string(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wildcard_needs_a_way_for_several_buckets() {
+        assert!(matches!(on(r#"{"s3":{"bucket":"up-*"}}"#), Err(Error::Wildcard { .. })));
+        let (way, pattern) = on(r#"{"s3":{"bucket":"up-*"},"bus":"default"}"#).unwrap();
+        assert_eq!(way, On::EventPattern { bus: "default".to_owned() });
+        assert!(pattern.contains(r#"{"wildcard":"up-*"}"#), "{pattern}");
+        let (way, _) = on(r#"{"s3":{"bucket":"up-*"},"sqs":{"queue":"q"}}"#).unwrap();
+        assert_eq!(way.queue_name(), Some("q"));
+    }
+
+    #[test]
+    fn events_come_one_way() {
+        let both = r#"{"s3":{"bucket":"u"},"sqs":{"queue":"q"},"bus":"b"}"#;
+        assert!(matches!(on(both), Err(Error::Ways { .. })));
+        let both = r#"{"s3":{"bucket":"u"},"sqs":{"queue":"q"},"sns":{"topic":"t"}}"#;
+        assert!(matches!(on(both), Err(Error::Ways { .. })));
+        let both = r#"{"eventPattern":{"source":["a"]},"sqs":{"queue":"q"},"bus":"b"}"#;
+        assert!(matches!(on(both), Err(Error::Ways { .. })));
+    }
+
+    #[test]
+    fn what_lambda_does_not_take_of_a_queue_is_refused() {
+        assert!(on(r#"{"sqs":{"queue":"q","batchSize":10000,"batchingWindow":"5m"}}"#).is_ok());
+        for said in [
+            r#"{"sqs":{"queue":"q","batchingWindow":"301s"}}"#,
+            r#"{"sqs":{"queue":"q.fifo","batchingWindow":"1s"}}"#,
+            r#"{"sqs":{"queue":"q.fifo","batchSize":11}}"#,
+            r#"{"sqs":{"queue":"q","batchingWindow":"soon"}}"#,
+        ] {
+            assert!(on(said).is_err(), "{said}");
+        }
     }
 }

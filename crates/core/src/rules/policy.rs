@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,14 @@ pub struct Quota {
     pub burst: NonZeroU32,
 }
 
+/// For how long what has ended is kept where the rules say nothing.
+pub const RETENTION_DEFAULT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// The least: EventBridge and Lambda deliver an event again for up to a day, and without its run it would start another.
+///
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html>
+const RETENTION_MIN: SignedDuration = SignedDuration::from_hours(24);
+
 /// What becomes of an event while a concurrency limit is reached.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,6 +82,14 @@ pub enum Error {
         /// What the rule says.
         text: String,
     },
+    /// What has ended is to be kept for too short a time.
+    #[error(
+        "`{text}` is too short: a run is kept for a day at least, since its event may be delivered again until then"
+    )]
+    RetentionShort {
+        /// What the file says.
+        text: String,
+    },
     /// The first wait is longer than the longest.
     #[error("the waits are reversed: `min` is longer than `max`")]
     BackoffReversed,
@@ -102,7 +119,7 @@ pub enum Error {
 ///
 /// [`Error::Duration`] if it is none, [`Error::DurationRange`] if it is under a second or over 366
 /// days.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, Error> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, Error> {
     let malformed = || Error::Duration { text: text.to_owned() };
     let span: jiff::Span = text.trim().parse().map_err(|_| malformed())?;
     // A month has no length of its own; a day counts 24 hours, whatever the clocks do.
@@ -111,6 +128,19 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Error> {
     match Duration::try_from(duration) {
         Ok(duration) if (1..=366 * 24 * 3600).contains(&duration.as_secs()) => Ok(duration),
         _ => Err(Error::DurationRange { text: text.to_owned() }),
+    }
+}
+
+/// Reads `retention`.
+///
+/// # Errors
+///
+/// [`parse_duration`]'s, and [`Error::RetentionShort`] under a day.
+pub(super) fn parse_retention(text: &str) -> Result<SignedDuration, Error> {
+    let retention = parse_duration(text)?;
+    match SignedDuration::try_from(retention) {
+        Ok(retention) if retention >= RETENTION_MIN => Ok(retention),
+        _ => Err(Error::RetentionShort { text: text.to_owned() }),
     }
 }
 
@@ -229,6 +259,16 @@ mod tests {
         check("1h30m", Some(5400));
         check("2 days", Some(172_800));
         check("PT15M", Some(900));
+    }
+
+    #[test]
+    fn what_has_ended_is_kept_for_a_day_at_least() {
+        for (text, hours) in
+            [("90 days", Some(2160)), ("24h", Some(24)), ("23h 59m", None), ("soon", None)]
+        {
+            let expected = hours.map(SignedDuration::from_hours);
+            assert_eq!(parse_retention(text).ok(), expected, "{text}");
+        }
     }
 
     #[test]

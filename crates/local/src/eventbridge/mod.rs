@@ -1,35 +1,47 @@
-//! EventBridge: events in, functions invoked whose subscription matches.
+//! EventBridge: events in, and out to what their rules name.
 //!
 //! S3 and ECS publish inside their own transactions; clients through [`EventBridgeApi`]. What an event leads to is durable
-//! with the transaction that it came in.
+//! with the transaction that it came in. Rules are those of Taskferry's rules file, which the API shows and leaves alone,
+//! and those that clients put.
 
 mod api;
+mod buses;
+mod catalog;
 mod envelope;
+mod input;
+mod json_path;
 mod put_events;
+mod schedule;
+mod store;
 mod unmatched;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Transaction;
-use taskferry_event_pattern::{EventError, EventPattern, Matcher};
-use tokio::sync::broadcast;
+use taskferry_event_pattern::{EventError, EventPattern};
+use tokio::sync::{Notify, broadcast};
 
 pub use self::{
     api::EventBridgeApi,
+    buses::Buses,
     envelope::{Envelope, whole_second},
     unmatched::Unmatched,
 };
-use crate::lambda::Invocations;
+pub(crate) use self::{
+    buses::Hop,
+    store::{SCHEDULE_SCHEMA, SCHEMA},
+};
+use self::{buses::Route, catalog::Catalog};
+use crate::{db::Db, delivery::Deliveries};
 
 /// The bus that AWS services publish on, and clients that name none.
 pub const DEFAULT_EVENT_BUS: &str = "default";
 
-/// Which events of a bus invoke which function; a rule with one target, in EventBridge's terms.
+/// Which events of a bus invoke which function: a rule of the file, with one target, in EventBridge's terms.
 #[derive(Clone, Debug)]
 pub struct Subscription {
+    /// The rule's name.
+    pub name: String,
     /// The event bus's name.
     pub event_bus: String,
     /// What an event must match.
@@ -41,24 +53,41 @@ pub struct Subscription {
 /// The event buses.
 #[derive(Debug)]
 pub struct EventBridge {
-    invocations: Invocations,
-    buses: RwLock<Arc<BTreeMap<String, Bus>>>,
+    deliveries: Deliveries,
+    rules: Mutex<Rules>,
+    /// The next rule may be due at another time than before.
+    changed: Notify,
     unmatched: broadcast::Sender<Unmatched>,
 }
 
-/// The subscriptions to one bus.
-#[derive(Debug)]
-struct Bus {
-    matcher: Matcher,
-    /// The function of each of the matcher's patterns.
-    functions: Vec<String>,
+/// All rules, from which the buses are made.
+#[derive(Debug, Default)]
+struct Rules {
+    /// Those of the file.
+    managed: Vec<Subscription>,
+    /// Those of the API.
+    catalog: Catalog,
 }
 
 impl EventBridge {
-    /// Buses without a subscription.
-    pub fn new(invocations: Invocations) -> Self {
+    /// Buses without a rule.
+    pub fn new(deliveries: Deliveries) -> Self {
         let (unmatched, _) = broadcast::channel(unmatched::BEHIND_MAX);
-        Self { invocations, buses: RwLock::default(), unmatched }
+        let this = Self { deliveries, rules: Mutex::default(), changed: Notify::new(), unmatched };
+        this.compile(&this.rules());
+        this
+    }
+
+    /// Has the rules in force that clients have put.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, if they cannot be read.
+    pub fn load(&self, db: &Db) -> rusqlite::Result<()> {
+        let mut rules = self.rules();
+        rules.catalog = db.read(store::load)?;
+        self.compile(&rules);
+        Ok(())
     }
 
     /// Tells, from now on, of events of clients and of S3 that led nowhere.
@@ -76,29 +105,22 @@ impl EventBridge {
         }
     }
 
-    /// Replaces the subscriptions.
+    /// Replaces the rules of the file.
     pub fn subscribe(&self, subscriptions: Vec<Subscription>) {
-        let mut by_bus: BTreeMap<String, (Vec<EventPattern>, Vec<String>)> = BTreeMap::new();
-        for Subscription { event_bus, event_pattern, function } in subscriptions {
-            let (patterns, functions) = by_bus.entry(event_bus).or_default();
-            patterns.push(event_pattern);
-            functions.push(function);
-        }
-        let buses = by_bus.into_iter().map(|(name, (patterns, functions))| {
-            (name, Bus { matcher: Matcher::new(patterns), functions })
-        });
-        *self.buses.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(buses.collect());
+        let mut rules = self.rules();
+        rules.managed = subscriptions;
+        self.compile(&rules);
     }
 
     /// Takes an event, whole and in EventBridge's envelope, onto a bus: what it leads to is durable with the
     /// transaction that it is part of.
     ///
-    /// A function that several subscriptions name is invoked once. A bus that nobody subscribed to drops the event, and
-    /// so does a bus that does not exist, as EventBridge documents it. The answer is whether the event leads anywhere.
+    /// A function that several rules of the file name is invoked once. A bus that does not exist drops the event, as
+    /// EventBridge documents it. The answer is whether the event leads anywhere.
     ///
     /// # Errors
     ///
-    /// SQLite's, if an invocation cannot be queued.
+    /// SQLite's, if what it leads to cannot be recorded.
     pub fn publish(
         &self,
         tx: &Transaction<'_>,
@@ -106,9 +128,9 @@ impl EventBridge {
         event: &str,
     ) -> rusqlite::Result<bool> {
         match self.route(event_bus, event) {
-            Ok(functions) => {
-                self.invoke(tx, &functions, event)?;
-                Ok(!functions.is_empty())
+            Ok(route) => {
+                self.deliveries.follow(tx, Hop::First, &route, event)?;
+                Ok(!route.is_empty())
             }
             Err(error) => {
                 tracing::error!(event_bus, %error, "an event cannot be matched and is dropped");
@@ -117,40 +139,18 @@ impl EventBridge {
         }
     }
 
-    /// The functions that an event on a bus invokes.
-    fn route(&self, event_bus: &str, event: &str) -> Result<Vec<String>, EventError> {
-        let buses = self.buses();
-        let Some(bus) = buses.get(event_bus) else { return Ok(Vec::new()) };
-        let matched = bus.matcher.matches(event)?;
-        let mut functions: Vec<&str> = matched
-            .iter()
-            .filter_map(|&index| bus.functions.get(index))
-            .map(String::as_str)
-            .collect();
-        functions.sort_unstable();
-        functions.dedup();
-        Ok(functions.into_iter().map(str::to_owned).collect())
+    /// What an event on a bus leads to.
+    fn route(&self, event_bus: &str, event: &str) -> Result<Route, EventError> {
+        Ok(self.deliveries.buses.route(event_bus, event)?.unwrap_or_default())
     }
 
-    /// Invokes functions with an event.
-    fn invoke(
-        &self,
-        tx: &Transaction<'_>,
-        functions: &[String],
-        event: &str,
-    ) -> rusqlite::Result<()> {
-        functions.iter().try_for_each(|function| self.invocations.enqueue(tx, function, event))
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The buses as they are now, for the length of one call.
-    fn buses(&self) -> Arc<BTreeMap<String, Bus>> {
-        Arc::clone(&self.buses.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The names of the buses that exist: the default one, and those subscribed to.
-    fn names(&self) -> Vec<String> {
-        let mut names = vec![DEFAULT_EVENT_BUS.to_owned()];
-        names.extend(self.buses().keys().filter(|name| *name != DEFAULT_EVENT_BUS).cloned());
-        names
+    /// Puts rules in force. The lock that they came by is held: no older ones come after.
+    fn compile(&self, rules: &Rules) {
+        self.deliveries.buses.replace(catalog::compile(&rules.catalog, &rules.managed));
+        self.changed.notify_one();
     }
 }

@@ -229,6 +229,7 @@ impl Functions {
         });
         let tried: BTreeSet<_> = tried.collect();
         self.inner.fleet().deploy(&name.into(), Arc::new(function), tried);
+        self.inner.invocations.deployed(name);
         self.inner.invocations.wake();
         Ok(())
     }
@@ -271,6 +272,16 @@ impl Functions {
     /// Whether a function is deployed.
     pub fn is_deployed(&self, name: &str) -> bool {
         self.inner.fleet().has(name)
+    }
+
+    /// How long a function may take, if it is deployed.
+    pub(super) fn timeout(&self, name: &str) -> Option<Duration> {
+        self.inner.fleet().timeout(name)
+    }
+
+    /// How many processes of one function there are at most.
+    pub(super) fn concurrency_limit(&self) -> usize {
+        self.inner.config.concurrency_limit
     }
 
     /// The asynchronous invocations that failed for good, oldest first.

@@ -5,8 +5,9 @@
 //! in work when the process died is simply loaded again.
 
 use std::{
+    collections::BTreeSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -69,6 +70,8 @@ pub struct Invocations {
     /// on from the last id it saw.
     last_id: Arc<AtomicI64>,
     answered: Arc<Mutex<Answered>>,
+    /// The names of the functions that are deployed.
+    deployed: Arc<RwLock<BTreeSet<String>>>,
 }
 
 /// The invocations that were answered, and whose rows are still there.
@@ -137,6 +140,18 @@ impl Invocations {
         // Whoever wakes must take the connection's lock first, so it sees the row or, after a rollback, nothing.
         self.wake();
         Ok(())
+    }
+
+    /// Whether there is such a function. Before the first is deployed each may still be.
+    pub fn knows(&self, function: &str) -> bool {
+        let deployed = self.deployed.read().unwrap_or_else(PoisonError::into_inner);
+        deployed.is_empty() || deployed.contains(function)
+    }
+
+    /// Tells that a function is deployed.
+    pub(super) fn deployed(&self, function: &str) {
+        let mut deployed = self.deployed.write().unwrap_or_else(PoisonError::into_inner);
+        deployed.insert(function.to_owned());
     }
 
     fn next_id(&self, tx: &Transaction<'_>) -> rusqlite::Result<i64> {

@@ -9,6 +9,7 @@ mod blobs;
 mod buckets;
 mod chunked;
 mod conditions;
+mod configuration;
 mod copy;
 mod digests;
 mod door;
@@ -33,12 +34,13 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+pub(crate) use self::configuration::CONFIGURATION_SCHEMA;
 use self::{blobs::Blobs, fault::Fault};
 pub use self::{
     door::{Service, service},
     notification::{BucketNotification, Filter, FunctionNotification},
 };
-use crate::{db::Db, eventbridge::EventBridge, lambda::Invocations};
+use crate::{db::Db, delivery::Deliveries, eventbridge::EventBridge};
 
 /// The tables of this service.
 ///
@@ -116,7 +118,7 @@ pub enum Error {
 pub struct S3 {
     db: Arc<Db>,
     blobs: Blobs,
-    invocations: Invocations,
+    deliveries: Deliveries,
     eventbridge: Arc<EventBridge>,
     notifications: RwLock<Arc<Vec<BucketNotification>>>,
 }
@@ -129,7 +131,7 @@ impl S3 {
     /// [`Error::Folder`] or [`Error::State`], if either half of the storage cannot be used.
     pub fn open(
         db: Arc<Db>,
-        invocations: Invocations,
+        deliveries: Deliveries,
         eventbridge: Arc<EventBridge>,
         dir: PathBuf,
     ) -> Result<Arc<Self>, Error> {
@@ -140,7 +142,7 @@ impl S3 {
         Ok(Arc::new(Self {
             db,
             blobs: Blobs::new(dir),
-            invocations,
+            deliveries,
             eventbridge,
             notifications: RwLock::default(),
         }))

@@ -8,8 +8,13 @@ use rusqlite::Transaction;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::S3;
+use super::{
+    S3,
+    configuration::{self, Notified},
+    fault::Fault,
+};
 use crate::{
+    delivery::{Delivery, Destination},
     identity::{ACCOUNT_ID, REGION},
     protocol::json_text,
 };
@@ -17,6 +22,14 @@ use crate::{
 /// Who owns every bucket here, in the canonical form of S3.
 pub(super) const OWNER_ID: &str =
     "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The version of a record's form.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+// "Starting with version 2.4, Amazon S3 uses a single unified version for all event types"
+const EVENT_VERSION: &str = "2.5";
+
+/// What S3 says that its messages are about, where a topic can say it.
+pub(super) const SUBJECT: &str = "Amazon S3 Notification";
 
 /// The notifications of one bucket.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -48,7 +61,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn fits(&self, event_name: &str, key: &str) -> bool {
+    pub(super) fn fits(&self, event_name: &str, key: &str) -> bool {
         key.starts_with(&self.prefix)
             && key.ends_with(&self.suffix)
             && self.events.iter().any(|event| {
@@ -74,6 +87,10 @@ pub(super) enum Cause {
     CompleteMultipartUpload,
     /// `DeleteObject` or `DeleteObjects`.
     Delete,
+    /// `PutObjectTagging`.
+    PutTags,
+    /// `DeleteObjectTagging`.
+    DeleteTags,
 }
 
 impl Cause {
@@ -84,17 +101,34 @@ impl Cause {
             Self::Copy => "ObjectCreated:Copy",
             Self::CompleteMultipartUpload => "ObjectCreated:CompleteMultipartUpload",
             Self::Delete => "ObjectRemoved:Delete",
+            Self::PutTags => "ObjectTagging:Put",
+            Self::DeleteTags => "ObjectTagging:Delete",
         }
     }
 
-    fn reason(self) -> &'static str {
+    /// What EventBridge's event says was done; of tags it says nothing.
+    fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Put => "PutObject",
-            Self::Post => "POST Object",
-            Self::Copy => "CopyObject",
-            Self::CompleteMultipartUpload => "CompleteMultipartUpload",
-            Self::Delete => "DeleteObject",
+            Self::Put => Some("PutObject"),
+            Self::Post => Some("POST Object"),
+            Self::Copy => Some("CopyObject"),
+            Self::CompleteMultipartUpload => Some("CompleteMultipartUpload"),
+            Self::Delete => Some("DeleteObject"),
+            Self::PutTags | Self::DeleteTags => None,
         }
+    }
+
+    fn detail_type(self) -> &'static str {
+        match self {
+            Self::Put | Self::Post | Self::Copy | Self::CompleteMultipartUpload => "Object Created",
+            Self::Delete => "Object Deleted",
+            Self::PutTags => "Object Tags Added",
+            Self::DeleteTags => "Object Tags Deleted",
+        }
+    }
+
+    fn is_of_tags(self) -> bool {
+        matches!(self, Self::PutTags | Self::DeleteTags)
     }
 }
 
@@ -107,11 +141,11 @@ pub(super) struct Change<'a> {
     pub(super) key: &'a str,
     /// What changed it.
     pub(super) cause: Cause,
-    /// The object's size, unless it was deleted.
+    /// The object's size, unless it was deleted or tagged.
     pub(super) size: u64,
     /// The object's `ETag`; the last one, if it was deleted.
     pub(super) etag: &'a str,
-    /// Rises from change to change.
+    /// Rises from change to change; tags have none.
     pub(super) sequencer: i64,
     /// When.
     pub(super) time: jiff::Timestamp,
@@ -131,22 +165,54 @@ impl S3 {
         &self,
         tx: &Transaction<'_>,
         change: &Change<'_>,
-    ) -> rusqlite::Result<Nowhere> {
+    ) -> Result<Nowhere, Fault> {
         let mut is_notified = false;
         for bucket in self.notifications().iter().filter(|it| it.bucket == change.bucket) {
             for FunctionNotification { function, filters } in &bucket.functions {
                 let name = change.cause.event_name();
                 if filters.iter().any(|filter| filter.fits(name, change.key)) {
                     let payload = json!({ "Records": [change.record(function)] });
-                    self.invocations.enqueue(tx, function, &json_text(&payload))?;
+                    self.deliveries.invocations.enqueue(tx, function, &json_text(&payload))?;
                     is_notified = true;
                 }
+            }
+        }
+        for notified in configuration::find(tx, change.bucket)?.destinations {
+            if notified.fits(change.cause.event_name(), change.key) {
+                self.notify(tx, &notified, change)?;
+                is_notified = true;
             }
         }
         // On AWS each bucket is told to do so; here each does, and what no rule asks for goes nowhere.
         let event = json_text(&change.event());
         let leads_anywhere = self.eventbridge.publish(tx, "default", &event)? || is_notified;
         Ok(Nowhere((!leads_anywhere).then_some(event)))
+    }
+
+    /// Tells a destination of a change. One that does not take it, or is not there any more, misses it, as on S3.
+    fn notify(
+        &self,
+        tx: &Transaction<'_>,
+        notified: &Notified,
+        change: &Change<'_>,
+    ) -> rusqlite::Result<()> {
+        let body = json_text(&json!({ "Records": [change.record(&notified.id)] }));
+        let delivery = Delivery { body: &body, subject: Some(SUBJECT), ..Delivery::default() };
+        let undelivered = match Destination::parse(&notified.arn) {
+            Ok(destination) => {
+                self.deliveries.deliver(tx, &destination, &delivery)?.err().map(|it| it.to_string())
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = undelivered {
+            tracing::warn!(
+                bucket = change.bucket,
+                destination = notified.arn,
+                error,
+                "a notification was not delivered"
+            );
+        }
+        Ok(())
     }
 
     /// Tells of a change that led nowhere, now that it stands.
@@ -160,16 +226,18 @@ impl S3 {
 impl Change<'_> {
     // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     fn record(&self, configuration: &str) -> Value {
-        let mut object = json!({
-            "key": encode_key(self.key),
-            "sequencer": self.sequencer(),
-        });
+        let mut object = json!({ "key": encode_key(self.key) });
+        if !self.cause.is_of_tags() {
+            object["sequencer"] = json!(self.sequencer());
+        }
         if self.cause != Cause::Delete {
-            object["size"] = json!(self.size);
             object["eTag"] = json!(self.etag);
+            if !self.cause.is_of_tags() {
+                object["size"] = json!(self.size);
+            }
         }
         json!({
-            "eventVersion": "2.1",
+            "eventVersion": EVENT_VERSION,
             "eventSource": "aws:s3",
             "awsRegion": REGION,
             "eventTime": format!("{:.3}", self.time),
@@ -195,31 +263,35 @@ impl Change<'_> {
 
     // https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     fn event(&self) -> Value {
-        let mut object = json!({
-            "key": self.key,
-            "etag": self.etag,
-            "sequencer": self.sequencer(),
-        });
+        let mut object = json!({ "key": self.key });
+        if !self.cause.is_of_tags() {
+            object["sequencer"] = json!(self.sequencer());
+        }
+        // Of what was deleted for good S3 tells no more.
+        if self.cause != Cause::Delete {
+            object["etag"] = json!(self.etag);
+            if !self.cause.is_of_tags() {
+                object["size"] = json!(self.size);
+            }
+        }
         let mut detail = json!({
             "version": "0",
             "bucket": { "name": self.bucket },
+            "object": object,
             "request-id": self.request_id,
             "requester": ACCOUNT_ID,
             "source-ip-address": "127.0.0.1",
-            "reason": self.cause.reason(),
         });
-        let detail_type = if self.cause == Cause::Delete {
+        if let Some(reason) = self.cause.reason() {
+            detail["reason"] = json!(reason);
+        }
+        if self.cause == Cause::Delete {
             detail["deletion-type"] = json!("Permanently Deleted");
-            "Object Deleted"
-        } else {
-            object["size"] = json!(self.size);
-            "Object Created"
-        };
-        detail["object"] = object;
+        }
         json!({
             "version": "0",
             "id": Uuid::now_v7().to_string(),
-            "detail-type": detail_type,
+            "detail-type": self.cause.detail_type(),
             "source": "aws.s3",
             "account": ACCOUNT_ID,
             "time": format!("{:.0}", self.time),
@@ -321,7 +393,20 @@ mod tests {
         assert_eq!(deleted["detail-type"], "Object Deleted");
         assert_eq!(deleted["detail"]["reason"], "DeleteObject");
         assert_eq!(deleted["detail"]["deletion-type"], "Permanently Deleted");
-        assert_eq!(deleted["detail"]["object"].get("size"), None);
+        let sequencer = "000000000000000FAB";
+        let object = json!({ "key": "a b/+.csv", "sequencer": sequencer });
+        assert_eq!(deleted["detail"]["object"], object);
+        let tagged = change(Cause::PutTags).event();
+        assert_eq!(tagged["detail-type"], "Object Tags Added");
+        assert_eq!(tagged["detail"].get("reason"), None);
+        let etag = "5d41402abc4b2a76b9719d911017c592";
+        assert_eq!(tagged["detail"]["object"], json!({ "key": "a b/+.csv", "etag": etag }));
+        let record = change(Cause::DeleteTags).record("id");
+        assert_eq!(
+            (&record["eventVersion"], &record["eventName"]),
+            (&json!("2.5"), &json!("ObjectTagging:Delete"))
+        );
+        assert_eq!(record["s3"]["object"], json!({ "key": "a+b/%2B.csv", "eTag": etag }));
     }
 
     #[test]

@@ -13,14 +13,17 @@ use s3s::{
         DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput,
         DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput,
         DeleteObjectsOutput, DeletedObject, ETagCondition, Error as Failed, GetBucketLocationInput,
-        GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
-        GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectOutput,
-        GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput,
-        HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
-        ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput,
-        ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput,
-        PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput,
-        UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+        GetBucketLocationOutput, GetBucketNotificationConfigurationInput,
+        GetBucketNotificationConfigurationOutput, GetBucketVersioningInput,
+        GetBucketVersioningOutput, GetObjectAttributesInput, GetObjectAttributesOutput,
+        GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
+        HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
+        ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput,
+        ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput,
+        ListPartsOutput, PutBucketNotificationConfigurationInput,
+        PutBucketNotificationConfigurationOutput, PutObjectInput, PutObjectOutput,
+        PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput,
+        UploadPartInput, UploadPartOutput,
     },
 };
 
@@ -88,6 +91,22 @@ impl s3s::S3 for Operations {
     ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
         let bucket = self.0.db.read(|connection| buckets::check(connection, &request.input.bucket));
         answer(bucket.map(|()| GetBucketVersioningOutput::default()))
+    }
+
+    async fn get_bucket_notification_configuration(
+        &self,
+        request: S3Request<GetBucketNotificationConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketNotificationConfigurationOutput>> {
+        answer(self.0.notification_configuration(&request.input.bucket))
+    }
+
+    async fn put_bucket_notification_configuration(
+        &self,
+        request: S3Request<PutBucketNotificationConfigurationInput>,
+    ) -> S3Result<S3Response<PutBucketNotificationConfigurationOutput>> {
+        let S3Request { input, extensions, .. } = request;
+        let put = self.0.put_notification_configuration(input, RequestId::of(&extensions));
+        answer(put.map(|()| PutBucketNotificationConfigurationOutput::default()))
     }
 
     async fn put_object(
@@ -225,8 +244,11 @@ impl s3s::S3 for Operations {
         &self,
         request: S3Request<PutObjectTaggingInput>,
     ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
-        let PutObjectTaggingInput { bucket, key, tagging, .. } = request.input;
-        let set = self.0.set_tags(&bucket, &key, tagging::read_set(tagging.tag_set));
+        let S3Request { input, extensions, .. } = request;
+        let PutObjectTaggingInput { bucket, key, tagging, .. } = input;
+        let tags = tagging::read_set(tagging.tag_set);
+        let id = RequestId::of(&extensions);
+        let set = self.0.set_tags((&bucket, &key), tags, Cause::PutTags, id);
         answer(set.map(|()| PutObjectTaggingOutput::default()))
     }
 
@@ -234,7 +256,10 @@ impl s3s::S3 for Operations {
         &self,
         request: S3Request<DeleteObjectTaggingInput>,
     ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
-        let removed = self.0.set_tags(&request.input.bucket, &request.input.key, Vec::new());
+        let S3Request { input, extensions, .. } = request;
+        let object = (&*input.bucket, &*input.key);
+        let id = RequestId::of(&extensions);
+        let removed = self.0.set_tags(object, Vec::new(), Cause::DeleteTags, id);
         answer(removed.map(|()| DeleteObjectTaggingOutput::default()))
     }
 }

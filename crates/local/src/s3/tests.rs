@@ -19,11 +19,17 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{BucketNotification, Filter, FunctionNotification, S3, SCHEMA, Service, service};
+use super::{
+    BucketNotification, CONFIGURATION_SCHEMA, Filter, FunctionNotification, S3, SCHEMA, Service,
+    service,
+};
 use crate::{
     db::Db,
+    delivery::Deliveries,
     eventbridge::EventBridge,
     lambda::{self, Invocations},
+    sns,
+    sqs::{self, Queues},
 };
 
 /// A folder that goes with the test.
@@ -65,11 +71,13 @@ struct Answer {
 
 impl Machine {
     fn start(folder: &Folder) -> Self {
-        let schema = [lambda::SCHEMA, SCHEMA].concat();
+        let schema =
+            [lambda::SCHEMA, SCHEMA, sqs::SCHEMA, sns::SCHEMA, CONFIGURATION_SCHEMA].concat();
         let db = Arc::new(Db::open(&folder.0.join("state.db"), &[&schema]).unwrap());
         let invocations = Invocations::default();
-        let eventbridge = Arc::new(EventBridge::new(invocations.clone()));
-        let s3 = S3::open(Arc::clone(&db), invocations, eventbridge, folder.0.join("s3")).unwrap();
+        let deliveries = Deliveries::new(invocations, Queues::default());
+        let eventbridge = Arc::new(EventBridge::new(deliveries.clone()));
+        let s3 = S3::open(Arc::clone(&db), deliveries, eventbridge, folder.0.join("s3")).unwrap();
         s3.create_bucket("bucket").unwrap();
         s3.set_notifications(vec![BucketNotification {
             bucket: "bucket".to_owned(),

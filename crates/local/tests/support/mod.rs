@@ -21,10 +21,15 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use taskferry_local::{
     db::Db,
+    delivery::Deliveries,
     eventbridge::{EventBridge, EventBridgeApi},
-    lambda::{Function, Functions, FunctionsConfig, InvocationEnded, Invocations},
+    lambda::{
+        EventSourceMappings, Function, Functions, FunctionsConfig, InvocationEnded, Invocations,
+    },
     protocol::Answer,
     server::{HttpService, JsonService, Server, Services},
+    sns::SnsApi,
+    sqs::{Queues, Sqs},
     state::State,
 };
 use tokio::{
@@ -74,8 +79,11 @@ pub struct Local {
     pub dir: TempDir,
     pub db: Arc<Db>,
     pub invocations: Invocations,
+    pub deliveries: Deliveries,
     pub event_bridge: Arc<EventBridge>,
     pub functions: Functions,
+    pub queues: Queues,
+    pub mappings: EventSourceMappings,
     pub addr: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -97,20 +105,41 @@ impl Local {
         config.retry_delays = [Duration::ZERO, Duration::from_millis(1)];
         configure(&mut config);
         let invocations = Invocations::default();
-        let event_bridge = Arc::new(EventBridge::new(invocations.clone()));
+        let queues = Queues::default();
+        let deliveries = Deliveries::new(invocations.clone(), queues.clone());
+        let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
+        event_bridge.load(&db).unwrap();
         let functions = Functions::open(state.db(), invocations.clone(), config).unwrap();
+        let mappings = EventSourceMappings::new(state.db(), queues.clone(), functions.clone());
         let services = Services {
             ecs: Arc::new(Stub("ecs")),
             container_metadata: Arc::new(Stub("metadata")),
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
+            mappings: mappings.clone(),
+            scheduler: Arc::new(Stub("scheduler")),
+            sns: Arc::new(SnsApi::new(state.db(), deliveries.clone())),
+            sqs: Sqs::open(state.db(), queues.clone()).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.serve(services, async move {
             drop(stopped.await);
         }));
-        Self { dir, db, invocations, event_bridge, functions, addr, stop, serving, state }
+        Self {
+            dir,
+            db,
+            invocations,
+            deliveries,
+            event_bridge,
+            functions,
+            queues,
+            mappings,
+            addr,
+            stop,
+            serving,
+            state,
+        }
     }
 
     /// Queues an asynchronous invocation.
@@ -136,10 +165,13 @@ impl Local {
 
     /// Shuts down in order, and gives the directory back.
     pub async fn stop(self) -> TempDir {
+        self.mappings.close();
         timeout(PATIENCE, self.functions.shutdown()).await.expect("functions shut down");
+        soon(self.mappings.settled()).await;
+        self.queues.close();
         drop(self.stop);
         timeout(PATIENCE, self.serving).await.expect("the server shuts down").unwrap();
-        drop((self.db, self.functions, self.state));
+        drop((self.db, self.functions, self.mappings, self.state));
         self.dir
     }
 

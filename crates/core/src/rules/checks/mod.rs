@@ -4,6 +4,7 @@
 //! passed over here, since `validate` has reported it. No check stops another.
 
 mod definitions;
+mod feedback;
 mod source;
 mod target;
 
@@ -26,6 +27,12 @@ pub(super) fn check(root: &Node, faults: &mut Faults) {
     }
     checker.definitions();
     checker.local_containers();
+    for limit in root.get("limits").map_or(&[][..], Node::entries) {
+        checker.limit_name(&limit.key, limit.key_span);
+    }
+    if let Some(retention) = root.get("retention") {
+        checker.retention(retention);
+    }
     let mut seen: HashMap<&str, Span> = HashMap::new();
     let rules = root.get("rules").map_or(&[][..], Node::items);
     for rule in rules {
@@ -37,6 +44,7 @@ pub(super) fn check(root: &Node, faults: &mut Faults) {
         }
         checker.rule(rule);
     }
+    checker.queues(rules);
     if let Some(rules) = root.entry("rules")
         && matches!(&rules.value.kind, Kind::List(items) if items.is_empty())
     {
@@ -93,6 +101,7 @@ impl<'a> Checker<'a, '_> {
         let source = self.source(rule);
         let merged = merge::with_defaults(self.root.get("defaults"), rule);
         self.target(rule, &merged, source);
+        self.feedback(rule, &merged);
         if let Some(dedupe) = merged.get("dedupe") {
             self.template(dedupe, source);
             if dedupe.text().is_some_and(|text| !template::is_template(text)) {
@@ -129,6 +138,16 @@ impl<'a> Checker<'a, '_> {
         let of_classes = classes.iter().filter_map(|class| class.value.get("backoff"));
         for backoff in rule.at(&["retry", "backoff"]).into_iter().chain(of_classes) {
             self.backoff(backoff);
+        }
+    }
+
+    /// The name of a limit is part of a key in the store, which takes no long ones.
+    fn limit_name(&mut self, name: &str, span: Span) {
+        let length = name.chars().count();
+        if !(1..=64).contains(&length) {
+            self.faults
+                .error(span, format!("the name of a limit has {length} characters"))
+                .hint("1 to 64 are allowed");
         }
     }
 
@@ -170,6 +189,15 @@ impl<'a> Checker<'a, '_> {
             self.faults
                 .error(node.span, error.to_string())
                 .hint("write a number and its unit: `30s`, `15m`, `1h 30m`, `1d`");
+        }
+    }
+
+    fn retention(&mut self, node: &Node) {
+        let Some(text) = node.text() else { return };
+        if let Err(error) = policy::parse_retention(text) {
+            self.faults
+                .error(node.span, error.to_string())
+                .hint("write one day to 366 days: `30 days`, `90d`");
         }
     }
 

@@ -1,10 +1,21 @@
 //! `on`: exactly one source, and each part of it as AWS takes it.
 
-use super::{Checker, Source};
-use crate::rules::{
-    fault::{list, nearest, suggest},
-    on, schedule,
-    tree::{Entry, Kind, Node},
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Checker, Source, target::S3_NAMES};
+use crate::{
+    event,
+    event::sqs,
+    rules::{
+        fault::{list, suggest},
+        on,
+        tree::{Entry, Kind, Node},
+    },
+    schedule::{self, Schedule, ZONE_DEFAULT, in_aws_form},
+    template::{Context, Template},
 };
 
 const SOURCES: [(&str, Source); 4] = [
@@ -15,8 +26,19 @@ const SOURCES: [(&str, Source); 4] = [
 ];
 
 /// Keys that only make sense beside another.
-const COMPANIONS: [(&str, &str); 4] =
-    [("timezone", "schedule"), ("start", "schedule"), ("end", "schedule"), ("bus", "eventPattern")];
+const COMPANIONS: [(&str, &[&str]); 8] = [
+    ("timezone", &["schedule"]),
+    ("start", &["schedule"]),
+    ("end", &["schedule"]),
+    ("flexibleTimeWindow", &["schedule"]),
+    ("input", &["schedule"]),
+    ("missed", &["schedule"]),
+    ("bus", &["eventPattern", "s3"]),
+    ("sns", &["s3"]),
+];
+
+/// Keys that say which way the events of another come; one of them at most.
+const WAYS: [&str; 3] = ["sqs", "sns", "bus"];
 
 /// What an event on a bus has; `replay-name` if it comes from an archive.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/events-structure.html
@@ -34,7 +56,15 @@ const EVENT_FIELDS: [&str; 10] = [
 ];
 
 /// What a message of a queue has for a pattern.
-const MESSAGE_FIELDS: [&str; 4] = ["body", "messageAttributes", "messageId", "messageGroupId"];
+const MESSAGE_FIELDS: [&str; 7] = [
+    "body",
+    "messageAttributes",
+    "messageId",
+    "messageGroupId",
+    "messageDeduplicationId",
+    "sequenceNumber",
+    "sns",
+];
 
 impl Checker<'_, '_> {
     /// Checks `on`, and says which source it is if it is exactly one.
@@ -43,9 +73,13 @@ impl Checker<'_, '_> {
         if !matches!(on.value.kind, Kind::Map(_)) {
             return None;
         }
+        let said = |key: &str| on.value.entry(key);
+        // Beside what is carried, a queue is the way.
+        let is_way = said("s3").or(said("eventPattern")).is_some();
         let found: Vec<(&Entry, Source)> = SOURCES
             .iter()
-            .filter_map(|(key, source)| Some((on.value.entry(key)?, *source)))
+            .filter(|(key, _)| !(is_way && *key == "sqs"))
+            .filter_map(|(key, source)| Some((said(key)?, *source)))
             .collect();
         match found.as_slice() {
             [] => {
@@ -67,14 +101,18 @@ impl Checker<'_, '_> {
                 }
             }
         }
-        for (key, companion) in COMPANIONS {
+        for (key, companions) in COMPANIONS {
             if let Some(entry) = on.value.entry(key)
-                && on.value.get(companion).is_none()
+                && companions.iter().all(|companion| on.value.get(companion).is_none())
             {
+                let companion = companions[0];
                 self.faults
                     .error(entry.key_span, format!("`{key}` belongs beside `{companion}`"))
                     .hint("leave it out");
             }
+        }
+        if is_way {
+            self.way(&on.value);
         }
         for (entry, source) in &found {
             self.source_parts(&on.value, entry, *source);
@@ -84,18 +122,32 @@ impl Checker<'_, '_> {
 
     fn source_parts(&mut self, on: &Node, entry: &Entry, source: Source) {
         match source {
-            Source::S3 => self.s3(&entry.value),
-            Source::Schedule => {
-                self.schedule(on, &entry.value);
-                self.faults
-                    .warning(entry.key_span, "schedules are checked but do not run yet")
-                    .hint("this version runs rules on `s3` and `eventPattern`");
+            Source::S3 => {
+                self.s3(&entry.value);
+                let has_way = WAYS.iter().any(|way| on.get(way).is_some());
+                if let Some(pattern) = entry.value.get("eventPattern") {
+                    self.further(on, pattern);
+                }
+                if !has_way
+                    && let Some(bucket) = entry.value.get("bucket")
+                    && bucket.text().is_some_and(|name| name.contains('*'))
+                {
+                    self.faults
+                        .error(bucket.span, "a notification is wired to one bucket, and `*` stands for several")
+                        .hint("add `bus: default` beside `s3`: the buckets' events come through EventBridge once each bucket is told to send them there");
+                }
             }
+            Source::Schedule => self.schedule(on, &entry.value),
             Source::Sqs => {
                 self.sqs(&entry.value);
-                self.faults
-                    .warning(entry.key_span, "queues are checked but do not run yet")
-                    .hint("this version runs rules on `s3` and `eventPattern`");
+                if let Some(pattern) = entry.value.get("eventPattern") {
+                    self.event_pattern(pattern);
+                    // What the messages carry has members of its own.
+                    let known: Vec<&str> =
+                        MESSAGE_FIELDS.iter().chain(S3_NAMES[0].1).copied().collect();
+                    let hint = format!("allowed here: {}", list(&MESSAGE_FIELDS));
+                    self.envelope(pattern, &known, "a message", &hint);
+                }
             }
             Source::EventPattern => {
                 self.event_pattern(&entry.value);
@@ -108,17 +160,55 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// Which way the events of `s3` or `eventPattern` come.
+    fn way(&mut self, on: &Node) {
+        let mut ways = WAYS.iter().filter_map(|way| on.entry(way));
+        let Some(first) = ways.next() else { return };
+        for other in ways {
+            self.faults
+                .error(
+                    other.key_span,
+                    format!("the events come one way, and `{}` is there already", first.key),
+                )
+                .hint("leave one out")
+                .related(first.key_span, "the first");
+        }
+        if let Some(bus) = on.get("bus") {
+            self.not_empty(bus, "bus");
+        }
+        if let Some(topic) = on.get("sns").and_then(|sns| sns.get("topic")) {
+            self.not_empty(topic, "topic");
+        }
+        if let Some(sqs) = on.get("sqs") {
+            self.sqs(sqs);
+            if let Some(pattern) = sqs.entry("eventPattern") {
+                let hint = if on.get("s3").is_some() {
+                    "beside `s3` it stands in there: `s3: { eventPattern: ... }`"
+                } else {
+                    "say it all in the `eventPattern` beside `sqs`"
+                };
+                self.faults
+                    .error(
+                        pattern.key_span,
+                        "here `sqs` only says through which queue the events come",
+                    )
+                    .hint(hint);
+            }
+        }
+    }
+
     // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
     fn s3(&mut self, s3: &Node) {
         if let Some(bucket) = s3.get("bucket")
             && let Some(name) = bucket.text()
         {
             let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            let right = |c: char| edge(c) || matches!(c, '.' | '-');
+            let right = |c: char| edge(c) || matches!(c, '.' | '-' | '*');
+            let any = |c: char| edge(c) || c == '*';
             let well_formed = (3..=63).contains(&name.len())
                 && name.chars().all(right)
-                && name.starts_with(edge)
-                && name.ends_with(edge)
+                && name.starts_with(any)
+                && name.ends_with(any)
                 && !name.contains("..");
             if !well_formed {
                 self.faults.error(bucket.span, format!("`{name}` cannot be a bucket's name")).hint(
@@ -154,49 +244,153 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// What a further event pattern and the rule's own words make together.
+    fn further(&mut self, on: &Node, pattern: &Node) {
+        self.event_pattern(pattern);
+        let known = S3_NAMES[0].1;
+        let hint = format!("it is a pattern for the event's `detail`, which has {}", list(known));
+        self.envelope(pattern, known, "the detail of an object's event", &hint);
+        if let Ok(on) = serde_json::from_str(&on.to_json())
+            && let Err(error @ on::Error::Conflict { .. }) = on::compile("", &on)
+        {
+            self.faults.error(pattern.span, error.to_string()).hint("say it in one of the two");
+        }
+    }
+
     fn schedule(&mut self, on: &Node, expression: &Node) {
-        if let Some(text) = expression.text()
-            && let Err(error) = schedule::check(text)
-        {
-            self.faults.error(expression.span, error.to_string()).hint(error.hint());
-        }
-        if let Some(timezone) = on.get("timezone")
-            && let Some(name) = timezone.text()
-        {
-            let zones = jiff::tz::TimeZoneDatabase::bundled();
-            // Names compare without case, and AWS wants them as they are spelled.
-            let known: Vec<String> = zones.available().map(|zone| zone.to_string()).collect();
-            if !known.iter().any(|known| known == name) {
-                let nearest = nearest(name, known.iter().map(String::as_str));
-                self.faults.error(timezone.span, format!("no time zone is called `{name}`")).hint(
-                    match nearest {
-                        Some(nearest) => format!("did you mean `{nearest}`?"),
-                        None => "write it as in the IANA database, such as `Asia/Seoul`".to_owned(),
-                    },
-                );
-            }
-        }
-        let time = |key| {
-            let node = on.get(key)?;
-            Some((node, node.text()?.to_owned()))
+        let zone = on.get("timezone");
+        let zone_name = zone.and_then(Node::text).unwrap_or(ZONE_DEFAULT);
+        let text = expression.text().map(in_aws_form);
+        let schedule = match text {
+            Some(Ok(text)) => match Schedule::parse(&text, ZONE_DEFAULT) {
+                Ok(_) => Schedule::parse(&text, zone_name),
+                error @ Err(_) => error,
+            },
+            Some(Err(error)) => Err(error),
+            None => return,
         };
-        let mut times = Vec::new();
-        for (node, text) in ["start", "end"].into_iter().filter_map(time) {
-            match on::time(Some(&text)) {
-                Ok(time) => times.push((node, time)),
+        let mut fault = |node: &Node, error: &schedule::Error| {
+            self.faults.error(node.span, error.to_string()).hint(error.hint());
+        };
+        if let (Err(error), Some(zone)) = (schedule::time_zone(zone_name), zone) {
+            fault(zone, &error);
+        }
+        match &schedule {
+            Err(schedule::Error::Zone { .. }) | Ok(_) => {}
+            Err(error) => fault(expression, error),
+        }
+        let Some(times) = self.times(on) else { return };
+        if let Ok(schedule) = schedule {
+            self.fires(expression, &schedule, times);
+        }
+        self.window(on);
+        self.input(on, zone_name);
+    }
+
+    /// The start and the end of a schedule, unless they are faulty.
+    fn times(&mut self, on: &Node) -> Option<[Option<Timestamp>; 2]> {
+        let mut times = [None, None];
+        let mut is_faulty = false;
+        for (time, key) in times.iter_mut().zip(["start", "end"]) {
+            let Some(node) = on.get(key) else { continue };
+            let Some(text) = node.text() else {
+                is_faulty = true;
+                continue;
+            };
+            match on::time(Some(&text.to_owned())) {
+                Ok(read) => *time = read,
                 Err(error) => {
+                    is_faulty = true;
                     self.faults
                         .error(node.span, error.to_string())
                         .hint("write it with its zone, such as `2027-01-31T09:00:00Z`");
                 }
             }
         }
-        if let [(start, Some(from)), (end, Some(to))] = times.as_slice()
+        if let ([Some(from), Some(to)], Some(start), Some(end)) =
+            (times, on.get("start"), on.get("end"))
             && from >= to
         {
             self.faults
                 .error(end.span, "the schedule ends before it starts")
                 .related(start.span, "the start");
+            is_faulty = true;
+        }
+        (!is_faulty).then_some(times)
+    }
+
+    /// A schedule that never fires is none.
+    fn fires(
+        &mut self,
+        expression: &Node,
+        schedule: &Schedule,
+        [start, end]: [Option<Timestamp>; 2],
+    ) {
+        if !schedule.fires() {
+            let zone = schedule.zone_name();
+            self.faults
+                .error(expression.span, "the schedule never fires")
+                .hint(format!("no year has such a day, or the clocks of {zone} skip the time"));
+        } else if !schedule.clone().between(start, end).fires() {
+            self.faults
+                .error(expression.span, "the schedule never fires between its start and its end")
+                .hint("move `start` or `end`");
+        }
+    }
+
+    fn window(&mut self, on: &Node) {
+        let Some(window) = on.get("flexibleTimeWindow") else { return };
+        let minutes = window.get("maximumWindowInMinutes");
+        match (window.get("mode").and_then(Node::text), minutes) {
+            (Some("FLEXIBLE"), None) => {
+                self.faults
+                    .error(window.span, "`maximumWindowInMinutes` is missing")
+                    .hint("say how long the window is: `maximumWindowInMinutes: 15`");
+            }
+            (Some("OFF"), Some(minutes)) => {
+                self.faults
+                    .error(minutes.span, "there is no window that could be so long")
+                    .hint("write `mode: FLEXIBLE`, or leave it out");
+            }
+            _ => {}
+        }
+    }
+
+    /// The templates of a schedule's input know all that they can be rendered over.
+    fn input(&mut self, on: &Node, zone: &str) {
+        let Some(input) = on.get("input") else { return };
+        let sample = json!({
+            "version": "0",
+            "id": "",
+            "detail-type": event::schedule::DETAIL_TYPE,
+            "source": event::schedule::SOURCE,
+            "account": "",
+            "time": "2027-01-31T09:00:00Z",
+            "region": "",
+            "resources": [""],
+            "detail": {
+                "rule": "rule",
+                "scheduledTime": "2027-01-31T09:00:00Z",
+                "localTime": "2027-01-31T09:00:00+00:00",
+                "timezone": zone,
+            },
+        });
+        let mut nodes = vec![input];
+        while let Some(node) = nodes.pop() {
+            nodes.extend(node.items());
+            nodes.extend(node.entries().iter().map(|entry| &entry.value));
+            let Some(text) = node.text() else { continue };
+            let rendered = Template::compile(text)
+                .map(|template| template.render(&Context::of_json(&sample)).map(|_| ()));
+            // What a schedule's event has is known, so a name that is missing is no matter of the event.
+            if let Ok(Err(error)) = rendered {
+                let span = error.range().map_or(node.span, |range| node.span_within(range));
+                self.faults.error(span, error.to_string()).hint(
+                    "a schedule's event has `time`, `detail.scheduledTime`, `detail.localTime`, `detail.timezone`, `detail.rule`",
+                );
+            } else {
+                self.template(node, Some(Source::Schedule));
+            }
         }
     }
 
@@ -214,10 +408,40 @@ impl Checker<'_, '_> {
                 );
             }
         }
-        if let Some(pattern) = sqs.get("eventPattern") {
-            self.event_pattern(pattern);
-            let hint = format!("allowed here: {}", list(&MESSAGE_FIELDS));
-            self.envelope(pattern, &MESSAGE_FIELDS, "a message", &hint);
+        let is_fifo = sqs.get("queue").and_then(Node::text).is_some_and(sqs::is_fifo);
+        if let Some(node) = sqs.get("batchSize")
+            && is_fifo
+            && node.integer().is_some_and(|size| size > i64::from(on::FIFO_BATCH_SIZE_MAX))
+        {
+            self.faults.error(node.span, on::Error::FifoBatch.to_string()).hint("write 10 or less");
+        }
+        if let Some(node) = sqs.get("batchingWindow")
+            && let Some(text) = node.text()
+            && let Err(error) = on::window(text, is_fifo)
+        {
+            let hint = if is_fifo { "leave it out" } else { "write such as `5s`" };
+            self.faults.error(node.span, error.to_string()).hint(hint);
+        }
+    }
+
+    /// How messages are taken from a queue is said of the queue: where several rules name it, they must not differ.
+    pub(super) fn queues(&mut self, rules: &[Node]) {
+        let mut said: BTreeMap<(&str, &str), &Node> = BTreeMap::new();
+        for sqs in rules.iter().filter_map(|rule| rule.at(&["on", "sqs"])) {
+            let Some(queue) = sqs.get("queue").and_then(Node::text) else { continue };
+            for key in ["batchSize", "batchingWindow", "maximumConcurrency"] {
+                let Some(node) = sqs.get(key) else { continue };
+                let first = *said.entry((on::last_part(queue), key)).or_insert(node);
+                if first.to_json() != node.to_json() {
+                    self.faults
+                        .error(
+                            node.span,
+                            format!("`{key}` of the queue `{queue}` is said otherwise before"),
+                        )
+                        .hint("say it in one rule: it holds for the queue")
+                        .related(first.span, "the first");
+                }
+            }
         }
     }
 

@@ -34,7 +34,8 @@ const ENVELOPE: [&str; 11] = [
 ];
 
 /// What S3's events have in `detail`, and in its `bucket` and `object`.
-const S3_NAMES: [(&str, &[&str]); 3] = [
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+pub(super) const S3_NAMES: [(&str, &[&str]); 3] = [
     (
         "detail",
         &[
@@ -55,8 +56,25 @@ const S3_NAMES: [(&str, &[&str]); 3] = [
     ("detail.bucket", &["name"]),
     ("detail.object", &["key", "size", "etag", "version-id", "sequencer"]),
 ];
-const SQS_NAMES: [(&str, &[&str]); 1] =
-    [("detail", &["body", "messageAttributes", "messageId", "messageGroupId"])];
+/// What a message has in `detail`; or, of an object that it carries, what S3's events have.
+const SQS_NAMES: [(&str, &[&str]); 1] = [(
+    "detail",
+    &[
+        "body",
+        "messageAttributes",
+        "messageId",
+        "messageGroupId",
+        "messageDeduplicationId",
+        "sequenceNumber",
+        "sns",
+        "bucket",
+        "object",
+    ],
+)];
+
+/// The names of a schedule's event.
+const SCHEDULE_NAMES: [(&str, &[&str]); 1] =
+    [("detail", &["rule", "scheduledTime", "localTime", "timezone", "missed", "input"])];
 
 impl Checker<'_, '_> {
     /// Checks the target of `merged`, which is `rule` with its defaults.
@@ -79,7 +97,7 @@ impl Checker<'_, '_> {
         self.counts(target);
         self.tags(target);
         self.overrides(target, at);
-        self.own_definition(target, at);
+        self.own_definition(target, merged.get("payload"), at);
         let mut guarded = HashMap::new();
         self.templates(target, "", merged.get("allow"), source, &mut guarded);
         if let Some(allow) = merged.get("allow") {
@@ -254,7 +272,7 @@ impl Checker<'_, '_> {
     }
 
     /// What the file's own task definitions tell of a target that names one of them.
-    fn own_definition(&mut self, target: &Node, at: Span) {
+    fn own_definition(&mut self, target: &Node, payload: Option<&Node>, at: Span) {
         let Some(reference) = target.get("taskDefinition") else { return };
         let Some(text) = reference.text() else { return };
         let own = self.root.get("taskDefinitions").map_or(&[][..], Node::entries);
@@ -273,8 +291,9 @@ impl Checker<'_, '_> {
         };
         let containers: Vec<&str> = super::definitions::containers(&definition.value).collect();
         let overrides = target.at(&["overrides", "containerOverrides"]);
-        for container in overrides.map_or(&[][..], Node::items) {
-            let Some(node) = container.get("name") else { continue };
+        let overridden = overrides.map_or(&[][..], Node::items).iter();
+        let named = overridden.filter_map(|container| container.get("name"));
+        for node in named.chain(payload.and_then(|payload| payload.get("container"))) {
             let Some(name) = node.text() else { continue };
             if !template::is_template(name) && !containers.contains(&name) && !containers.is_empty()
             {
@@ -413,7 +432,8 @@ impl Checker<'_, '_> {
             let known: &[(&str, &[&str])] = match source {
                 Some(Source::S3) => &S3_NAMES,
                 Some(Source::Sqs) => &SQS_NAMES,
-                Some(Source::Schedule | Source::EventPattern) | None => &[],
+                Some(Source::Schedule) => &SCHEDULE_NAMES,
+                Some(Source::EventPattern) | None => &[],
             };
             for (parent, members) in known {
                 let depth = parent.split('.').count();

@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 
 use crate::{
     db::Db,
+    delivery::Deliveries,
     eventbridge::{DEFAULT_EVENT_BUS, EventBridge, Subscription},
     lambda,
-    lambda::Invocations,
     protocol::Exception,
 };
 
@@ -173,8 +173,9 @@ fn open(
 ) -> Arc<Ecs> {
     let schemas = [super::SCHEMA, lambda::SCHEMA];
     let db = Arc::new(Db::open(&directory.join("state.sqlite"), &schemas).unwrap());
-    let eventbridge = Arc::new(EventBridge::new(Invocations::default()));
+    let eventbridge = Arc::new(EventBridge::new(Deliveries::default()));
     eventbridge.subscribe(vec![Subscription {
+        name: LISTENER.to_owned(),
         event_bus: DEFAULT_EVENT_BUS.to_owned(),
         event_pattern: r#"{ "source": ["aws.ecs"] }"#.parse().unwrap(),
         function: LISTENER.to_owned(),

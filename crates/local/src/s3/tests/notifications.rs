@@ -23,7 +23,7 @@ async fn a_put_is_told_as_s3_tells_it() {
     assert_eq!(
         record,
         json!({
-            "eventVersion": "2.1",
+            "eventVersion": "2.5",
             "eventSource": "aws:s3",
             "awsRegion": "us-east-1",
             "eventTime": null,
@@ -168,4 +168,101 @@ async fn a_change_that_leads_nowhere_is_told_of_once_it_stands_and_never_if_it_d
     delete().await.expect(StatusCode::OK);
     assert_eq!(told.try_recv().unwrap().detail_type, "Object Deleted");
     assert!(told.try_recv().is_err());
+}
+
+/// What a client puts is told of beside what the file asks for, kept over a restart, and shown with it.
+#[tokio::test]
+async fn what_clients_put_is_beside_what_the_file_asks_for() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    let put = "<NotificationConfiguration><CloudFunctionConfiguration><Id>own</Id>\
+        <CloudFunction>arn:aws:lambda:us-east-1:000000000000:function:other</CloudFunction>\
+        <Event>s3:ObjectCreated:*</Event><Filter><S3Key>\
+        <FilterRule><Name>prefix</Name><Value>in/</Value></FilterRule>\
+        <FilterRule><Name>Suffix</Name><Value>.csv</Value></FilterRule>\
+        </S3Key></Filter></CloudFunctionConfiguration>\
+        <EventBridgeConfiguration/></NotificationConfiguration>";
+    machine.send("PUT", "?notification", &[], put.as_bytes()).await.expect(StatusCode::OK);
+    let shown = machine.send("GET", "?notification", &[], b"").await.expect(StatusCode::OK);
+    assert_eq!(shown.elements("Id"), ["taskferry-function-1", "own"]);
+    assert_eq!(shown.elements("Name"), ["Prefix", "Suffix"]);
+    assert!(shown.text().contains("EventBridgeConfiguration"), "{}", shown.text());
+    drop(machine);
+
+    let machine = Machine::start(&folder);
+    machine.put("in/a.csv", b"").await;
+    machine.put("in/a.txt", b"").await;
+    let told: Vec<_> = machine
+        .queued()
+        .iter()
+        .map(|it| it["Records"][0]["s3"]["configurationId"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(told, ["function", "own", "function"]);
+    // What was shown comes back whole, and the file's part is the file's still.
+    let shown = machine.send("GET", "?notification", &[], b"").await;
+    let body = shown.text();
+    let body = &body[body.find("<NotificationConfiguration").unwrap()..];
+    machine.send("PUT", "?notification", &[], body.as_bytes()).await.expect(StatusCode::OK);
+    let again = machine.send("GET", "?notification", &[], b"").await;
+    assert_eq!(again.text(), shown.text());
+    let none = "<NotificationConfiguration/>";
+    machine.send("PUT", "?notification", &[], none.as_bytes()).await.expect(StatusCode::OK);
+    let shown = machine.send("GET", "?notification", &[], b"").await;
+    assert_eq!(shown.elements("Id"), ["taskferry-function-1"]);
+}
+
+#[tokio::test]
+async fn a_configuration_that_s3_refuses_changes_nothing() {
+    let folder = Folder::new();
+    let machine = Machine::start(&folder);
+    let function = |id: &str, event: &str, rules: &[(&str, &str)]| {
+        let rules: Vec<String> = rules
+            .iter()
+            .map(|(name, value)| {
+                format!("<FilterRule><Name>{name}</Name><Value>{value}</Value></FilterRule>")
+            })
+            .collect();
+        let rules = rules.concat();
+        format!(
+            "<CloudFunctionConfiguration><Id>{id}</Id>\
+             <CloudFunction>arn:aws:lambda:us-east-1:000000000000:function:f</CloudFunction>\
+             <Event>{event}</Event><Filter><S3Key>{rules}</S3Key></Filter></CloudFunctionConfiguration>"
+        )
+    };
+    let queue = |arn: &str| {
+        format!(
+            "<QueueConfiguration><Queue>{arn}</Queue><Event>s3:ObjectCreated:*</Event></QueueConfiguration>"
+        )
+    };
+    let any = "s3:ObjectCreated:*";
+    let refused = [
+        queue("arn:aws:sqs:us-east-1:000000000000:none"),
+        queue("arn:aws:sqs:us-east-1:000000000000:none.fifo"),
+        queue("none"),
+        queue("arn:aws:sns:us-east-1:000000000000:topic"),
+        function("a", "s3:Nothing", &[]),
+        function("a", any, &[("middle", "x")]),
+        function("a", any, &[("prefix", "x"), ("Prefix", "y")]),
+        function("a", any, &[]) + &function("a", "s3:ObjectRemoved:*", &[]),
+        function("a", any, &[]) + &function("b", "s3:ObjectCreated:Put", &[]),
+        function("a", any, &[("prefix", "in/")]) + &function("b", any, &[("suffix", ".csv")]),
+        function("a", any, &[("prefix", "in/")]) + &function("b", any, &[("prefix", "in/a")]),
+    ];
+    for body in refused {
+        let body = format!("<NotificationConfiguration>{body}</NotificationConfiguration>");
+        let answer = machine.send("PUT", "?notification", &[], body.as_bytes()).await;
+        answer.refused(StatusCode::BAD_REQUEST, "InvalidArgument");
+    }
+    let shown = machine.send("GET", "?notification", &[], b"").await;
+    assert_eq!(shown.elements("Id"), ["taskferry-function-1"]);
+    let apart =
+        function("a", any, &[("prefix", "in/")]) + &function("b", any, &[("prefix", "out/")]);
+    let apart = format!("<NotificationConfiguration>{apart}</NotificationConfiguration>");
+    machine.send("PUT", "?notification", &[], apart.as_bytes()).await.expect(StatusCode::OK);
+    // A destination that is not there is taken by whoever says so.
+    let skip = [("x-amz-skip-destination-validation", "true")];
+    let body = queue("arn:aws:sqs:us-east-1:000000000000:none");
+    let body = format!("<NotificationConfiguration>{body}</NotificationConfiguration>");
+    machine.send("PUT", "?notification", &skip, body.as_bytes()).await.expect(StatusCode::OK);
+    machine.put("key", b"").await;
 }

@@ -1,0 +1,163 @@
+//! What the contract of the stores does not say: how long records stay, and what a look at what is due costs.
+
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::StatementStatus;
+use serde_json::json;
+use taskferry_core::{event::Event, run::Run};
+use taskferry_engine::ports::Runs as _;
+use uuid::Uuid;
+
+use super::{MIGRATIONS, SqliteRuns};
+use crate::db::Db;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_225_600 + second).unwrap()
+}
+
+fn event() -> Event {
+    let text = r#"{"id":"e","source":"shop","detail-type":"Order","time":"2026-01-01T00:00:00Z","detail":{}}"#;
+    Event::parse(text).unwrap()
+}
+
+/// A run that waits, and is due then.
+fn waiting(index: u32, due_at: Timestamp) -> Run {
+    let run = json!({
+        "id": format!("{index:032x}"), "rule": "order", "status": "waiting", "dedupeKey": "k",
+        "event": { "id": "e", "source": "shop", "detailType": "Order", "time": "2026-01-01T00:00:00Z" },
+        "createdAt": at(0).to_string(), "dueAt": due_at.to_string(), "essential": ["app"], "attempts": [], "revision": 0,
+    });
+    serde_json::from_value(run).unwrap()
+}
+
+/// The same, ended then.
+fn ended(run: &Run, ended_at: Timestamp) -> Run {
+    let mut ended = run.clone();
+    ended.revision += 1;
+    ended.status = taskferry_core::run::Status::Failed;
+    (ended.ended_at, ended.due_at) = (Some(ended_at), None);
+    ended
+}
+
+/// A directory that goes with the test.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        let dir = std::env::temp_dir().join(format!("taskferry-runs-{}", Uuid::now_v7()));
+        std::fs::create_dir(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn db(&self) -> PathBuf {
+        self.0.join("runs.db")
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn open() -> (Dir, SqliteRuns) {
+    let dir = Dir::new();
+    let runs = SqliteRuns::open(&dir.db()).unwrap();
+    (dir, runs.with_retention(SignedDuration::from_secs(1000)))
+}
+
+#[tokio::test]
+async fn what_has_ended_is_deleted_with_its_event_when_it_was_kept_for_long_enough() {
+    let (_dir, runs) = open();
+    for index in 0..250 {
+        let run = waiting(index, at(5));
+        runs.create(&run, &event()).await.unwrap();
+        if index < 240 {
+            runs.update(&run, &ended(&run, at(10))).await.unwrap();
+        }
+    }
+    assert_eq!(runs.forget(at(1009)).unwrap(), 0);
+    // A bounded number at a time.
+    let forgotten = [(); 4].map(|()| runs.forget(at(1010)).unwrap());
+    assert_eq!(forgotten, [100, 100, 40, 0]);
+    let first = waiting(0, at(5)).id;
+    assert_eq!(runs.get(&first).await.unwrap(), None);
+    assert_eq!(runs.event(&first).await.unwrap(), None);
+    // What has not ended is never deleted.
+    assert_eq!(runs.forget(Timestamp::MAX).unwrap(), 0);
+    assert_eq!(runs.due(at(10), 100).await.unwrap().runs.len(), 10);
+}
+
+#[tokio::test]
+async fn what_has_something_left_to_tell_is_kept_until_it_is_told() {
+    let (_dir, runs) = open();
+    let run = waiting(1, at(5));
+    runs.create(&run, &event()).await.unwrap();
+    let mut telling = ended(&run, at(10));
+    telling.due_at = Some(at(70));
+    runs.update(&run, &telling).await.unwrap();
+    assert_eq!(runs.forget(at(5000)).unwrap(), 0);
+    let told = ended(&telling, at(10));
+    runs.update(&telling, &told).await.unwrap();
+    assert_eq!(runs.forget(at(5000)).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_had_ended_before_there_was_a_retention_is_kept_for_its_default() {
+    let dir = Dir::new();
+    let old = Db::open(&dir.db(), &MIGRATIONS[..2]).unwrap();
+    let (run, open) = (ended(&waiting(1, at(5)), at(10)), waiting(2, at(5)));
+    old.write(|tx| {
+        for run in [&run, &open] {
+            tx.execute(
+                "INSERT INTO runs (id, revision, rule, status, event_id, dedupe_key, created_at, due_at, run, event)
+                 VALUES (?1, 1, 'order', 'x', 'e', 'k', 0, ?2, ?3, '{}')",
+                (run.id.as_str(), run.due_at.map(Timestamp::as_microsecond), super::document(run)),
+            )?;
+        }
+        Ok::<_, rusqlite::Error>(())
+    })
+    .unwrap();
+    drop(old);
+    let runs = SqliteRuns::open(&dir.db()).unwrap();
+    let days = |days: i64| at(10) + SignedDuration::from_hours(days * 24);
+    assert_eq!(runs.forget(days(30) - SignedDuration::from_secs(1)).unwrap(), 0);
+    assert_eq!(runs.forget(days(30)).unwrap(), 1);
+    assert_eq!(runs.forget(days(10_000)).unwrap(), 0);
+}
+
+/// SQLite's own count of what it does, which no load of the machine changes.
+#[tokio::test]
+async fn a_look_at_what_is_due_costs_what_is_due() {
+    let (_dir, runs) = open();
+    let steps = |runs: &SqliteRuns| {
+        runs.db
+            .read(|connection| {
+                let queries = [
+                    ("SELECT run FROM runs WHERE due_at <= ?1 ORDER BY due_at LIMIT 100", 100),
+                    ("SELECT name, key FROM limits WHERE check_at <= ?1 ORDER BY check_at LIMIT 100", 0),
+                    ("SELECT id FROM runs WHERE expires_at <= ?1 ORDER BY expires_at LIMIT 100", 0),
+                ];
+                let mut steps = Vec::new();
+                for (query, expected) in queries {
+                    let mut statement = connection.prepare(query)?;
+                    let found = statement.query_map([at(10).as_microsecond()], |_| Ok(()))?.count();
+                    assert_eq!(found, expected, "{query}");
+                    assert_eq!(statement.get_status(StatementStatus::Sort), 0, "{query}");
+                    assert_eq!(statement.get_status(StatementStatus::FullscanStep), 0, "{query}");
+                    steps.push(statement.get_status(StatementStatus::VmStep));
+                }
+                Ok::<_, rusqlite::Error>(steps)
+            })
+            .unwrap()
+    };
+    for index in 0..100 {
+        runs.create(&waiting(index, at(5)), &event()).await.unwrap();
+    }
+    let few = steps(&runs);
+    for index in 1000..6000 {
+        runs.create(&waiting(index, at(100)), &event()).await.unwrap();
+    }
+    assert_eq!(steps(&runs), few);
+}

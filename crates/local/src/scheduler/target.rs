@@ -1,0 +1,245 @@
+//! Targets: what each kind is invoked with.
+
+use jiff::Timestamp;
+use rusqlite::Transaction;
+use serde_json::{Map, Value, json, value::RawValue};
+use uuid::Uuid;
+
+use super::{Scheduler, context::Context, definition::Target};
+use crate::{
+    delivery::{Delivery, Destination, Undeliverable},
+    eventbridge::Envelope,
+    identity::{ACCOUNT_ID, REGION},
+    protocol::Exception,
+};
+
+/// What came of an invocation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Invoked {
+    /// It is part of the transaction.
+    Done,
+    /// It is a call that no transaction can hold.
+    Later,
+}
+
+/// Why a target was not invoked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Refusal {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl From<Undeliverable> for Refusal {
+    fn from(undeliverable: Undeliverable) -> Self {
+        Self { code: undeliverable.code(), message: undeliverable.to_string() }
+    }
+}
+
+/// The kinds of targets that there are here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// A function, a queue, a topic.
+    Delivered(Destination),
+    /// An event bus, by name: the input is an event's detail.
+    Bus(String),
+    /// An ECS cluster, by ARN: the input is the overrides of a task.
+    Cluster,
+}
+
+impl Kind {
+    /// The kind of an ARN; `None` if it is none that is here.
+    pub(super) fn of(arn: &str) -> Option<Self> {
+        match Destination::parse(arn) {
+            Ok(Destination::EventBus(name)) => Some(Self::Bus(name)),
+            Ok(destination) => Some(Self::Delivered(destination)),
+            Err(_) => {
+                let parts: Vec<&str> = arn.splitn(6, ':').collect();
+                let &["arn", _, "ecs", _, account, resource] = parts.as_slice() else {
+                    return None;
+                };
+                let name = resource.strip_prefix("cluster/")?;
+                (account == ACCOUNT_ID && !name.is_empty()).then_some(Self::Cluster)
+            }
+        }
+    }
+}
+
+impl Scheduler {
+    /// Invokes a target as part of the transaction, if it can be.
+    pub(super) fn invoke(
+        &self,
+        tx: &Transaction<'_>,
+        context: &Context,
+        target: &Target,
+    ) -> rusqlite::Result<Result<Invoked, Refusal>> {
+        let input = input(context, target);
+        let delivered = match Kind::of(&target.arn) {
+            None => {
+                let message = format!("{} is not on this machine", target.arn);
+                return Ok(Err(Refusal { code: "NO_RESOURCE", message }));
+            }
+            Some(Kind::Cluster) => return Ok(Ok(Invoked::Later)),
+            Some(Kind::Bus(bus)) => self.put_event(tx, context, target, &bus, &input)?,
+            Some(Kind::Delivered(destination)) => {
+                let group_id =
+                    target.sqs_parameters.as_ref().and_then(|it| it.message_group_id.as_deref());
+                // A repeated attempt is the same message to a FIFO queue.
+                let id = context.token();
+                let delivery = Delivery {
+                    body: &input,
+                    group_id,
+                    deduplication_id: group_id.map(|_| id.as_str()),
+                    ..Delivery::default()
+                };
+                self.deliveries.deliver(tx, &destination, &delivery)?
+            }
+        };
+        Ok(delivered.map(|()| Invoked::Done).map_err(Refusal::from))
+    }
+
+    fn put_event(
+        &self,
+        tx: &Transaction<'_>,
+        context: &Context,
+        target: &Target,
+        bus: &str,
+        detail: &str,
+    ) -> rusqlite::Result<Result<(), Undeliverable>> {
+        let arn = || target.arn.clone();
+        let Some(parameters) = &target.event_bridge_parameters else {
+            return Ok(Err(Undeliverable::InvalidJson { arn: arn() }));
+        };
+        let detail = match serde_json::from_str::<&RawValue>(detail) {
+            Ok(detail) if detail.get().starts_with('{') => detail,
+            Ok(_) | Err(_) => return Ok(Err(Undeliverable::InvalidJson { arn: arn() })),
+        };
+        let id = Uuid::now_v7().to_string();
+        let event = Envelope {
+            id: &id,
+            source: &parameters.source,
+            detail_type: &parameters.detail_type,
+            time: self.now(),
+            resources: std::slice::from_ref(&context.schedule_arn),
+            detail,
+        }
+        .to_json();
+        if !self.deliveries.buses.has(bus) {
+            return Ok(Err(Undeliverable::NoResource { arn: arn() }));
+        }
+        // An event that no rule matches leads nowhere, as one of `PutEvents`.
+        self.event_bridge.publish(tx, bus, &event).map(|_| Ok(()))
+    }
+
+    /// Starts the tasks of a target that is a cluster. The same call for the same time starts none anew.
+    pub(super) fn start_tasks(&self, context: &Context, target: &Target) -> Result<(), Refusal> {
+        let request = run_task(context, target)?;
+        match (self.run_task)(request) {
+            Ok(answer) => {
+                let failure = answer["failures"].get(0);
+                let reason = |failure: &Value| {
+                    let text =
+                        |member: &str| failure[member].as_str().unwrap_or_default().to_owned();
+                    format!("{} {}", text("reason"), text("detail")).trim().to_owned()
+                };
+                match (answer["tasks"].get(0), failure) {
+                    (None, Some(failure)) => {
+                        Err(Refusal { code: "ECS.RunTaskFailure", message: reason(failure) })
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Err(Exception { name, message, .. }) => Err(Refusal { code: name, message }),
+        }
+    }
+}
+
+/// What the target gets: its input with the keywords replaced, or a word that the schedule has fired.
+fn input(context: &Context, target: &Target) -> String {
+    match &target.input {
+        Some(input) => context.fill_in(input),
+        // https://docs.aws.amazon.com/scheduler/latest/APIReference/API_Target.html
+        // "If you do not specify anything for this field, Amazon EventBridge Scheduler delivers a default notification to
+        // the target."
+        None => default_notification(context),
+    }
+}
+
+fn default_notification(context: &Context) -> String {
+    let Context { schedule_arn, scheduled, execution_id, .. } = context;
+    json!({
+        "version": "0",
+        "id": execution_id,
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler",
+        "account": ACCOUNT_ID,
+        "time": scheduled,
+        "region": REGION,
+        "resources": [schedule_arn],
+        "detail": "{}",
+    })
+    .to_string()
+}
+
+/// The request of `RunTask` for a templated target.
+// https://docs.aws.amazon.com/scheduler/latest/APIReference/API_EcsParameters.html
+fn run_task(context: &Context, target: &Target) -> Result<Value, Refusal> {
+    let none = Map::new();
+    let parameters = target.ecs_parameters.as_ref().unwrap_or(&none);
+    let mut request = Map::new();
+    request.insert("cluster".to_owned(), json!(target.arn));
+    for (ours, theirs) in [
+        ("TaskDefinitionArn", "taskDefinition"),
+        ("TaskCount", "count"),
+        ("LaunchType", "launchType"),
+        ("PlatformVersion", "platformVersion"),
+        ("Group", "group"),
+        ("CapacityProviderStrategy", "capacityProviderStrategy"),
+        ("EnableECSManagedTags", "enableECSManagedTags"),
+        ("EnableExecuteCommand", "enableExecuteCommand"),
+        ("PlacementConstraints", "placementConstraints"),
+        ("PlacementStrategy", "placementStrategy"),
+        ("PropagateTags", "propagateTags"),
+        ("ReferenceId", "referenceId"),
+    ] {
+        if let Some(value) = parameters.get(ours) {
+            request.insert(theirs.to_owned(), value.clone());
+        }
+    }
+    let vpc = parameters.get("NetworkConfiguration").and_then(|it| it.get("awsvpcConfiguration"));
+    if let Some(vpc) = vpc.and_then(Value::as_object) {
+        let vpc: Map<String, Value> =
+            vpc.iter().map(|(key, value)| (lower_first(key), value.clone())).collect();
+        request.insert("networkConfiguration".to_owned(), json!({ "awsvpcConfiguration": vpc }));
+    }
+    if let Some(tags) = parameters.get("Tags").and_then(Value::as_array) {
+        request.insert("tags".to_owned(), tags.iter().map(tag).collect());
+    }
+    if let Some(input) = &target.input {
+        let overrides: Value = serde_json::from_str(&context.fill_in(input)).map_err(|error| {
+            Refusal { code: "INVALID_JSON", message: format!("the input is not JSON: {error}") }
+        })?;
+        request.insert("overrides".to_owned(), overrides);
+    }
+    // As Scheduler does; a task's `startedBy` has no dots.
+    let name = context.schedule_arn.rsplit('/').next().unwrap_or_default().replace('.', "_");
+    request.insert("startedBy".to_owned(), json!(format!("chronos-schedule/{name}")));
+    request.insert("clientToken".to_owned(), json!(context.token()));
+    Ok(Value::Object(request))
+}
+
+/// A tag in ECS's spelling.
+fn tag(tag: &Value) -> Value {
+    let members = tag.as_object().into_iter().flatten();
+    Value::Object(members.map(|(key, value)| (lower_first(key), value.clone())).collect())
+}
+
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+/// The time until which an invocation may be tried.
+pub(super) fn deadline(context: &Context, target: &Target) -> Timestamp {
+    let age = jiff::SignedDuration::from_secs(target.event_age_seconds_max().into());
+    context.scheduled.checked_add(age).unwrap_or(Timestamp::MAX)
+}

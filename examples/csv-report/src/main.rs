@@ -1,7 +1,0 @@
-//! The program of the task's container: `csv-report s3://BUCKET/INPUT.csv s3://BUCKET/OUTPUT.md`.
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    csv_report::run(&arguments, &mut std::io::stdout()).await
-}
