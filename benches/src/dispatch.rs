@@ -159,18 +159,18 @@ fn milliseconds(from: Timestamp, to: Timestamp) -> f64 {
 }
 
 /// A `taskferry dev`, which ends with this.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
     // Held open: whoever prints to a closed pipe ends.
     _stdout: BufReader<ChildStdout>,
-    endpoint: String,
+    pub(crate) endpoint: String,
     state: PathBuf,
     program: PathBuf,
     dir: TempDir,
 }
 
 impl Dev {
-    fn start(options: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(options: &[&str]) -> anyhow::Result<Self> {
         let dir = TempDir::new()?;
         let state = dir.path().join("state");
         // A folder of its own: dev watches it, and would look up at each line of a log that lay beside the rules.
@@ -221,7 +221,7 @@ impl Dev {
     }
 
     /// Ends it as a person would.
-    fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-s", "TERM", &pid]).status().context("cannot start kill")?;
         let status = self.child.wait()?;
