@@ -16,6 +16,7 @@ mod nowhere;
 mod process;
 mod put;
 mod runtime_api;
+mod sqs;
 mod waiting;
 
 use std::{
@@ -40,6 +41,7 @@ const MEASUREMENTS: [(&str, Measure); 6] = [
     ("dispatch/waiting", waiting::measure),
     ("function", function::measure),
     ("decision", decision::measure),
+    ("sources/sqs", sqs::measure),
 ];
 
 fn main() -> ExitCode {
