@@ -9,6 +9,7 @@ use taskferry_event_pattern::EventPattern;
 
 use crate::{
     event::schedule,
+    event::sqs,
     route::{Origin, origin_of},
     rules::{Batches, On, Rule, Rules, last_part},
     schedule::Schedule,
@@ -146,7 +147,7 @@ pub struct Queue {
 impl Queue {
     /// Whether messages keep their order, by groups.
     pub fn is_fifo(&self) -> bool {
-        self.name.ends_with(".fifo")
+        sqs::is_fifo(&self.name)
     }
 }
 

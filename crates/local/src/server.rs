@@ -41,7 +41,7 @@ use crate::{
     elsewhere,
     eventbridge::EventBridgeApi,
     foreign,
-    lambda::Functions,
+    lambda::{EventSourceMappings, Functions, MAPPINGS},
     protocol::{Answer, BodyError, Exception, read_body, respond},
     sns::SnsApi,
     sqs::{self, Sqs},
@@ -134,6 +134,8 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// Lambda's event source mappings.
+    pub mappings: EventSourceMappings,
     /// Scheduler's API: what is signed for it.
     pub scheduler: Arc<dyn HttpService>,
     /// SNS's API.
@@ -324,6 +326,9 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         && let Some(function) = path.strip_suffix("/invocations")
     {
         return services.functions.invoke_api(function, request).await;
+    }
+    if path.strip_prefix(MAPPINGS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return services.mappings.api(request).await;
     }
     if path.starts_with("/_ecs/") {
         return services.container_metadata.call(request).await;

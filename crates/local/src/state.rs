@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     s3::CONFIGURATION_SCHEMA,
     eventbridge::SCHEDULE_SCHEMA,
     scheduler::SCHEMA,
+    lambda::MAPPINGS_SCHEMA,
 ];
 
 const DB: &str = "aws.db";

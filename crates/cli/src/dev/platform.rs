@@ -21,10 +21,11 @@ use serde_json::Value;
 use taskferry_core::{reason, rules::Rules, wiring::Function};
 use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
+    db::Db,
     delivery::Deliveries,
     ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
     eventbridge::{EventBridge, EventBridgeApi},
-    lambda::{Functions, FunctionsConfig, Invocations},
+    lambda::{EventSourceMappings, Functions, FunctionsConfig, Invocations},
     protocol::{Answer, respond},
     runs::SqliteRuns,
     s3::{self, S3},
@@ -58,7 +59,8 @@ pub(super) struct Aws {
     runs: Arc<SqliteRuns>,
     pub(super) s3: Arc<S3>,
     pub(super) scheduler: Arc<Scheduler>,
-    queues: Queues,
+    pub(super) queues: Queues,
+    pub(super) mappings: EventSourceMappings,
     sqs: Arc<Sqs>,
     // Locked until all else has ended.
     locked: State,
@@ -134,11 +136,13 @@ impl Platform {
         // What comes due from here on is due at the next start. They end where they sleep.
         self.timer.abort();
         self.scheduled_rules.abort();
+        self.aws.mappings.close();
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
-        let launching = [Function::S3, Function::EventBridge, Function::Sweep];
+        let launching = [Function::S3, Function::EventBridge, Function::Sqs, Function::Sweep];
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
+        self.aws.mappings.settled().await;
         // Who waits for a message would hold the server up.
         self.aws.queues.close();
         // The server has ended by itself only if it panicked, and then there is nothing to stop.
@@ -175,6 +179,11 @@ impl Platform {
 }
 
 impl Aws {
+    /// The services' database.
+    pub(super) fn state_db(&self) -> Arc<Db> {
+        self.locked.db()
+    }
+
     /// Opens the services with the rules deployed. There are none to be served that are not wired: whoever is answered is
     /// answered by what knows the rules.
     fn open(
@@ -222,6 +231,7 @@ impl Aws {
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
         let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
+        let mappings = EventSourceMappings::new(locked.db(), queues.clone(), functions.clone());
         let aws = Self {
             program,
             state: state.clone(),
@@ -233,6 +243,7 @@ impl Aws {
             s3,
             scheduler,
             queues,
+            mappings,
             sqs,
             locked,
         };
@@ -249,6 +260,7 @@ impl Aws {
             functions: self.functions.clone(),
             scheduler: Arc::new(SchedulerApi::new(Arc::clone(&self.scheduler))),
             sns: Arc::new(SnsApi::new(self.locked.db(), self.deliveries.clone())),
+            mappings: self.mappings.clone(),
             sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }

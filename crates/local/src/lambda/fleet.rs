@@ -159,6 +159,11 @@ impl Fleet {
         self.deployments.contains_key(name)
     }
 
+    /// How long a function may take, if it is deployed.
+    pub(super) fn timeout(&self, name: &str) -> Option<Duration> {
+        self.deployments.get(name).map(|deployment| deployment.function.timeout)
+    }
+
     /// Takes a synchronous invocation, unless the function is not deployed or nothing more is begun.
     pub(super) fn invoke(&mut self, name: &str, work: Work) -> bool {
         let deployment = self.deployments.get_mut(name).filter(|_| !self.closing);

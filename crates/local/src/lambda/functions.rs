@@ -274,6 +274,16 @@ impl Functions {
         self.inner.fleet().has(name)
     }
 
+    /// How long a function may take, if it is deployed.
+    pub(super) fn timeout(&self, name: &str) -> Option<Duration> {
+        self.inner.fleet().timeout(name)
+    }
+
+    /// How many processes of one function there are at most.
+    pub(super) fn concurrency_limit(&self) -> usize {
+        self.inner.config.concurrency_limit
+    }
+
     /// The asynchronous invocations that failed for good, oldest first.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ impl Refusal {
 }
 
 /// The name in what may be a name, an ARN or a part of one, each with or without a qualifier.
-fn function_name(function: &str) -> String {
+pub(super) fn function_name(function: &str) -> String {
     let function = percent_decode_str(function).decode_utf8_lossy();
     let name = function.rsplit_once(":function:").map_or(&*function, |(_, name)| name);
     let name = name.strip_prefix("function:").unwrap_or(name);

@@ -10,16 +10,22 @@ mod functions;
 mod invocation;
 mod invoke_api;
 mod logs;
+mod mapping;
 mod process;
 mod queue;
 mod runtime_api;
 
-pub(crate) use self::queue::SCHEMA;
+use self::invoke_api::function_name;
 pub use self::{
     functions::{Error, Function, Functions, FunctionsConfig, InvocationEnded},
     invocation::{FunctionError, InvokeOutcome},
     logs::LogLine,
+    mapping::{EventSourceMappings, Mapping},
     queue::{FailedInvocation, Invocations},
+};
+pub(crate) use self::{
+    mapping::{PATH as MAPPINGS, SCHEMA as MAPPINGS_SCHEMA},
+    queue::SCHEMA,
 };
 
 /// The largest payload of a synchronous invocation, and the largest response but for [`RESPONSE_SLACK`].

@@ -37,8 +37,8 @@ fn host(headers: &HeaderMap) -> String {
     host.filter(|host| !host.is_empty()).unwrap_or("localhost").to_owned()
 }
 
-/// Whether a request in the older protocol is for SQS, though it may not be signed: it is made to a queue's URL or by a name
-/// of SQS's.
+/// Whether a request in the older protocol is for SQS, though it is not signed: it is made to a queue's URL, by a name of SQS's,
+/// or to the root, where S3 takes no forms.
 pub(crate) fn claims(parts: &Parts) -> bool {
     let is_form = parts
         .headers
@@ -52,7 +52,7 @@ pub(crate) fn claims(parts: &Parts) -> bool {
     let host = host(&parts.headers);
     // `sqs.us-east-1.localhost` and, older, `us-east-1.queue.localhost`.
     let is_sqs = host.split('.').take(2).any(|label| matches!(label, "sqs" | "queue"));
-    is_sqs || is_queue_path(parts.uri.path()) || (has_action && parts.uri.path() == "/")
+    is_sqs || is_queue_path(parts.uri.path()) || parts.uri.path() == "/"
 }
 
 /// Whether a path is that of a queue: an account and a name.

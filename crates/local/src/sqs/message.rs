@@ -248,7 +248,7 @@ pub(super) fn md5(text: &str) -> [u8; 16] {
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 // "Sort all message attributes by name in ascending order. Encode the individual parts of each attribute (Name, Type, and
 // Value) into a buffer. Compute the message digest of the entire buffer."
-pub(super) fn attributes_md5<'a>(
+pub(crate) fn attributes_md5<'a>(
     attributes: impl IntoIterator<Item = (&'a String, &'a AttributeValue)>,
 ) -> Option<String> {
     let mut digest = Md5::new();

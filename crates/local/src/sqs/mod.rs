@@ -8,6 +8,7 @@ mod arn;
 mod clock;
 mod door;
 mod drain;
+mod mapped;
 mod message;
 mod moves;
 mod operations;
@@ -26,6 +27,15 @@ mod signals;
 mod visibility;
 mod wait;
 
+pub(crate) use self::{
+    arn::{queue_arn, queue_name},
+    door::{TARGET, claims},
+    message::attributes_md5,
+    operations::system_attributes,
+    receive::{Received, Wanted},
+    schema::SCHEMA,
+    settings::FIFO_SUFFIX,
+};
 pub use self::{
     clock::Clock,
     message::{AttributeValue, Attributes, NewMessage},
@@ -35,7 +45,6 @@ pub use self::{
     service::Sqs,
     signals::Queues,
 };
-pub(crate) use self::{
-    door::{TARGET, claims},
-    schema::SCHEMA,
-};
+
+#[cfg(test)]
+mod tests;

@@ -266,7 +266,7 @@ impl Sqs {
         }
         let wanted = Wanted {
             count_max,
-            bytes_max: MESSAGE_BYTES_MAX,
+            bytes_max: usize::MAX,
             visibility_timeout: request.visibility_timeout,
             attempt,
         };

@@ -28,14 +28,14 @@ const ATTEMPT: Millis = 5 * 60 * 1000;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) count_max: usize,
-    /// How many bytes of bodies are enough; a first message is given whatever its length.
-    pub(super) bytes_max: usize,
+pub(crate) struct Wanted<'a> {
+    pub(crate) count_max: usize,
+    /// How many bytes are enough, as they are in JSON; the last message may go past it.
+    pub(crate) bytes_max: usize,
     /// How long they are invisible, in seconds; the queue's time if not said.
-    pub(super) visibility_timeout: Option<i64>,
+    pub(crate) visibility_timeout: Option<i64>,
     /// By which a receive from a FIFO queue is known when it is asked for again.
-    pub(super) attempt: Option<&'a str>,
+    pub(crate) attempt: Option<&'a str>,
 }
 
 /// A message that was received.
@@ -56,6 +56,19 @@ pub(crate) struct Received {
     /// In all queues that it was in.
     pub(crate) receives: i64,
     pub(crate) dead_letter_source: Option<String>,
+}
+
+impl Received {
+    /// How long it is in an event or an answer at most: of what a message can say, a character is escaped by one more.
+    pub(crate) fn bytes_in_json(&self) -> usize {
+        const MEMBERS: usize = 1024;
+        let attributes = self.attributes.iter().map(|(name, value)| {
+            let values = [&value.string_value, &value.binary_value];
+            let values: usize = values.into_iter().flatten().map(String::len).sum();
+            name.len() + value.data_type.len() + values + 128
+        });
+        2 * (self.body.len() + attributes.sum::<usize>()) + MEMBERS
+    }
 }
 
 /// The changing part of a message.
@@ -329,7 +342,7 @@ impl Receive<'_> {
             )?
             .execute((head.id, self.visible_at, head.receives, first, self.now))?;
         let message = with_contents(self.tx, self.queue, head)?;
-        self.bytes += message.body.len();
+        self.bytes += message.bytes_in_json();
         self.taken.push(message);
         Ok(true)
     }

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What ends the name of a FIFO queue, and of no other.
-pub(super) const FIFO_SUFFIX: &str = ".fifo";
+pub(crate) const FIFO_SUFFIX: &str = ".fifo";
 
 /// How long a message can be invisible, in seconds.
 pub(super) const VISIBILITY_SECONDS_MAX: i64 = 43_200;
@@ -297,9 +297,13 @@ impl Redrive {
             Some(receives_max @ 1..=1000) => {
                 Ok(Some(Self { target: target.to_owned(), receives_max }))
             }
-            _ => {
-                refuse("Invalid value for maxReceiveCount: must be an integer between 1 and 1000.")
+            Some(other) => {
+                let reason = format!(
+                    "Invalid value for maxReceiveCount: {other}, valid values are from 1 to 1000 both inclusive."
+                );
+                refuse(&reason)
             }
+            None => refuse("Invalid value for maxReceiveCount: it is not an integer."),
         }
     }
 

@@ -29,7 +29,7 @@ impl Queues {
     /// # Errors
     ///
     /// A [`Refusal`] if there is no such queue, or none any more.
-    pub(super) async fn receive_waiting(
+    pub(crate) async fn receive_waiting(
         &self,
         db: &Db,
         name: &str,

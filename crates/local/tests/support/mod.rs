@@ -23,7 +23,9 @@ use taskferry_local::{
     db::Db,
     delivery::Deliveries,
     eventbridge::{EventBridge, EventBridgeApi},
-    lambda::{Function, Functions, FunctionsConfig, InvocationEnded, Invocations},
+    lambda::{
+        EventSourceMappings, Function, Functions, FunctionsConfig, InvocationEnded, Invocations,
+    },
     protocol::Answer,
     server::{HttpService, JsonService, Server, Services},
     sns::SnsApi,
@@ -80,6 +82,8 @@ pub struct Local {
     pub deliveries: Deliveries,
     pub event_bridge: Arc<EventBridge>,
     pub functions: Functions,
+    pub queues: Queues,
+    pub mappings: EventSourceMappings,
     pub addr: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -106,14 +110,16 @@ impl Local {
         let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         event_bridge.load(&db).unwrap();
         let functions = Functions::open(state.db(), invocations.clone(), config).unwrap();
+        let mappings = EventSourceMappings::new(state.db(), queues.clone(), functions.clone());
         let services = Services {
             ecs: Arc::new(Stub("ecs")),
             container_metadata: Arc::new(Stub("metadata")),
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
+            mappings: mappings.clone(),
             scheduler: Arc::new(Stub("scheduler")),
             sns: Arc::new(SnsApi::new(state.db(), deliveries.clone())),
-            sqs: Sqs::open(state.db(), queues).unwrap(),
+            sqs: Sqs::open(state.db(), queues.clone()).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
         let (stop, stopped) = oneshot::channel();
@@ -127,6 +133,8 @@ impl Local {
             deliveries,
             event_bridge,
             functions,
+            queues,
+            mappings,
             addr,
             stop,
             serving,
@@ -157,10 +165,13 @@ impl Local {
 
     /// Shuts down in order, and gives the directory back.
     pub async fn stop(self) -> TempDir {
+        self.mappings.close();
         timeout(PATIENCE, self.functions.shutdown()).await.expect("functions shut down");
+        soon(self.mappings.settled()).await;
+        self.queues.close();
         drop(self.stop);
         timeout(PATIENCE, self.serving).await.expect("the server shuts down").unwrap();
-        drop((self.db, self.functions, self.state));
+        drop((self.db, self.functions, self.mappings, self.state));
         self.dir
     }
 

@@ -1,0 +1,65 @@
+//! What Lambda's mappings do with messages in hand.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction};
+
+use super::{
+    Queues,
+    queue::Queue,
+    receive::{Received, refresh_group},
+    refusal::Fault,
+};
+
+impl Queues {
+    /// The visibility timeout of a queue, if there is one of this name.
+    pub(crate) fn visibility_timeout(
+        connection: &Connection,
+        queue: &str,
+    ) -> rusqlite::Result<Option<Duration>> {
+        let seconds = Queue::find(connection, queue)?.map(|it| it.settings.visibility_timeout);
+        Ok(seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs())))
+    }
+
+    /// Deletes messages that are done. One that is in flight for another by now stays, where it keeps an order.
+    pub(crate) fn delete_done(
+        &self,
+        tx: &Transaction<'_>,
+        queue: &str,
+        done: &[&Received],
+    ) -> rusqlite::Result<()> {
+        let Some(queue) = Queue::find(tx, queue)? else { return Ok(()) };
+        for message in done {
+            match self.delete(tx, &queue, &message.receipt_handle) {
+                Ok(()) => {}
+                Err(Fault::Refused(refusal)) => {
+                    tracing::warn!(queue = %queue.name, reason = %refusal, "a message that is done comes again");
+                }
+                Err(Fault::Storage(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives messages back that nobody has worked on, as if they had not been received.
+    pub(crate) fn release(
+        &self,
+        tx: &Transaction<'_>,
+        queue: &str,
+        messages: &[Received],
+    ) -> rusqlite::Result<()> {
+        let Some(queue) = Queue::find(tx, queue)? else { return Ok(()) };
+        for message in messages {
+            tx.prepare_cached(
+                "UPDATE sqs_messages SET visible_at = ?3, receives = receives - 1
+                 WHERE id = ?1 AND pool = ?2 AND receives > 0 AND receives + receives_elsewhere = ?4",
+            )?
+            .execute((message.id, queue.pool, self.now(), message.receives))?;
+            if let (true, Some(group)) = (queue.settings.is_fifo, &message.group_id) {
+                refresh_group(tx, queue.pool, group)?;
+            }
+        }
+        self.wake(queue.id);
+        Ok(())
+    }
+}
