@@ -248,7 +248,7 @@ impl World {
         let checked = rules::check(RULES);
         let rules = checked.rules.unwrap_or_else(|| panic!("{:?}", checked.faults));
         let (runs, aws, clock) = (self.runs(), self.aws.clone(), self.clock.clone());
-        Engine::new(Arc::new(rules), Process { runs, aws, clock }).with_quota(None)
+        Engine::new(Arc::new(rules), Process { runs, aws, clock }).with_quotas(None)
     }
 
     /// What the function would answer of the batch.

@@ -61,7 +61,8 @@ impl Error {
             Kind::Refused | Kind::Conflict => {
                 ports::Error::Refused { what, source: Box::new(self) }
             }
-            Kind::Throttled | Kind::Capacity | Kind::Unknown => {
+            Kind::Throttled => ports::Error::Throttled { what, source: Box::new(self) },
+            Kind::Capacity | Kind::Unknown => {
                 ports::Error::Unavailable { what, source: Box::new(self) }
             }
         }

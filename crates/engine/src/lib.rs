@@ -21,9 +21,9 @@ use std::sync::Arc;
 
 use taskferry_core::{
     lifecycle::Stack,
-    pace,
+    pace::Quotas,
     route::Routes,
-    rules::{Quota, Rules},
+    rules::Rules,
     run::{Run, RunId},
 };
 
@@ -79,9 +79,9 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             // Of a queue that no rule names: the rules that the next process has may name it.
-            Self::Port(ports::Error::Unavailable { .. }) | Self::NotBegun | Self::NoQueue(_) => {
-                Disposition::Again
-            }
+            Self::Port(ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })
+            | Self::NotBegun
+            | Self::NoQueue(_) => Disposition::Again,
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)
@@ -105,14 +105,14 @@ impl<P: Ports> Engine<P> {
     /// An engine for these rules on these ports.
     pub fn new(rules: Arc<Rules>, ports: P) -> Self {
         let routes = Routes::new(&rules);
-        let pacer = Pacer::new(rules.run_task_quota.unwrap_or(pace::RUN_TASK_DEFAULT));
+        let pacer = Pacer::new(rules.quotas.unwrap_or_default());
         Self { rules, routes, ports, pins: Pins::default(), pacer }
     }
 
-    /// The same, under another quota of `RunTask` calls; without one, launches are not paced.
+    /// The same, under other quotas of ECS calls; without any, calls are not paced.
     #[must_use]
-    pub fn with_quota(mut self, quota: Option<Quota>) -> Self {
-        self.pacer = quota.map_or_else(Pacer::unpaced, Pacer::new);
+    pub fn with_quotas(mut self, quotas: Option<Quotas>) -> Self {
+        self.pacer = quotas.map_or_else(Pacer::unpaced, Pacer::new);
         self
     }
 

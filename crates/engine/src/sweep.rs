@@ -10,16 +10,17 @@ use jiff::Timestamp;
 use taskferry_core::{
     is_mutated,
     lifecycle::{self, Happening, Then},
+    pace::Bucket,
     reason,
     run::Run,
     track::TaskState,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     Engine, Error,
     advance::Patience,
-    ports::{self, Clock as _, Due, Ports, Runs as _, Tasks as _},
+    ports::{Clock as _, Due, Ports, Runs as _, Tasks as _},
 };
 
 /// How many runs are fetched at a time; as many as `DescribeTasks` takes.
@@ -90,7 +91,20 @@ impl<P: Ports> Engine<P> {
         });
         let mut happenings: Vec<(Run, Happening)> = Vec::new();
         let mut failed = 0;
+        let mut is_left = false;
         for (cluster, runs) in by_cluster(asked) {
+            match self.may_call(Bucket::Read, Patience::Until(until)).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    is_left = true;
+                    continue;
+                }
+                Err(error) => {
+                    warn!(error = reason(&error), runs = runs.len(), "tasks not described");
+                    failed += u32::try_from(runs.len()).unwrap_or(u32::MAX);
+                    continue;
+                }
+            }
             match self.describe(cluster.as_deref(), runs).await {
                 Ok(described) => happenings.extend(described),
                 Err((runs, error)) => {
@@ -102,7 +116,6 @@ impl<P: Ports> Engine<P> {
             }
         }
         happenings.extend(others.into_iter().map(|run| (run, Happening::Due)));
-        let mut is_left = false;
         let mut advanced = stream::iter(happenings)
             .map(|(run, happening)| self.see_to(run, happening, until))
             .buffer_unordered(AT_ONCE);
@@ -126,7 +139,11 @@ impl<P: Ports> Engine<P> {
             Err(error) => {
                 warn!(run_id = %run.id, error = reason(&error), "run held up");
                 let hindered = Happening::Hindered { reason: reason(&error) };
-                self.advance(run, hindered, patience).await
+                let run = self.advance(run, hindered, patience).await?;
+                if let (Some(url), None) = (&run.payload, run.due_at) {
+                    error!(run_id = %run.id, url, error = reason(&error), "payload left behind");
+                }
+                Ok(run)
             }
         }
     }
@@ -136,10 +153,11 @@ impl<P: Ports> Engine<P> {
         &self,
         cluster: Option<&str>,
         runs: Vec<Run>,
-    ) -> Result<Vec<(Run, Happening)>, (Vec<Run>, ports::Error)> {
+    ) -> Result<Vec<(Run, Happening)>, (Vec<Run>, Error)> {
         let arn = |run: &Run| run.attempt().and_then(|attempt| attempt.task_arn.clone());
         let task_arns: Vec<String> = runs.iter().filter_map(arn).collect();
-        let tasks = match self.ports.tasks().describe(cluster, &task_arns).await {
+        let described = self.ports.tasks().describe(cluster, &task_arns).await;
+        let tasks = match self.heard(Bucket::Read, described).await {
             Ok(tasks) => tasks,
             Err(error) => return Err((runs, error)),
         };

@@ -33,6 +33,9 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
 
 async fn perform(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (event, context) = event.into_parts();
+    if let Some(records) = event["Records"].as_array() {
+        return perform_batch(&event, records);
+    }
     match event["do"].as_str() {
         Some("error") => Err("it was told to".into()),
         Some("panic") => panic!("it was told to panic"),
@@ -78,6 +81,32 @@ async fn perform(event: LambdaEvent<Value>) -> Result<Value, Error> {
         }
         _ => Ok(event),
     }
+}
+
+/// A batch of messages: writes down what it is given, and names from the first that is `bad` those that are not done.
+fn perform_batch(event: &Value, records: &[Value]) -> Result<Value, Error> {
+    if let Ok(path) = std::env::var("EVENT") {
+        std::fs::write(path, event.to_string())?;
+    }
+    let bodies: Vec<&str> = records.iter().filter_map(|it| it["body"].as_str()).collect();
+    if let Ok(path) = std::env::var("SEEN") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(format!("{}\n", json!(bodies)).as_bytes())?;
+    }
+    if bodies.contains(&"error") {
+        return Err("it was told to".into());
+    }
+    if let Ok(answer) = std::env::var("ANSWER") {
+        return Ok(serde_json::from_str(&answer)?);
+    }
+    let is_ordered = records.iter().any(|it| it["attributes"]["SequenceNumber"].is_string());
+    let bad = bodies.iter().position(|body| *body == "bad").unwrap_or(bodies.len());
+    let failed = records
+        .iter()
+        .enumerate()
+        .filter(|(at, record)| if is_ordered { *at >= bad } else { record["body"] == "bad" });
+    let failed = failed.map(|(_, record)| json!({ "itemIdentifier": record["messageId"] }));
+    Ok(json!({ "batchItemFailures": failed.collect::<Vec<_>>() }))
 }
 
 fn report_init_error() {

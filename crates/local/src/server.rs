@@ -134,12 +134,12 @@ pub struct Services {
     pub event_bridge: Arc<dyn JsonService>,
     /// Lambda.
     pub functions: Functions,
+    /// Lambda's event source mappings.
+    pub mappings: EventSourceMappings,
     /// Scheduler's API: what is signed for it.
     pub scheduler: Arc<dyn HttpService>,
     /// SNS's API.
     pub sns: Arc<SnsApi>,
-    /// Lambda's event source mappings.
-    pub mappings: EventSourceMappings,
     /// SQS.
     pub sqs: Arc<Sqs>,
     /// S3: whatever no other service claims.

@@ -142,6 +142,7 @@ impl Platform {
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
+        self.aws.mappings.settled().await;
         // Who waits for a message would hold the server up.
         self.aws.queues.close();
         // The server has ended by itself only if it panicked, and then there is nothing to stop.

@@ -42,6 +42,7 @@ pub(crate) struct Logged {
     source: Option<String>,
     detail_type: Option<String>,
     event_id: Option<String>,
+    subject: Option<String>,
     rules: Option<u64>,
     runs: Option<u64>,
     failed: Option<u64>,
@@ -292,6 +293,9 @@ impl fmt::Display for Logged {
         write!(f, "{:<9}", self.step())?;
         if let (Some(detail_type), Some(source)) = (&self.detail_type, &self.source) {
             write!(f, " {detail_type} from {source}")?;
+        }
+        if let Some(subject) = &self.subject {
+            write!(f, ", {subject}")?;
         }
         match self.rules {
             Some(0) => write!(f, ", no rule matches")?,

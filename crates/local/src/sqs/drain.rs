@@ -31,7 +31,7 @@ pub(super) async fn drain(db: Arc<Db>, drained: Arc<Notify>) {
 }
 
 /// Deletes some rows. False if there is nothing to be deleted.
-fn step(tx: &Transaction<'_>) -> rusqlite::Result<bool> {
+pub(super) fn step(tx: &Transaction<'_>) -> rusqlite::Result<bool> {
     let pool: Option<i64> = tx
         .prepare_cached("SELECT pool FROM sqs_drained LIMIT 1")?
         .query_row([], |row| row.get(0))

@@ -45,3 +45,6 @@ pub use self::{
     service::Sqs,
     signals::Queues,
 };
+
+#[cfg(test)]
+mod tests;

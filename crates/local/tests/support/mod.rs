@@ -116,9 +116,9 @@ impl Local {
             container_metadata: Arc::new(Stub("metadata")),
             event_bridge: Arc::new(EventBridgeApi::new(state.db(), Arc::clone(&event_bridge))),
             functions: functions.clone(),
+            mappings: mappings.clone(),
             scheduler: Arc::new(Stub("scheduler")),
             sns: Arc::new(SnsApi::new(state.db(), deliveries.clone())),
-            mappings: mappings.clone(),
             sqs: Sqs::open(state.db(), queues.clone()).unwrap(),
             s3: Arc::new(Stub("s3")),
         };
@@ -167,6 +167,7 @@ impl Local {
     pub async fn stop(self) -> TempDir {
         self.mappings.close();
         timeout(PATIENCE, self.functions.shutdown()).await.expect("functions shut down");
+        soon(self.mappings.settled()).await;
         self.queues.close();
         drop(self.stop);
         timeout(PATIENCE, self.serving).await.expect("the server shuts down").unwrap();

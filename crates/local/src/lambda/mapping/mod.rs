@@ -16,7 +16,7 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use uuid::Uuid;
 
 pub(crate) use self::api::PATH;
@@ -50,6 +50,8 @@ struct Inner {
     queues: Queues,
     functions: Functions,
     running: Mutex<Running>,
+    /// Held by those who have messages in hand.
+    in_hand: Arc<RwLock<()>>,
 }
 
 /// The pollers, by the mapping's id: what each runs, and how it is told to end.
@@ -130,7 +132,8 @@ impl Stored {
 impl EventSourceMappings {
     /// Mappings of these queues to these functions. Nothing is received before [`Self::deploy`].
     pub fn new(db: Arc<Db>, queues: Queues, functions: Functions) -> Self {
-        let inner = Inner { db, queues, functions, running: Mutex::default() };
+        let inner =
+            Inner { db, queues, functions, running: Mutex::default(), in_hand: Arc::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -181,6 +184,11 @@ impl EventSourceMappings {
         });
     }
 
+    /// Waits until no message is in hand: what the functions did not get to is given back. After they have shut down.
+    pub async fn settled(&self) {
+        drop(self.inner.in_hand.write().await);
+    }
+
     /// Has a mapping polled as it is now.
     fn apply(&self, uuid: &str, mapping: Option<&Mapping>) {
         let mut running = self.inner.running();
@@ -196,12 +204,13 @@ impl EventSourceMappings {
         let Some(mapping) = mapping else { return };
         let (end, ended) = watch::channel(false);
         let mapping = Arc::new(mapping.clone());
-        let Inner { db, queues, functions, .. } = &*self.inner;
+        let Inner { db, queues, functions, in_hand, .. } = &*self.inner;
         let poller = Poller {
             db: Arc::clone(db),
             queues: queues.clone(),
             functions: functions.clone(),
             mapping: Arc::clone(&mapping),
+            in_hand: Arc::clone(in_hand),
         };
         tokio::spawn(poller.run(ended));
         running.pollers.insert(uuid.to_owned(), (mapping, end));

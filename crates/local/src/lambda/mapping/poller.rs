@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore, watch},
     time::{Instant, sleep},
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Poller {
     pub(super) queues: Queues,
     pub(super) functions: Functions,
     pub(super) mapping: Arc<Mapping>,
+    /// Held by whoever has messages in hand.
+    pub(super) in_hand: Arc<RwLock<()>>,
 }
 
 impl Poller {
@@ -46,6 +48,7 @@ impl Poller {
         let asked = self.mapping.concurrency_max.and_then(|it| usize::try_from(it).ok());
         let places = Arc::new(Semaphore::new(asked.unwrap_or(limit).clamp(1, limit)));
         loop {
+            let in_hand = Arc::clone(&self.in_hand).read_owned().await;
             let gathered = async {
                 // Nothing is received that no process could work on.
                 let place = Arc::clone(&places).acquire_owned().await.ok()?;
@@ -59,7 +62,7 @@ impl Poller {
                 _ = ended.wait_for(|ended| *ended) => return,
             };
             if !first.is_empty() {
-                tokio::spawn(self.clone().work(first, place, ended.clone()));
+                tokio::spawn(self.clone().work(first, (place, in_hand), ended.clone()));
             }
         }
     }
@@ -97,7 +100,7 @@ impl Poller {
     async fn work(
         self,
         mut batch: Vec<Received>,
-        _place: OwnedSemaphorePermit,
+        _held: (OwnedSemaphorePermit, OwnedRwLockReadGuard<()>),
         mut ended: watch::Receiver<bool>,
     ) {
         let gathered = async {
