@@ -34,7 +34,7 @@ const PASSES: usize = 3;
 /// A measurement: one pass of it.
 type Measure = fn() -> anyhow::Result<Pass>;
 
-const MEASUREMENTS: [(&str, Measure); 6] = [
+const MEASUREMENTS: [(&str, Measure); 7] = [
     ("dispatch", dispatch::measure),
     ("dispatch/burst", burst::measure),
     ("dispatch/admission", admission::measure),
