@@ -174,7 +174,8 @@ fn tell(sum: &Sum, took: Duration) -> anyhow::Result<ExitCode> {
     for (seed, violation) in &sum.broken {
         writeln!(out, "broken: {violation}\n  cargo xtask simulate --seed {seed}")?;
     }
-    let gaps = sum.coverage.gaps();
+    // Few seeds meet but a part of what can go wrong.
+    let gaps = if sum.seeds < SEEDS_USUAL { Vec::new() } else { sum.coverage.gaps() };
     if sum.broken.is_empty() && gaps.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

@@ -214,7 +214,6 @@ pub fn decide(stack: Stack<'_>, run: &Run, happening: &Happening, now: Timestamp
     let own = &*message::own(run);
     let mut decision = if let Happening::Answered { attempt, answer } = happening
         && !is_last(run, *attempt)
-        && !crate::is_mutated!(AnswerOfAnotherAttempt)
     {
         // The answer to an attempt that is over: a task that it started is nobody's.
         answer.task().map_or_else(Decision::rest, |task| take_in(own, task, now))

@@ -98,7 +98,6 @@ mod selected {
         FirstRecordEndsBatch: "the first record of a batch that fails keeps the others from their turn",
         NotBegunIsDone: "a record of a batch whose turn did not come counts as done",
         TokenForgotten: "a request has no client token",
-        AnswerOfAnotherAttempt: "an answer is taken for the last attempt's, whichever was asked about",
         RedriveOfRevision: "two who redrive a run make two of it, if it was written in between",
         ChainNeverCut: "a chain of runs is as long as it likes",
         LastOfChainTells: "the run that ends a chain tells of its end",

@@ -86,9 +86,16 @@ impl World {
 
     /// What became of the run was told, and nothing else.
     pub(crate) fn judge_told(&mut self, run: &Run) {
-        let end: &[&str] = match run.status {
+        if run.depth > chain::DEPTH_MAX {
             // The last of a chain that is too long: whoever heard of it might go on.
-            _ if run.depth > chain::DEPTH_MAX => &[],
+            let said = self.bus.iter().find(|told| told.run_id == run.id.as_str());
+            let said = said.map(|told| told.detail_type);
+            self.held(said.is_none(), Oracle::ChainsEnd, || {
+                format!("run {} ends its chain, and {said:?} was told", run.id)
+            });
+            return;
+        }
+        let end: &[&str] = match run.status {
             Status::Succeeded => &["Run Succeeded"],
             Status::Failed => &["Run Failed", "Run Dead-Lettered"],
             Status::TimedOut => &["Run Timed Out", "Run Dead-Lettered"],
