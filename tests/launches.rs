@@ -4,7 +4,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,13 +16,14 @@ use taskferry_core::{
     event::Event,
     failure::FailureClass,
     launch::{Answer, Failure, TaskDefinition},
+    pace::{self, Bucket, Quotas},
     route::Origin,
     rules::{self, Rules},
     run::{Run, Status},
     track::TaskState,
 };
 use taskferry_engine::{
-    Engine, How, Stopped,
+    Engine, Foreseen, How, Stopped,
     ports::{self, Clock, Events, Payloads, Ports, Queues, RunQuery, Runs as _, Tasks},
 };
 use taskferry_local::runs::SqliteRuns;
@@ -61,6 +65,10 @@ struct Script {
     tasks: Mutex<Vec<TaskState>>,
     /// The tasks that were told to stop.
     stopped: Mutex<Vec<String>>,
+    /// How many of the next `StopTask` are throttled.
+    stop_throttles: Mutex<u32>,
+    /// Whether the account has lost its task definitions.
+    is_bare: AtomicBool,
 }
 
 impl Script {
@@ -85,6 +93,10 @@ impl Tasks for ScriptedTasks {
     }
 
     async fn describe_task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
+        if self.0.is_bare.load(Ordering::Relaxed) {
+            let source = "ClientException: Unable to describe task definition.".into();
+            return Err(ports::Error::Refused { what: "DescribeTaskDefinition", source });
+        }
         let essential = vec!["app".to_owned()];
         Ok(TaskDefinition { arn: format!("{named}:7"), essential, size: None })
     }
@@ -109,6 +121,12 @@ impl Tasks for ScriptedTasks {
     }
 
     async fn stop(&self, _: Option<&str>, task_arn: &str, _: &str) -> Result<(), ports::Error> {
+        let mut throttles = self.0.stop_throttles.lock().unwrap();
+        if *throttles > 0 {
+            *throttles -= 1;
+            let source = "ThrottlingException: Rate exceeded".into();
+            return Err(ports::Error::Throttled { what: "StopTask", source });
+        }
         self.0.stopped.lock().unwrap().push(task_arn.to_owned());
         Ok(())
     }
@@ -249,9 +267,14 @@ impl World {
 
 /// The task that the first attempt for `event(1)` starts.
 fn task(last_status: &str, version: i64) -> TaskState {
-    let id = taskferry_core::run::RunId::new("shop", "order", "1");
+    task_of(1, last_status, version)
+}
+
+/// The task that the first attempt for an event starts.
+fn task_of(order: u32, last_status: &str, version: i64) -> TaskState {
+    let id = taskferry_core::run::RunId::new("shop", "order", &order.to_string());
     TaskState {
-        task_arn: "task-1".to_owned(),
+        task_arn: format!("task-{order}"),
         started_by: Some(format!("shop/{id}/1")),
         last_status: last_status.to_owned(),
         desired_status: Some("RUNNING".to_owned()),
@@ -428,6 +451,63 @@ async fn what_has_a_task_is_stopped_through_it() {
 }
 
 #[tokio::test]
+async fn a_single_stop_asks_no_quota() {
+    let world = World::new([started()]);
+    world.dispatch().await;
+    world.script.tasks.lock().unwrap().push(task("PENDING", 2));
+    let window = pace::window(&Quotas::default(), Bucket::Modify, world.clock.now());
+    world.runs().close_window(&window).await.unwrap();
+    let id = world.run().await.id;
+    let engine = world.engine();
+    // Twice, so that the process is not at rest when it says it again.
+    for _ in 0..2 {
+        assert_eq!(engine.stop(&id, "enough").await.unwrap(), Stopped::Stopping);
+    }
+    assert_eq!(*world.script.stopped.lock().unwrap(), ["task-1", "task-1"]);
+    let before = window.begin;
+    assert!(world.clock.now() < before + SignedDuration::from_secs(60), "nobody has waited");
+}
+
+#[tokio::test]
+async fn a_throttled_stop_holds_up_the_next_one_of_the_sweep_and_is_said_again() {
+    let orders = [1, 2];
+    let task = |order| task_of(order, "RUNNING", 2);
+    let world = World::new(
+        orders.map(|order| Answer::Tasks { tasks: vec![task(order)], failures: Vec::new() }),
+    );
+    let engine = world.engine();
+    for order in orders {
+        let dispatched = engine.dispatch(Origin::EventBridge, &event(order)).await.unwrap();
+        world.script.tasks.lock().unwrap().push(task(order));
+        engine.stop(&dispatched[0].run_id, "enough").await.unwrap();
+    }
+    // Neither task has heard, so a minute later both are told again, and for the first it is too much.
+    world.script.stopped.lock().unwrap().clear();
+    *world.script.stop_throttles.lock().unwrap() = 1;
+    let minute = SignedDuration::from_secs(60);
+    let later = world.clock.now() + minute;
+    world.clock.sleep_until(later).await;
+    engine.sweep(later + minute).await.unwrap();
+    let told = world.script.stopped.lock().unwrap().clone();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let window = pace::window(&Quotas::default(), Bucket::Modify, later);
+    assert!(world.clock.now() >= window.end, "the second waits for another window");
+
+    let later = world.clock.now() + minute;
+    world.clock.sleep_until(later).await;
+    engine.sweep(later + minute).await.unwrap();
+    let mut told = world.script.stopped.lock().unwrap().clone();
+    told.sort();
+    told.dedup();
+    assert_eq!(told, ["task-1", "task-2"]);
+    let listed = world.runs().list(&RunQuery::default()).await.unwrap();
+    for run in listed.runs {
+        assert_eq!((run.status, run.attempts.len()), (Status::Stopping, 1));
+        assert_eq!(run.attempts[0].failure_class, None);
+    }
+}
+
+#[tokio::test]
 async fn what_failed_is_done_again_once() {
     let refused = Answer::Refused { message: "AccessDeniedException: not yours".to_owned() };
     let world = World::new([refused, started()]);
@@ -443,4 +523,29 @@ async fn what_failed_is_done_again_once() {
     let run = world.runs().get(&again.run_id).await.unwrap().unwrap();
     assert_eq!(run.redrive_of, Some(failed.id));
     assert_eq!(world.script.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_redrive_would_come_to_is_told_and_not_done() {
+    let refused = Answer::Refused { message: "AccessDeniedException: not yours".to_owned() };
+    let world = World::new([refused]);
+    world.dispatch().await;
+    let failed = world.run().await;
+    let foresee = async |event: Option<Event>| -> Foreseen {
+        world.engine().foresee_redrive(&failed.id, event).await.unwrap()
+    };
+
+    assert_eq!(foresee(None).await.refusal, None);
+    let misfit = Event::parse(&event(1).text().replace("order\":1", "ordre\":1")).unwrap();
+    let refusal = foresee(Some(misfit)).await.refusal.unwrap();
+    assert!(refusal.contains("`detail.order` is not in the event"), "{refusal}");
+    world.script.is_bare.store(true, Ordering::Relaxed);
+    let refusal = foresee(None).await.refusal.unwrap();
+    assert_eq!(
+        refusal,
+        "task definition `order` cannot be used: ClientException: Unable to describe task definition."
+    );
+
+    assert_eq!(world.run().await, failed);
+    assert_eq!(world.script.requests().len(), 1);
 }

@@ -13,7 +13,13 @@ use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use taskferry_core::{event::Event, pace, route::Origin, rules, rules::Rules, run::Status};
+use taskferry_core::{
+    event::Event,
+    pace::{Bucket, Quotas},
+    route::Origin,
+    rules::{self, Quota, Rules},
+    run::Status,
+};
 use taskferry_engine::{
     Engine,
     ports::{Clock as _, Ports, RunQuery, Runs as _},
@@ -138,7 +144,7 @@ impl Burst {
         let dir = TempDir::new()?;
         let rules = Arc::new(rules::check(RULES).rules.context("the rules are refused")?);
         let time = SimulatedTime::default();
-        let ecs = Ecs(Arc::new(Account::new(pace::RUN_TASK_DEFAULT, time.clone())));
+        let ecs = Ecs(Arc::new(Account::new(quota(), time.clone())));
         let runs = Arc::new(SqliteRuns::open(&dir.path().join("runs.db"))?);
         let began = time.now();
         let world = World { runs, ecs, nowhere: Nowhere, time };
@@ -218,7 +224,7 @@ impl Burst {
         let unsucceeded = runs.iter().filter(|run| run.status != Status::Succeeded).count();
         ensure!(unsucceeded == 0, "{unsucceeded} runs have not succeeded");
         let spent: usize = runs.iter().map(|run| run.attempts.len() - 1).sum();
-        let quota = pace::RUN_TASK_DEFAULT;
+        let quota = quota();
         let bound = f64::from(EVENTS - quota.burst.get()) / f64::from(quota.rate.get());
         let account = &self.world.ecs.0;
         let took = account.launched_last().duration_since(self.began).as_secs_f64();
@@ -234,6 +240,11 @@ impl Burst {
             figure("attempts spent", count(spent), "").at_most(0.0),
         ])
     }
+}
+
+/// What an account that nobody asked to raise it allows.
+fn quota() -> Quota {
+    Quotas::default().of(Bucket::Fargate)
 }
 
 fn event(number: u32) -> anyhow::Result<Event> {

@@ -25,8 +25,8 @@ use crate::{
     times,
 };
 
-const RULES: &str = include_str!("../rules/dispatch.yaml");
-const BUCKET: &str = "uploads";
+pub(crate) const RULES: &str = include_str!("../rules/dispatch.yaml");
+pub(crate) const BUCKET: &str = "uploads";
 
 /// How many objects are put one after the other, each after the end of the one before, and how many before them.
 const SINGLE: usize = 200;
@@ -45,11 +45,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 pub(crate) fn measure() -> anyhow::Result<Pass> {
     let mut pass = Pass::new();
-    let dev = Dev::start(&[])?;
+    let dev = Dev::start(RULES, &[])?;
     pass.extend(single(&dev)?);
     let before = pass_before(&dev)?;
     pass.extend(flood(dev, "/bin/true as the task", PROCESSES, &before, None)?);
-    let dev = Dev::start(&["--stub-containers"])?;
+    let dev = Dev::start(RULES, &["--stub-containers"])?;
     let before = pass_before(&dev)?;
     pass.extend(flood(dev, "tasks stubbed out", STUBS, &before, Some(500.0))?);
     Ok(pass)
@@ -170,13 +170,13 @@ pub(crate) struct Dev {
 }
 
 impl Dev {
-    pub(crate) fn start(options: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(rules: &str, options: &[&str]) -> anyhow::Result<Self> {
         let dir = TempDir::new()?;
         let state = dir.path().join("state");
         // A folder of its own: dev watches it, and would look up at each line of a log that lay beside the rules.
         let project = dir.path().join("project");
         fs::create_dir(&project)?;
-        fs::write(project.join("taskferry.yaml"), RULES)?;
+        fs::write(project.join("taskferry.yaml"), rules)?;
         let program = Path::new("target/release/taskferry");
         let program = fs::canonicalize(program)
             .with_context(|| format!("{} is not built", program.display()))?;
@@ -204,12 +204,12 @@ impl Dev {
     }
 
     /// The log of a function, from its beginning.
-    fn log(&self, function: &str) -> Log {
+    pub(crate) fn log(&self, function: &str) -> Log {
         Log { path: self.state.join("logs").join(format!("{function}.log")), reader: None }
     }
 
     /// The records of all runs.
-    fn runs(&self) -> anyhow::Result<Vec<Value>> {
+    pub(crate) fn runs(&self) -> anyhow::Result<Vec<Value>> {
         let output = Command::new(&self.program)
             .args(["runs", "list", "--json", "--limit", "1000000"])
             .env("TASKFERRY_STATE", &self.state)
@@ -241,13 +241,13 @@ impl Drop for Dev {
 }
 
 /// A function's log, read as it grows.
-struct Log {
+pub(crate) struct Log {
     path: PathBuf,
     reader: Option<BufReader<File>>,
 }
 
 /// A line of it, as much as is looked at.
-struct Line {
+pub(crate) struct Line {
     at: Timestamp,
     message: String,
     status: Option<String>,
@@ -255,7 +255,7 @@ struct Line {
 
 impl Log {
     /// Waits until so many more lines are what is looked for.
-    fn wait_for<T>(
+    pub(crate) fn wait_for<T>(
         &mut self,
         count: usize,
         wanted: impl Fn(&Line) -> Option<T>,
@@ -300,7 +300,7 @@ impl Line {
     }
 
     /// Whether it says that a run has ended.
-    fn ends_run(&self) -> bool {
+    pub(crate) fn ends_run(&self) -> bool {
         const TERMINAL: [&str; 5] = ["succeeded", "failed", "timedOut", "cancelled", "skipped"];
         let is_terminal = |status| TERMINAL.contains(&status);
         self.message == "tracked" && self.status.as_deref().is_some_and(is_terminal)

@@ -4,6 +4,7 @@
 //! loopback, on free ports, in temporary directories, and ends by itself. A goal that is missed is said to be missed: it
 //! is no error, since a busy machine misses goals too.
 
+mod admission;
 mod burst;
 mod decision;
 mod dispatch;
@@ -33,9 +34,10 @@ const PASSES: usize = 3;
 /// A measurement: one pass of it.
 type Measure = fn() -> anyhow::Result<Pass>;
 
-const MEASUREMENTS: [(&str, Measure); 6] = [
+const MEASUREMENTS: [(&str, Measure); 7] = [
     ("dispatch", dispatch::measure),
     ("dispatch/burst", burst::measure),
+    ("dispatch/admission", admission::measure),
     ("dispatch/waiting", waiting::measure),
     ("function", function::measure),
     ("decision", decision::measure),

@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::{
-    dispatch::Dev,
+    dispatch::{Dev, RULES},
     figures::{Figure, Pass},
 };
 
@@ -36,7 +36,7 @@ const TIMES_MOTO: f64 = 5.0;
 const TIMES_FASTEST: f64 = 2.0;
 
 pub(crate) fn measure() -> anyhow::Result<Pass> {
-    let dev = Dev::start(&[])?;
+    let dev = Dev::start(RULES, &[])?;
     let ours = rates(&dev.endpoint).context("taskferry dev")?;
     dev.stop()?;
     let mut peers = Vec::new();

@@ -17,7 +17,7 @@ use taskferry_core::{
     failure::FailureClass,
     launch::{Answer, TaskDefinition},
     limits::{LimitId, LimitState},
-    pace::Window,
+    pace::{Bucket, Window},
     run::{Run, RunId, TaskSize},
     track::TaskState,
 };
@@ -228,7 +228,10 @@ impl Port {
             Some(Mishap::Throttled) => {
                 self.note(call, "throttled", "");
                 self.pause(fate.comes).await;
-                Err(unavailable("throttled"))
+                Err(Error::Throttled {
+                    what: "the simulated call",
+                    source: Box::new(Broken("throttled")),
+                })
             }
             Some(
                 Mishap::ResponseLost | Mishap::CrashAfter | Mishap::Frozen | Mishap::FrozenBefore,
@@ -402,10 +405,10 @@ impl Runs for Port {
         let process = self.process;
         self.call(
             Call::TakeToken,
-            || format!("{}", window.begin),
+            || format!("{} {}", window.bucket.as_str(), window.begin),
             |world| {
                 let has_one = world.store.take_token(window);
-                if has_one {
+                if has_one && window.bucket == Bucket::Fargate {
                     let now = world.now;
                     world.processes[process].tokens.push(now);
                 }
@@ -418,7 +421,7 @@ impl Runs for Port {
     async fn close_window(&self, window: &Window) -> Result<(), Error> {
         self.call(
             Call::CloseWindow,
-            || format!("{}", window.begin),
+            || format!("{} {}", window.bucket.as_str(), window.begin),
             |world| {
                 world.store.close_window(window);
                 Ok(())

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use taskferry_core::{
     limits::{self, LimitId, LimitState, Moves},
-    pace::Window,
+    pace::{Bucket, Window},
     run::{Run, RunId},
 };
 use taskferry_engine::ports::{Created, Updated};
@@ -18,7 +18,7 @@ pub(crate) struct Store {
     rows: BTreeMap<RunId, Row>,
     due: BTreeSet<(Timestamp, RunId)>,
     limits: BTreeMap<LimitId, LimitRow>,
-    windows: BTreeMap<Timestamp, u32>,
+    windows: BTreeMap<(Bucket, Timestamp), u32>,
 }
 
 /// A run's row.
@@ -188,7 +188,7 @@ impl Store {
 
     /// `Runs::take_token`.
     pub(crate) fn take_token(&mut self, window: &Window) -> bool {
-        let taken = self.windows.entry(window.begin).or_default();
+        let taken = self.windows.entry((window.bucket, window.begin)).or_default();
         let has_one = *taken < window.tokens;
         *taken += u32::from(has_one);
         has_one
@@ -196,6 +196,6 @@ impl Store {
 
     /// `Runs::close_window`.
     pub(crate) fn close_window(&mut self, window: &Window) {
-        self.windows.insert(window.begin, window.tokens);
+        self.windows.insert((window.bucket, window.begin), window.tokens);
     }
 }

@@ -4,6 +4,10 @@ Imported by them alone. A check that fails hides no other, and fails the command
 """
 
 import argparse
+import json
+import os
+import pathlib
+import subprocess
 import sys
 import traceback
 
@@ -30,6 +34,24 @@ def check(named):
 def equal(found, expected):
     if found != expected:
         raise AssertionError(f"found {found!r}, expected {expected!r}")
+
+
+def aws_cli(endpoint):
+    """The AWS CLI that was installed beside this Python: its arguments in, the JSON of its answer out."""
+    environment = {
+        **os.environ, "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "credentials",
+        "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_CONFIG_FILE": os.devnull, "AWS_MAX_ATTEMPTS": "1",
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PAGER": "", "AWS_DEFAULT_OUTPUT": "json",
+    }
+    program = pathlib.Path(sys.executable).parent / "aws"
+
+    def call(*arguments):
+        done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise AssertionError(f"aws {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    return call
 
 
 def command_line(document, **more):

@@ -77,6 +77,7 @@ macro_rules! contract {
         $crate::runs::contract!(@ $open, $attribute, lengths, a_run_whose_request_is_too_long_is_recorded_with_its_reason);
         $crate::runs::contract!(@ $open, $attribute, lengths, the_longest_record_is_kept);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_window_has_so_many_launches);
+        $crate::runs::contract!(@ $open, $attribute, quotas, a_bucket_s_windows_are_its_own);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_closed_window_has_none);
         $crate::runs::contract!(@ $open, $attribute, quotas, a_crowd_takes_no_launch_twice);
     };

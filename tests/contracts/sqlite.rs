@@ -33,7 +33,7 @@ fn records_of_a_newer_version_are_refused() {
     drop(db::Db::open(&path, &["", "", "", "", "", "", "", "", "", ""]).unwrap());
     let refused = SqliteRuns::open(&path).unwrap_err().to_string();
     assert!(
-        refused.ends_with("has schema version 10, and this taskferry knows versions up to 3"),
+        refused.ends_with("has schema version 10, and this taskferry knows versions up to 4"),
         "{refused}"
     );
 }

@@ -9,7 +9,33 @@ use anyhow::{Context as _, bail};
 
 use crate::steps::{cargo, root, step, target};
 
-const TARGETS: [&str; 3] = ["pattern", "event", "pair"];
+/// A target, and what libFuzzer is told of its inputs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Target {
+    name: &'static str,
+    dictionary: &'static str,
+    length_max: u32,
+}
+
+impl Target {
+    const fn pattern(name: &'static str) -> Self {
+        Self { name, dictionary: "event-pattern", length_max: 2048 }
+    }
+
+    const fn payload(name: &'static str) -> Self {
+        Self { name, dictionary: "payload", length_max: 4096 }
+    }
+}
+
+const TARGETS: [Target; 7] = [
+    Target::pattern("pattern"),
+    Target::pattern("event"),
+    Target::pattern("pair"),
+    Target::payload("s3"),
+    Target::payload("sns"),
+    Target::payload("sqs"),
+    Target::payload("envelope"),
+];
 /// The version of cargo-fuzz that is installed where there is none.
 const CARGO_FUZZ: &str = "0.13.2";
 const MINUTES_USUAL: u64 = 5;
@@ -27,7 +53,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
                 .arg(&tools),
         )?;
     }
-    for name in targets {
+    for Target { name, dictionary, length_max } in targets {
         // What is found on the way is kept there, and read again by the next run; `seeds` is what is committed.
         let corpus = root().join("fuzz/corpus").join(name);
         fs::create_dir_all(&corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
@@ -38,7 +64,9 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
                 .arg(name)
                 .args([&format!("fuzz/corpus/{name}"), &format!("fuzz/seeds/{name}"), "--"])
                 // A minute, since libFuzzer's clock runs on while others have the processor.
-                .args(["-dict=fuzz/event-pattern.dict", "-max_len=2048", "-timeout=60"])
+                .arg(format!("-dict=fuzz/{dictionary}.dict"))
+                .arg(format!("-max_len={length_max}"))
+                .arg("-timeout=60")
                 .arg(format!("-max_total_time={seconds}")),
         )?;
     }
@@ -46,7 +74,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// The targets and for how many minutes each.
-fn read<'a>(arguments: &[&'a str]) -> anyhow::Result<(Vec<&'a str>, u64)> {
+fn read(arguments: &[&str]) -> anyhow::Result<(Vec<Target>, u64)> {
     let (name, rest) = match arguments {
         [name, rest @ ..] if !name.starts_with('-') => (Some(*name), rest),
         rest => (None, rest),
@@ -58,11 +86,12 @@ fn read<'a>(arguments: &[&'a str]) -> anyhow::Result<(Vec<&'a str>, u64)> {
         }
         _ => bail!("usage: cargo xtask fuzz [TARGET] [--minutes M]"),
     };
-    match name {
-        None => Ok((TARGETS.to_vec(), minutes)),
-        Some(name) if TARGETS.contains(&name) => Ok((vec![name], minutes)),
-        Some(name) => bail!("there is no fuzz target `{name}`; there are {}", TARGETS.join(", ")),
+    let Some(name) = name else { return Ok((TARGETS.to_vec(), minutes)) };
+    if let Some(target) = TARGETS.iter().find(|target| target.name == name) {
+        return Ok((vec![*target], minutes));
     }
+    let names = TARGETS.map(|target| target.name).join(", ");
+    bail!("there is no fuzz target `{name}`; there are {names}")
 }
 
 #[cfg(test)]
@@ -72,7 +101,8 @@ mod tests {
     #[test]
     fn one_target_or_all_for_some_minutes() {
         assert_eq!(read(&[]).unwrap(), (TARGETS.to_vec(), MINUTES_USUAL));
-        assert_eq!(read(&["pair", "--minutes", "60"]).unwrap(), (vec!["pair"], 60));
+        let (targets, minutes) = read(&["pair", "--minutes", "60"]).unwrap();
+        assert_eq!((targets.len(), targets[0].name, minutes), (1, "pair", 60));
         assert_eq!(read(&["--minutes", "1"]).unwrap(), (TARGETS.to_vec(), 1));
         assert!(read(&["pears"]).is_err());
         assert!(read(&["pair", "60"]).is_err());

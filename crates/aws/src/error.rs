@@ -42,7 +42,7 @@ impl Error {
     }
 
     /// Whether there is no queue of that name: SQS says so by a name of now and one of before.
-    pub(crate) fn is_no_such_queue(&self) -> bool {
+    pub fn is_no_such_queue(&self) -> bool {
         matches!(self, Self::Exception { code, .. }
             if code.ends_with("QueueDoesNotExist") || code.ends_with("NonExistentQueue"))
     }
@@ -61,7 +61,8 @@ impl Error {
             Kind::Refused | Kind::Conflict => {
                 ports::Error::Refused { what, source: Box::new(self) }
             }
-            Kind::Throttled | Kind::Capacity | Kind::Unknown => {
+            Kind::Throttled => ports::Error::Throttled { what, source: Box::new(self) },
+            Kind::Capacity | Kind::Unknown => {
                 ports::Error::Unavailable { what, source: Box::new(self) }
             }
         }

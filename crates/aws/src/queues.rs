@@ -69,8 +69,9 @@ impl Queues {
             let value = value.build().map_err(|error| Error::NoAnswer(reason(&error)))?;
             send = send.message_attributes(name, value);
         }
-        let sent = send.send().await.map_err(|error| Error::new(&error))?;
-        sent.message_id()
+        let answer = send.send().await.map_err(|error| Error::new(&error))?;
+        answer
+            .message_id()
             .map(str::to_owned)
             .ok_or_else(|| Error::NoAnswer("SendMessage answered with no id".to_owned()))
     }

@@ -1,4 +1,5 @@
-//! Events as people have them in files: EventBridge's envelope, whole or in part, entries of `PutEvents`, S3's notification.
+//! Events as people have them in files: EventBridge's envelope, whole or in part, entries of `PutEvents`, and what a function
+//! is invoked with by S3, SNS or a queue.
 //!
 //! Read by `explain` and by `send`, so that both take the same. What EventBridge would add is added here for `explain`
 //! alone: nothing here is sent.
@@ -8,7 +9,7 @@ use std::{fmt, fs, io, path::Path};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use taskferry_core::event::Event;
 use taskferry_local::{
     eventbridge::{Envelope, whole_second},
@@ -20,12 +21,14 @@ use crate::output::hinted;
 /// The id of an event in a file that has none. EventBridge gives each its own; here the same file says the same each time.
 const ID: &str = "00000000-0000-0000-0000-000000000000";
 
-const HINT: &str = "an event is a JSON object with `source`, `detail-type` and `detail`; an entry of PutEvents and a list of either do as well, and for `explain` S3's notification";
+const HINT: &str = "an event is a JSON object with `source`, `detail-type` and `detail`; an entry of PutEvents and a list of either do as well, and for `explain` what S3, SNS or a queue invokes a function with";
 
 /// What a file holds.
 pub(crate) enum Given {
-    /// S3's notification, as it is.
+    /// S3's notification, or SNS's event around one, as it is.
     Notification(String),
+    /// The messages of a queue, as Lambda hands them over.
+    Messages(String),
     /// Events, at least one.
     Events(Vec<Sent>),
 }
@@ -94,8 +97,16 @@ fn given(text: String, name: &dyn fmt::Display) -> anyhow::Result<Given> {
     let is_none =
         |reason: &dyn fmt::Display| hinted(format!("{name} is not an event: {reason}"), HINT);
     let value: Value = serde_json::from_str(&text).map_err(|error| is_none(&error))?;
-    if value.get("Records").is_some() {
+    if value["Records"][0]["eventSource"] == "aws:sqs" {
+        return Ok(Given::Messages(text));
+    }
+    if value.get("Records").is_some() || value["Event"] == "s3:TestEvent" {
         return Ok(Given::Notification(text));
+    }
+    if value["Type"] == "Notification" && value.get("TopicArn").is_some() {
+        // A message of SNS alone, as it lies in a queue.
+        let record = json!({ "EventSource": "aws:sns", "Sns": value });
+        return Ok(Given::Notification(json!({ "Records": [record] }).to_string()));
     }
     let list = match &value {
         Value::Array(_) => Some(serde_json::from_str::<Vec<Box<RawValue>>>(&text)),
@@ -264,7 +275,7 @@ mod tests {
     fn events(text: &str) -> anyhow::Result<Vec<Event>> {
         let now = Timestamp::from_second(1_767_225_600).unwrap();
         match given(text.to_owned(), &"event.json")? {
-            Given::Notification(_) => Ok(Vec::new()),
+            Given::Notification(_) | Given::Messages(_) => Ok(Vec::new()),
             Given::Events(sent) => sent.iter().map(|sent| sent.delivered(now)).collect(),
         }
     }

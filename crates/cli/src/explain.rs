@@ -13,7 +13,7 @@ use taskferry_core::{
     event::{
         Event,
         s3::{self, Notification},
-        schedule,
+        schedule, sqs,
     },
     plan::{self, OVERRIDES_BYTES_MAX, Plan},
     reason,
@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     /// The rules file
     #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
     file: PathBuf,
-    /// The event, in EventBridge's envelope or what `send` takes, or S3's notification; `-` reads standard input
+    /// The event, in EventBridge's envelope or what `send` takes, or what S3, SNS or a queue invokes a function with; `-` reads
+    /// standard input
     #[arg(short, long, value_name = "FILE")]
     event: PathBuf,
     /// Only this rule
@@ -83,9 +84,20 @@ fn chosen<'a>(rules: &'a Rules, name: Option<&str>) -> anyhow::Result<Vec<&'a Ru
 
 /// An event that is asked about.
 struct Asked {
-    /// The bus that it is sent to, where the file says that.
-    bus: Option<String>,
+    way: Way,
     event: Event,
+}
+
+/// Which way an event comes, as far as the file says that.
+enum Way {
+    /// Any.
+    Any,
+    /// This bus.
+    Bus(String),
+    /// S3's own notification.
+    Notification,
+    /// A message of this queue.
+    Queue(String),
 }
 
 /// The events in the file: one or several, or those of an S3 notification.
@@ -105,7 +117,7 @@ fn events(path: &Path, rules: &Rules) -> anyhow::Result<Vec<Asked>> {
                     Some(event) => event.with_context(|| name.clone())?,
                     None => event,
                 };
-                Ok(Asked { bus: sent.event_bus.clone(), event })
+                Ok(Asked { way: sent.event_bus.clone().map_or(Way::Any, Way::Bus), event })
             };
             sent.iter().map(asked).collect()
         }
@@ -118,13 +130,40 @@ fn events(path: &Path, rules: &Rules) -> anyhow::Result<Vec<Asked>> {
             }
             Notification::Records(records) => {
                 let asked = |record| match record {
-                    Ok(event) => Ok(Asked { bus: None, event }),
+                    Ok(event) => Ok(Asked { way: Way::Notification, event }),
                     Err(error) => Err(anyhow::Error::from(error)),
                 };
                 records.into_iter().map(asked).collect()
             }
         },
+        Given::Messages(text) => messages(&text, &name),
     }
+}
+
+/// The events that messages of a queue make; of those that make none it is said why.
+fn messages(text: &str, name: &str) -> anyhow::Result<Vec<Asked>> {
+    let mut asked = Vec::new();
+    for sqs::Received { id, message } in sqs::normalise(text).with_context(|| name.to_owned())? {
+        match message {
+            Ok(message) => {
+                if let Some(refused) = &message.refused {
+                    let kept = "each rule that names its queue keeps it as a dead letter";
+                    note(&format!("message {id}: {}; {kept}", reason(refused)))?;
+                } else if message.events.is_empty() {
+                    note(&format!("message {id} is S3's test event, which starts nothing"))?;
+                }
+                let way = || Way::Queue(message.queue().to_owned());
+                let events = message.events.iter();
+                asked.extend(events.map(|event| Asked { way: way(), event: event.clone() }));
+            }
+            Err(malformed) => {
+                note(&format!(
+                    "message {id} is not as Lambda writes it, and stays in its queue: {malformed}"
+                ))?;
+            }
+        }
+    }
+    Ok(asked)
 }
 
 /// Says what is no part of the answer.
@@ -134,8 +173,8 @@ fn note(text: &str) -> io::Result<()> {
 
 /// What the rule makes of the event, as data.
 fn explain(rules: &Rules, rule: &Rule, asked: &Asked) -> anyhow::Result<Value> {
-    let Asked { bus, event } = asked;
-    let elsewhere = bus.as_deref().and_then(|sent| elsewhere(rule, sent));
+    let Asked { way, event } = asked;
+    let elsewhere = elsewhere(rule, way);
     let explanation = taskferry_event_pattern::explain(&rule.event_pattern, event.text())
         .context("the event cannot be matched")?;
     let mut explained = json!({
@@ -156,17 +195,29 @@ fn failed(explanation: &Explanation) -> impl Iterator<Item = Value> {
     failed.map(|leaf| json!({ "path": leaf.path, "expected": leaf.expected, "found": leaf.found }))
 }
 
-/// The clause that does not match where a rule is on another bus than the event is sent to.
-fn elsewhere(rule: &Rule, sent_to: &str) -> Option<Value> {
-    let On::EventPattern { bus } = &rule.on else { return None };
-    let [wanted, found] = [bus, sent_to].map(bus_name);
-    (wanted != found).then(|| {
-        json!({
-            "path": "EventBusName",
-            "expected": json!([wanted]).to_string(),
-            "found": [json!(found).to_string()],
-        })
-    })
+/// The clause that does not match where the events of a rule come another way.
+fn elsewhere(rule: &Rule, way: &Way) -> Option<Value> {
+    let clause = |path: &str, wanted: &str, found: &str| {
+        let (expected, found) = (json!([wanted]).to_string(), json!(found).to_string());
+        json!({ "path": path, "expected": expected, "found": [found] })
+    };
+    match (way, &rule.on) {
+        (Way::Bus(sent_to), On::EventPattern { bus }) => {
+            let [wanted, found] = [bus, sent_to].map(|bus| bus_name(bus));
+            (wanted != found).then(|| clause("EventBusName", wanted, found))
+        }
+        (Way::Queue(found), on) => match on.queue_name() {
+            Some(wanted) if wanted == found => None,
+            Some(wanted) => Some(clause("queue", wanted, found)),
+            None => Some(clause("on", on.word(), "sqs")),
+        },
+        (Way::Notification | Way::Bus(_), On::Sqs { .. }) => Some(clause(
+            "on",
+            "sqs",
+            if matches!(way, Way::Bus(_)) { "eventPattern" } else { "s3" },
+        )),
+        (Way::Any | Way::Notification | Way::Bus(_), _) => None,
+    }
 }
 
 /// The name of a bus that is given by its name or its ARN.

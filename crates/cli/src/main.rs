@@ -55,7 +55,7 @@ enum Command {
     Dev(dev::Arguments),
     /// See it work: a real file becomes a real task's result, in a directory of its own
     Demo(demo::Arguments),
-    /// Put an event onto the event bus, or fire a rule's schedule
+    /// Send an event: onto the event bus, into a queue, as S3 would tell of an object, or as a rule's schedule fires
     Send(send::Arguments),
     /// List when the rules' schedules fire next, by the clocks here and in UTC
     Schedules(schedules::Arguments),

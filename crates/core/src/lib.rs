@@ -32,6 +32,7 @@ pub mod route;
 pub mod rules;
 pub mod run;
 pub mod schedule;
+pub mod subject;
 pub mod template;
 pub mod track;
 pub mod wiring;

@@ -25,8 +25,8 @@ mod times;
 mod vanished;
 
 use self::times::{
-    LOST_SECONDS, PAYLOAD_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS, TOKEN_SECONDS,
-    UNDER_WAY_SECONDS, UNPROVEN_SECONDS,
+    LOST_SECONDS, STOP_CHECK_SECONDS, TELL_SECONDS, TOKEN_SECONDS, UNDER_WAY_SECONDS,
+    UNPROVEN_SECONDS,
 };
 use self::{
     afterwards::{noted, published, tidy_up},
@@ -620,8 +620,7 @@ fn own_date(run: &mut Run, now: Timestamp) {
     if let Some(ended_at) = run.ended_at {
         let soon = after(now, TELL_SECONDS);
         let telling = (!run.outbox.is_empty() || run.message.is_some()).then_some(soon);
-        let kept_for = if crate::is_mutated!(PayloadDiscardedAtEnd) { 0 } else { PAYLOAD_SECONDS };
-        let tidying = run.payload.as_ref().map(|_| after(ended_at, kept_for).max(soon));
+        let tidying = run.payload.as_ref().and_then(|_| times::discard_at(ended_at, now));
         let tidying = tidying.filter(|_| !crate::is_mutated!(PayloadKept));
         run.due_at = telling.or(tidying);
         return;

@@ -177,7 +177,7 @@ pub fn dead_letter<'a>(
     event: &'a Event,
     reason: String,
 ) -> Plan<'a> {
-    let dedupe_key = event.id().to_owned();
+    let dedupe_key = lengths::key(event.id().to_owned());
     Plan {
         rule,
         event,

@@ -15,7 +15,7 @@ use crate::{
     failure::FailureClass,
     lengths,
     limits::{LimitId, Slot},
-    retry,
+    retry, subject,
 };
 
 /// A run's name: 32 hexadecimal digits, made of stack, rule and dedupe key.
@@ -167,6 +167,9 @@ pub struct RunEvent {
     pub detail_type: String,
     /// When, as the source wrote it.
     pub time: String,
+    /// The object, time, message or resource that it is about, as much as a list shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 impl From<&Event> for RunEvent {
@@ -176,6 +179,7 @@ impl From<&Event> for RunEvent {
             source: lengths::name(event.source()),
             detail_type: lengths::name(event.detail_type()),
             time: lengths::name(event.time()),
+            subject: subject::of(event),
         }
     }
 }

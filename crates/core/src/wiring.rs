@@ -9,6 +9,7 @@ use taskferry_event_pattern::EventPattern;
 
 use crate::{
     event::schedule,
+    event::sqs,
     route::{Origin, origin_of},
     rules::{Batches, On, Rule, Rules, last_part},
     schedule::Schedule,
@@ -146,7 +147,7 @@ pub struct Queue {
 impl Queue {
     /// Whether messages keep their order, by groups.
     pub fn is_fifo(&self) -> bool {
-        self.name.ends_with(".fifo")
+        sqs::is_fifo(&self.name)
     }
 }
 
@@ -219,4 +220,56 @@ fn task_state_changes(name: Option<&str>) -> EventPattern {
         },
     });
     EventPattern::parse(&pattern.to_string()).expect("a pattern in this source")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules;
+
+    fn rules(on: &[&str]) -> Rules {
+        let rule = |(index, on): (usize, &&str)| {
+            format!("  - {{ name: r{index}, on: {on}, target: {{ taskDefinition: t }} }}\n")
+        };
+        let rules: String = on.iter().enumerate().map(rule).collect();
+        let checked = rules::check(&format!("name: s\nrules:\n{rules}"));
+        checked.rules.unwrap_or_else(|| panic!("{:?}", checked.faults))
+    }
+
+    #[test]
+    fn a_queue_is_wired_once_with_what_its_rules_say_together() {
+        let rules = rules(&[
+            "{ sqs: { queue: jobs, maximumConcurrency: 5 } }",
+            "{ sqs: { queue: 'arn:aws:sqs:us-east-1:000000000000:jobs', batchSize: 100 } }",
+            "{ s3: { bucket: uploads }, sqs: { queue: objects.fifo } }",
+        ]);
+        let [jobs, objects] = &queues(&rules)[..] else { panic!("two queues") };
+        assert_eq!(
+            (jobs.batch_size, jobs.maximum_concurrency, jobs.is_fifo()),
+            (100, Some(5), false)
+        );
+        // More than ten messages at a time need a window.
+        assert_eq!(jobs.batching_window, Duration::from_secs(1));
+        assert_eq!((objects.batch_size, objects.batching_window), (10, Duration::ZERO));
+        assert!(objects.is_fifo());
+        assert!(bucket_notifications(&rules).is_empty());
+    }
+
+    #[test]
+    fn a_bucket_notifies_the_function_unless_its_events_come_another_way() {
+        let rules = rules(&[
+            "{ s3: { bucket: direct } }",
+            "{ s3: { bucket: through-topic }, sns: { topic: uploads } }",
+            "{ s3: { bucket: 'through-bus-*' }, bus: default }",
+        ]);
+        let buckets: Vec<String> =
+            bucket_notifications(&rules).into_iter().map(|wired| wired.bucket).collect();
+        assert_eq!(buckets, ["direct"]);
+        assert_eq!(topics(&rules).collect::<Vec<_>>(), ["uploads"]);
+        let of_rules = subscriptions(&rules, None);
+        assert!(of_rules.iter().any(|it| {
+            it.function == Function::EventBridge
+                && it.event_pattern.as_str().contains(r#"{"wildcard":"through-bus-*"}"#)
+        }));
+    }
 }

@@ -355,3 +355,24 @@ fn the_name_of_a_limit_is_no_longer_than_a_store_takes() {
     let faults = rendered(&text, &rules::check(&text).faults);
     assert!(faults.starts_with("error: the name of a limit has 65 characters\n"), "{faults}");
 }
+
+#[test]
+fn the_container_of_a_payload_must_be_one_of_the_definition() {
+    let text = "name: s
+taskDefinitions:
+  report:
+    containerDefinitions: [ { name: app, image: i, memory: 64 } ]
+rules:
+  - name: r
+    on: { s3: { bucket: uploads } }
+    target: { taskDefinition: report }
+    payload: { container: ap }
+";
+    let checked = rules::check(text);
+    let faults = errors(&checked);
+    assert_eq!(faults[0].message, "`report` has no container called `ap`");
+    assert!(faults[0].hint.as_deref().is_some_and(|hint| hint.contains("`app`")), "{faults:?}");
+    let span = faults[0].span.unwrap();
+    assert_eq!(&text[span.start..span.end], "ap");
+    assert!(rules::check(&text.replace("container: ap ", "container: app ")).rules.is_some());
+}

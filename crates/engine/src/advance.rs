@@ -7,9 +7,11 @@ use taskferry_core::{
     chain,
     failure::FailureClass,
     is_mutated,
-    launch::{Answer, Gate},
+    launch::Answer,
     lifecycle::{self, Decision, Happening, Then},
-    limits, reason,
+    limits,
+    pace::{Bucket, Window},
+    reason,
     run::{Run, StartedBy, Status},
     track::TaskState,
 };
@@ -17,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     Engine, Error,
+    pacer::Room,
     ports::{self, Clock as _, Events as _, Payloads as _, Ports, Runs as _, Tasks as _, Updated},
 };
 
@@ -37,6 +40,8 @@ struct Step {
     happening: Happening,
     /// Whether the run has given slots back, so that others may have their turn.
     freed: bool,
+    /// The window whose token was taken for the launch that this allows.
+    token: Option<Window>,
     /// Whether its message was acknowledged, or that was tried.
     acknowledged: bool,
 }
@@ -49,7 +54,7 @@ impl<P: Ports> Engine<P> {
         happening: Happening,
         patience: Patience,
     ) -> Result<Run, Error> {
-        let step = Step { happening, freed: false, acknowledged: false };
+        let step = Step { happening, freed: false, token: None, acknowledged: false };
         self.go_on(run, step, patience).await
     }
 
@@ -78,6 +83,10 @@ impl<P: Ports> Engine<P> {
             let Decision { next, then } =
                 lifecycle::decide(self.stack(), &run, &step.happening, now);
             let told = run.outbox.len();
+            let token = step.token.take();
+            if let Some(unused) = token.filter(|_| then != Then::RunTask) {
+                self.pacer.give_back(unused);
+            }
             if let Some(next) = next {
                 #[cfg(mutations)]
                 let next = self.mutated_before_write(&mut run, next, &then, patience).await?;
@@ -88,6 +97,10 @@ impl<P: Ports> Engine<P> {
                         run = *next;
                     }
                     Updated::Conflict => {
+                        // Whoever was faster has launched it, or keeps it from being launched.
+                        if let Some(unused) = token.filter(|_| then == Then::RunTask) {
+                            self.pacer.give_back(unused);
+                        }
                         run = self.run(&run.id).await?;
                         step.happening = step.happening.anew();
                         continue;
@@ -101,7 +114,12 @@ impl<P: Ports> Engine<P> {
             if then == Then::RunTask && self.is_late(now) {
                 break;
             }
-            match self.perform_once(&run, then, patience).await? {
+            let came = if then == Then::Pace {
+                self.pace(&run, &mut step, patience).await?
+            } else {
+                self.perform_once(&run, then, patience).await?
+            };
+            match came {
                 Some(happening) => step.happening = happening,
                 // What this change has to tell.
                 None if run.outbox.len() > told => match self.publish(&run).await {
@@ -168,7 +186,6 @@ impl<P: Ports> Engine<P> {
         let attempt = run.attempt();
         let cluster = attempt.and_then(|attempt| attempt.cluster.as_deref());
         match (then, attempt) {
-            (Then::Pace, _) => self.pace(patience).await,
             (Then::RunTask, Some(attempt)) => {
                 let Some(request) = &attempt.request else { return Ok(None) };
                 let answer = self.ports.tasks().run(request).await;
@@ -179,26 +196,37 @@ impl<P: Ports> Engine<P> {
                     );
                 }
                 if matches!(answer, Answer::NotNow { class: FailureClass::Throttled, .. }) {
-                    self.throttled().await?;
+                    self.throttled(Bucket::of_request(request)).await?;
                 }
                 Ok(Some(Happening::Answered { attempt: attempt.attempt, answer }))
             }
             (Then::Find, Some(attempt)) => {
+                if !self.may_call(Bucket::Read, patience).await? {
+                    return Ok(None);
+                }
                 let started_by = StartedBy {
                     name: self.rules.name.clone(),
                     run_id: run.id.clone(),
                     attempt: attempt.attempt,
                 };
-                let task_arns =
-                    self.ports.tasks().list_started_by(cluster, &started_by.to_string()).await?;
+                let listed =
+                    self.ports.tasks().list_started_by(cluster, &started_by.to_string()).await;
+                let task_arns = self.heard(Bucket::Read, listed).await?;
                 Ok(Some(self.look_at(cluster, &task_arns).await?))
             }
             (Then::Describe, Some(attempt)) => {
+                if !self.may_call(Bucket::Read, patience).await? {
+                    return Ok(None);
+                }
                 let task_arns: Vec<String> = attempt.task_arn.iter().cloned().collect();
                 Ok(Some(self.look_at(cluster, &task_arns).await?))
             }
             (Then::StopTask { task_arn, reason }, _) => {
-                self.ports.tasks().stop(cluster, &task_arn, &reason).await?;
+                // Where the sweep comes back to the run, it may wait; else nobody would.
+                if run.due_at.is_none() || self.may_call(Bucket::Modify, patience).await? {
+                    let stopped = self.ports.tasks().stop(cluster, &task_arn, &reason).await;
+                    self.heard(Bucket::Modify, stopped).await?;
+                }
                 Ok(None)
             }
             (Then::Admit, _) => {
@@ -215,7 +243,10 @@ impl<P: Ports> Engine<P> {
                 }
                 Ok(Some(Happening::Discarded))
             }
-            (Then::Rest, _) | (Then::RunTask | Then::Find | Then::Describe, None) => Ok(None),
+            // Asking the quota is the loop's.
+            (Then::Rest | Then::Pace, _) | (Then::RunTask | Then::Find | Then::Describe, None) => {
+                Ok(None)
+            }
         }
     }
 
@@ -234,11 +265,12 @@ impl<P: Ports> Engine<P> {
         &self,
         cluster: Option<&str>,
         task_arns: &[String],
-    ) -> Result<Happening, ports::Error> {
+    ) -> Result<Happening, Error> {
         let mut tasks = if task_arns.is_empty() {
             Vec::new()
         } else {
-            self.ports.tasks().describe(cluster, task_arns).await?
+            let described = self.ports.tasks().describe(cluster, task_arns).await;
+            self.heard(Bucket::Read, described).await?
         };
         // Were there several, the one that lives.
         tasks.sort_by_key(TaskState::has_stopped);
@@ -246,19 +278,22 @@ impl<P: Ports> Engine<P> {
     }
 
     /// Whether a launch fits into the quota, waiting for it as long as there is patience; `None` if that ran out.
-    async fn pace(&self, patience: Patience) -> Result<Option<Happening>, Error> {
-        loop {
-            match (self.gate().await?, patience) {
-                (Gate::Open, _) => return Ok(Some(Happening::Paced)),
-                (Gate::Closed { until }, Patience::None) => {
-                    return Ok(Some(Happening::Unpaced { until }));
-                }
-                (Gate::Closed { until }, Patience::Until(last)) if last < until => return Ok(None),
-                (Gate::Closed { until }, Patience::Until(_)) => {
-                    self.ports.clock().sleep_until(until).await;
-                }
+    async fn pace(
+        &self,
+        run: &Run,
+        step: &mut Step,
+        patience: Patience,
+    ) -> Result<Option<Happening>, Error> {
+        let request = run.attempt().and_then(|attempt| attempt.request.as_deref());
+        let bucket = request.map_or(Bucket::Fargate, Bucket::of_request);
+        Ok(match (self.room_in_time(bucket, patience).await?, patience) {
+            (Room::Free(token), _) => {
+                step.token = token;
+                Some(Happening::Paced)
             }
-        }
+            (Room::Full { until }, Patience::None) => Some(Happening::Unpaced { until }),
+            (Room::Full { .. }, Patience::Until(_)) => None,
+        })
     }
 
     /// How many slots the run's limits have by the rules of now: a limit that was changed holds for what waits.

@@ -3,18 +3,21 @@
 use taskferry_core::{
     event::Event,
     is_mutated,
-    launch::{self, Gate, TaskDefinition},
+    launch::{self, TaskDefinition},
     lifecycle::{self, Happening, Then},
+    pace::Bucket,
     plan::{self, Plan, Request},
     reason,
     route::Origin,
     run::{HeldMessage, Run, RunId, Status},
+    subject,
 };
 use tracing::{error, info, warn};
 
 use crate::{
     Disposition, Engine, Error,
     advance::Patience,
+    pacer::Room,
     ports::{self, Clock as _, Created, Payloads as _, Ports, Runs as _, Tasks as _},
 };
 
@@ -68,6 +71,7 @@ impl<P: Ports> Engine<P> {
             event_id = event.id(),
             source = event.source(),
             detail_type = event.detail_type(),
+            subject = subject::of(event),
             rules = matches.len(),
             "routed"
         );
@@ -200,21 +204,22 @@ impl<P: Ports> Engine<P> {
         let now = self.ports.clock().now();
         match pinned {
             Ok(pinned) => {
-                let gate = if plan.slots.is_empty() { self.gate().await? } else { Gate::Open };
-                Ok(launch::record(plan, &self.rules.name, &pinned, gate, now))
+                let room = if plan.slots.is_empty() {
+                    self.room(Bucket::of_target(plan.rule.target.as_json())).await?
+                } else {
+                    Room::Free(None)
+                };
+                Ok(launch::record(plan, &self.rules.name, &pinned, room.gate(), now))
             }
             Err(ports::Error::Refused { source, .. }) => {
-                let task_definition = request.task_definition();
-                let reason = format!(
-                    "task definition `{task_definition}` cannot be used: {}",
-                    reason(&*source)
-                );
-                let mut run = launch::unusable(plan, reason, now);
+                let mut run = launch::unusable(plan, unusable(request, &*source), now);
                 // A delivery that died before its record may have put the event aside.
                 run.payload = plan.payload_url().map(str::to_owned);
                 Ok(run)
             }
-            Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
+            Err(error @ (ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })) => {
+                Err(error.into())
+            }
         }
     }
 
@@ -230,11 +235,16 @@ impl<P: Ports> Engine<P> {
                 let reason = format!("the event cannot be put at {url}: {}", reason(&*source));
                 Ok(launch::unusable(plan, reason, self.ports.clock().now()))
             }
-            Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
+            Err(error @ (ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })) => {
+                Err(error.into())
+            }
         }
     }
 
-    async fn task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
+    pub(crate) async fn task_definition(
+        &self,
+        named: &str,
+    ) -> Result<TaskDefinition, ports::Error> {
         let now = self.ports.clock().now();
         if let Some(pinned) = self.pins.get(named, now) {
             return Ok(pinned);
@@ -261,4 +271,10 @@ fn tell(run: &Run) {
         }
         _ => {}
     }
+}
+
+/// Why a request's task definition cannot be used.
+pub(crate) fn unusable(request: &Request, source: &(dyn std::error::Error + 'static)) -> String {
+    let task_definition = request.task_definition();
+    format!("task definition `{task_definition}` cannot be used: {}", reason(source))
 }

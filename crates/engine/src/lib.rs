@@ -1,9 +1,9 @@
 //! Does what `taskferry-core` decides: performs its answers through ports, and feeds back what comes of them.
 //!
 //! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], each batch of messages to [`Engine::receive`],
-//! and call [`Engine::sweep`] each minute; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
-//! back what came of it. There are no decisions in here but one: a write that lost a race is decided anew, upon the record
-//! that won.
+//! and call [`Engine::sweep`] each minute; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that
+//! writes what was decided, does it, and feeds back what came of it. There are no decisions in here but one: a write that
+//! lost a race is decided anew, upon the record that won.
 
 mod admit;
 mod advance;
@@ -21,15 +21,15 @@ use std::sync::Arc;
 
 use taskferry_core::{
     lifecycle::Stack,
-    pace,
+    pace::Quotas,
     route::Routes,
-    rules::{Quota, Rules},
+    rules::Rules,
     run::{Run, RunId},
 };
 
 pub use self::{
     dispatch::{Dispatched, How},
-    redrive::NotRedriven,
+    redrive::{Foreseen, NotRedriven},
     sweep::Swept,
     track::{Stopped, Tracked},
 };
@@ -79,9 +79,9 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             // Of a queue that no rule names: the rules that the next process has may name it.
-            Self::Port(ports::Error::Unavailable { .. }) | Self::NotBegun | Self::NoQueue(_) => {
-                Disposition::Again
-            }
+            Self::Port(ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })
+            | Self::NotBegun
+            | Self::NoQueue(_) => Disposition::Again,
             Self::Route(_)
             | Self::TaskState(_)
             | Self::NoRun(_)
@@ -105,14 +105,14 @@ impl<P: Ports> Engine<P> {
     /// An engine for these rules on these ports.
     pub fn new(rules: Arc<Rules>, ports: P) -> Self {
         let routes = Routes::new(&rules);
-        let pacer = Pacer::new(rules.run_task_quota.unwrap_or(pace::RUN_TASK_DEFAULT));
+        let pacer = Pacer::new(rules.quotas.unwrap_or_default());
         Self { rules, routes, ports, pins: Pins::default(), pacer }
     }
 
-    /// The same, under another quota of `RunTask` calls; without one, launches are not paced.
+    /// The same, under other quotas of ECS calls; without any, calls are not paced.
     #[must_use]
-    pub fn with_quota(mut self, quota: Option<Quota>) -> Self {
-        self.pacer = quota.map_or_else(Pacer::unpaced, Pacer::new);
+    pub fn with_quotas(mut self, quotas: Option<Quotas>) -> Self {
+        self.pacer = quotas.map_or_else(Pacer::unpaced, Pacer::new);
         self
     }
 

@@ -252,7 +252,9 @@ impl<P: Ports> Engine<P> {
                 warn!(run_id = %run.id, message_id = message.id, error = reason(&error), "message not held any more");
                 Ok(Some(Happening::Released))
             }
-            Err(error @ ports::Error::Unavailable { .. }) => Err(error.into()),
+            Err(error @ (ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })) => {
+                Err(error.into())
+            }
         }
     }
 
@@ -274,7 +276,9 @@ impl<P: Ports> Engine<P> {
             Err(error @ ports::Error::Refused { .. }) => {
                 warn!(run_id = %run.id, message_id = message.id, error = reason(&error), "message not deleted");
             }
-            Err(error @ ports::Error::Unavailable { .. }) => return Err(error.into()),
+            Err(error @ (ports::Error::Unavailable { .. } | ports::Error::Throttled { .. })) => {
+                return Err(error.into());
+            }
         }
         Ok(Happening::Released)
     }

@@ -31,6 +31,14 @@ pub enum Error {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// AWS throttled it: it will work later.
+    #[error("{what} was throttled")]
+    Throttled {
+        /// What was tried.
+        what: &'static str,
+        /// AWS's word.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It will fail again.
     #[error("{what} was refused")]
     Refused {
@@ -102,7 +110,7 @@ pub struct Due {
     pub limits: Vec<LimitId>,
 }
 
-/// The records of the runs, the limits that they keep to, and the launches that they share a quota of.
+/// The records of the runs, the limits that they keep to, and the quotas that they share.
 ///
 /// A record is there until [`Run::expires_at`], and gone with its event some time after that: DynamoDB sees to it by itself,
 /// and `taskferry dev` where the records are in SQLite.

@@ -3,23 +3,25 @@
 //! Called each minute, by a function on AWS and by a timer on one machine. Takes what is due, and nothing else, the way any
 //! other happening goes. Several at once do no harm: they race for the same records, and one wins each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use taskferry_core::{
     is_mutated,
     lifecycle::{self, Happening, Then},
+    limits::LimitId,
+    pace::Bucket,
     reason,
     run::Run,
     track::TaskState,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     Engine, Error,
     advance::Patience,
-    ports::{self, Clock as _, Due, Ports, Runs as _, Tasks as _},
+    ports::{Clock as _, Due, Ports, Runs as _, Tasks as _},
 };
 
 /// How many runs are fetched at a time; as many as `DescribeTasks` takes.
@@ -49,6 +51,8 @@ impl<P: Ports> Engine<P> {
     /// If what is due cannot be read. What fails with one run is told in the log and leaves the others alone.
     pub async fn sweep(&self, until: Timestamp) -> Result<Swept, Error> {
         let mut swept = Swept::default();
+        // A limit can stay due, for as long as the run that another one replaces takes to stop. Once in a sweep is enough.
+        let mut seen = BTreeSet::new();
         loop {
             let now = self.ports.clock().now();
             if now >= until {
@@ -56,6 +60,8 @@ impl<P: Ports> Engine<P> {
                 break;
             }
             let Due { runs, limits } = self.ports.runs().due(now, PAGE_LENGTH).await?;
+            let limits: Vec<LimitId> =
+                limits.into_iter().filter(|limit| seen.insert(limit.clone())).collect();
             if runs.is_empty() && limits.is_empty() {
                 break;
             }
@@ -90,7 +96,20 @@ impl<P: Ports> Engine<P> {
         });
         let mut happenings: Vec<(Run, Happening)> = Vec::new();
         let mut failed = 0;
+        let mut is_left = false;
         for (cluster, runs) in by_cluster(asked) {
+            match self.may_call(Bucket::Read, Patience::Until(until)).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    is_left = true;
+                    continue;
+                }
+                Err(error) => {
+                    warn!(error = reason(&error), runs = runs.len(), "tasks not described");
+                    failed += u32::try_from(runs.len()).unwrap_or(u32::MAX);
+                    continue;
+                }
+            }
             match self.describe(cluster.as_deref(), runs).await {
                 Ok(described) => happenings.extend(described),
                 Err((runs, error)) => {
@@ -102,7 +121,6 @@ impl<P: Ports> Engine<P> {
             }
         }
         happenings.extend(others.into_iter().map(|run| (run, Happening::Due)));
-        let mut is_left = false;
         let mut advanced = stream::iter(happenings)
             .map(|(run, happening)| self.see_to(run, happening, until))
             .buffer_unordered(AT_ONCE);
@@ -126,7 +144,11 @@ impl<P: Ports> Engine<P> {
             Err(error) => {
                 warn!(run_id = %run.id, error = reason(&error), "run held up");
                 let hindered = Happening::Hindered { reason: reason(&error) };
-                self.advance(run, hindered, patience).await
+                let run = self.advance(run, hindered, patience).await?;
+                if let (Some(url), None) = (&run.payload, run.due_at) {
+                    error!(run_id = %run.id, url, error = reason(&error), "payload left behind");
+                }
+                Ok(run)
             }
         }
     }
@@ -136,10 +158,11 @@ impl<P: Ports> Engine<P> {
         &self,
         cluster: Option<&str>,
         runs: Vec<Run>,
-    ) -> Result<Vec<(Run, Happening)>, (Vec<Run>, ports::Error)> {
+    ) -> Result<Vec<(Run, Happening)>, (Vec<Run>, Error)> {
         let arn = |run: &Run| run.attempt().and_then(|attempt| attempt.task_arn.clone());
         let task_arns: Vec<String> = runs.iter().filter_map(arn).collect();
-        let tasks = match self.ports.tasks().describe(cluster, &task_arns).await {
+        let described = self.ports.tasks().describe(cluster, &task_arns).await;
+        let tasks = match self.heard(Bucket::Read, described).await {
             Ok(tasks) => tasks,
             Err(error) => return Err((runs, error)),
         };

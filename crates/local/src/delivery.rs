@@ -103,10 +103,15 @@ impl Destination {
     /// Whether it is a queue or topic that keeps order.
     pub fn is_fifo(&self) -> bool {
         match self {
-            Self::Queue(name) | Self::Topic(name) => name.ends_with(".fifo"),
+            Self::Queue(name) | Self::Topic(name) => is_fifo(name),
             Self::Function(_) | Self::EventBus(_) => false,
         }
     }
+}
+
+/// Whether a queue or topic of this name keeps order.
+pub(crate) fn is_fifo(name: &str) -> bool {
+    name.strip_suffix(".fifo").is_some()
 }
 
 /// What is delivered.
@@ -255,8 +260,8 @@ mod tests {
     use crate::{db::Db, eventbridge, lambda, sns, sqs};
 
     #[track_caller]
-    fn check(resource: &str, destination: Result<Destination, Error>) {
-        assert_eq!(Destination::parse(resource), destination, "{resource}");
+    fn check(arn: &str, destination: impl Into<Result<Destination, Error>>) {
+        assert_eq!(Destination::parse(arn), destination.into(), "{arn}");
     }
 
     #[test]

@@ -84,6 +84,16 @@ CREATE INDEX runs_expired ON runs (expires_at) WHERE expires_at IS NOT NULL;
 UPDATE runs SET expires_at = (unixepoch(json_extract(run, '$.endedAt')) + 2592000) * 1000000
     WHERE due_at IS NULL AND json_extract(run, '$.endedAt') IS NOT NULL;
 ",
+    // Nothing is lost with them: a window is over in seconds.
+    "
+DROP TABLE windows;
+CREATE TABLE windows (
+    bucket TEXT NOT NULL,
+    begin INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    PRIMARY KEY (bucket, begin)
+) WITHOUT ROWID;
+",
 ];
 
 /// How many expired records are deleted at a time: few enough that nobody waits for it.
@@ -321,27 +331,31 @@ impl Runs for SqliteRuns {
     }
 
     async fn take_token(&self, window: &Window) -> Result<bool, Error> {
-        let begin = window.begin.as_microsecond();
+        let (bucket, begin) = (window.bucket.as_str(), window.begin.as_microsecond());
         let taken = self.db.write(|tx| {
             // Windows long past are of no use; there is never more than a handful.
-            tx.prepare_cached("DELETE FROM windows WHERE begin < ?1 - 600000000")?
-                .execute([begin])?;
+            tx.prepare_cached("DELETE FROM windows WHERE bucket = ?1 AND begin < ?2 - 600000000")?
+                .execute(params![bucket, begin])?;
             tx.prepare_cached(
-                "INSERT INTO windows (begin, taken) VALUES (?1, 1)
-                 ON CONFLICT (begin) DO UPDATE SET taken = taken + 1 WHERE taken < ?2",
+                "INSERT INTO windows (bucket, begin, taken) VALUES (?1, ?2, 1)
+                 ON CONFLICT (bucket, begin) DO UPDATE SET taken = taken + 1 WHERE taken < ?3",
             )?
-            .execute(params![begin, window.tokens])
+            .execute(params![bucket, begin, window.tokens])
         });
-        Ok(taken.map_err(unavailable("taking a launch from the quota"))? == 1)
+        Ok(taken.map_err(unavailable("taking a call from the quota"))? == 1)
     }
 
     async fn close_window(&self, window: &Window) -> Result<(), Error> {
         let closed = self.db.write(|tx| {
             tx.prepare_cached(
-                "INSERT INTO windows (begin, taken) VALUES (?1, ?2)
-                 ON CONFLICT (begin) DO UPDATE SET taken = max(taken, ?2)",
+                "INSERT INTO windows (bucket, begin, taken) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (bucket, begin) DO UPDATE SET taken = max(taken, ?3)",
             )?
-            .execute(params![window.begin.as_microsecond(), window.tokens])
+            .execute(params![
+                window.bucket.as_str(),
+                window.begin.as_microsecond(),
+                window.tokens
+            ])
         });
         closed.map(|_| ()).map_err(unavailable("closing a window of the quota"))
     }

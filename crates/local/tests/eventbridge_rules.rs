@@ -327,8 +327,18 @@ async fn a_scheduled_rule_is_on_the_default_bus_and_of_a_rate_or_cron() {
         let shown = ok(&local, "DescribeRule", json!({ "Name": "r" })).await;
         assert_eq!(shown["ScheduleExpression"], expression);
     }
-    let bad =
-        ["cron(INVALID)", "cron(0 1 * * * *)", "rate(1 minutes)", "at(2030-01-01T00:00:00)", "5m"];
+    let bad = [
+        "cron(INVALID)",
+        "cron(0 1 * * * *)",
+        "rate(1 minutes)",
+        "rate(2 day)",
+        "at(2030-01-01T00:00:00)",
+        "5m",
+        "rate(10 MINUTES)",
+        " rate(1 day)",
+        "rate(0 days)",
+        "@daily",
+    ];
     for expression in bad {
         let rule = json!({ "Name": "r", "ScheduleExpression": expression });
         let error = refused(&local, "PutRule", rule).await;

@@ -53,7 +53,7 @@ async fn a_json_request_that_makes_no_sense_is_refused_by_name() {
         (ecs, b"\xff", 400, "SerializationException"),
         (ecs, &deep, 400, "SerializationException"),
         (ecs, &long, 413, "RequestEntityTooLargeException"),
-        ("AWSEvents.PutRule", b"{}", 400, "UnknownOperationException"),
+        ("AWSEvents.CreateArchive", b"{}", 400, "UnknownOperationException"),
         ("DynamoDB_20120810.GetItem", b"{}", 400, "UnknownOperationException"),
         ("nonsense", &long, 400, "UnknownOperationException"),
     ];

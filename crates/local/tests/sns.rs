@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fmt::Write as _;
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use support::Local;
@@ -15,7 +17,7 @@ const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:f";
 async fn call(local: &Local, action: &str, members: &[(&str, &str)]) -> (u16, String) {
     let mut form = format!("Action={action}&Version=2010-03-31");
     for (name, value) in members {
-        form.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+        write!(form, "&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)).unwrap();
     }
     let signature = "AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/sns/aws4_request, SignedHeaders=host, Signature=0";
     let headers = [
@@ -178,7 +180,7 @@ async fn what_sns_does_not_take_is_refused_in_its_words() {
     let subscribe = |protocol, endpoint| {
         vec![("TopicArn", TOPIC), ("Protocol", protocol), ("Endpoint", endpoint)]
     };
-    let cases: Vec<(&str, Vec<(&str, &str)>, (u16, &str, String))> = vec![
+    let cases = [
         ("CreateTopic", vec![("Name", "a b")], invalid("Topic Name")),
         ("CreateTopic", vec![("Name", "a.fifo")], invalid("Topic Name")),
         ("Publish", vec![("TopicArn", none), ("Message", "m")], not_found()),

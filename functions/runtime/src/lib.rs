@@ -193,11 +193,11 @@ pub fn engine(
     runs: &Location,
 ) -> Result<FunctionEngine, db::Error> {
     let ports = AwsPorts::new(clients, runs.open(clients, rules.retention)?);
-    let quota = rules.run_task_quota;
+    let quotas = rules.quotas;
     let engine = Engine::new(rules, ports);
     Ok(match runs {
         // On one machine ECS has no quota but the one that the rules say.
-        Location::Sqlite(_) => engine.with_quota(quota),
+        Location::Sqlite(_) => engine.with_quotas(quotas),
         Location::DynamoDb(_) => engine,
     })
 }

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from checks import check, command_line, equal, perform_all  # noqa: E402
+from checks import aws_cli, check, command_line, equal, perform_all  # noqa: E402
 
 ACCOUNT = "arn:aws:{}:us-east-1:000000000000:{}"
 
@@ -30,6 +30,7 @@ class World:
                 aws_secret_access_key="any", config=config,
             )
 
+        self.aws = aws_cli(endpoint)
         self.events, self.sqs, self.sns, self.s3 = map(client, ["events", "sqs", "sns", "s3"])
         # A source of the check's own: no other rule hears it.
         self.source = "check." + uuid.uuid4().hex[:12]
@@ -251,6 +252,33 @@ def a_bus_lives_and_goes(world):
     world.events.delete_rule(Name=name, EventBusName=bus)
     world.rules.clear()
     refused("ValidationException", world.events.delete_event_bus, Name="default")
+
+
+@check
+def a_rule_fires_by_a_schedule_on_the_default_bus(world):
+    name = world.name()
+    world.events.put_rule(Name=name, ScheduleExpression="rate(1 minute)")
+    world.rules.append(("default", name))
+    equal(world.events.describe_rule(Name=name)["ScheduleExpression"], "rate(1 minute)")
+    for bad in ["rate(1 minutes)", "cron(0 1 * * * *)", "at(2030-01-01T00:00:00)"]:
+        message = refused("ValidationException", world.events.put_rule, Name=name, ScheduleExpression=bad)
+        equal(message, "Parameter ScheduleExpression is not valid.")
+    bus = world.bus()
+    refused("ValidationException", world.events.put_rule, Name=name, ScheduleExpression="rate(1 minute)", EventBusName=bus)
+
+
+@check
+def the_aws_cli_makes_a_rule_that_delivers(world):
+    url, arn = world.queue()
+    name = world.name()
+    world.rules.append(("default", name))
+    pattern = json.dumps({"source": [world.source]})
+    world.aws("events", "put-rule", "--name", name, "--event-pattern", pattern)
+    world.aws("events", "put-targets", "--rule", name, "--targets", json.dumps([{"Id": "t", "Arn": arn, "InputPath": "$.detail"}]))
+    entry = {"Source": world.source, "DetailType": "Checked", "Detail": '{"from": "the CLI"}'}
+    equal(world.aws("events", "put-events", "--entries", json.dumps([entry]))["FailedEntryCount"], 0)
+    equal(world.bodies(url), ['{"from": "the CLI"}'])
+    equal([it["Name"] for it in world.aws("events", "list-rules", "--name-prefix", name)["Rules"]], [name])
 
 
 @check

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from checks import check, command_line, equal, perform_all  # noqa: E402
+from checks import aws_cli, check, command_line, equal, perform_all  # noqa: E402
 
 ACCOUNT = "arn:aws:{}:us-east-1:000000000000:{}"
 CREATED = ["s3:ObjectCreated:*"]
@@ -32,6 +32,7 @@ class World:
             )
 
         self.s3, self.sqs, self.sns = client("s3", s3={"addressing_style": "path"}), client("sqs"), client("sns")
+        self.aws = aws_cli(endpoint)
         self.bucket = "check-" + uuid.uuid4().hex[:20]
         self.s3.create_bucket(Bucket=self.bucket)
         self.queues, self.topics = [], []
@@ -121,7 +122,7 @@ def a_queue_gets_the_record_of_a_change(world):
     [record] = world.records(url)
     equal(record["s3"]["object"].pop("sequencer") != "", True)
     equal(record["s3"]["object"], {"key": "in/a+b%2B%C3%BC.jpg", "size": 5, "eTag": etag})
-    equal((record["eventSource"], record["eventName"], record["eventVersion"]), ("aws:s3", "ObjectCreated:Put", "2.1"))
+    equal((record["eventSource"], record["eventName"], record["eventVersion"]), ("aws:s3", "ObjectCreated:Put", "2.5"))
     equal((record["s3"]["bucket"]["name"], record["s3"]["configurationId"]), (world.bucket, "q"))
     world.put("in/a b.jpg")
     equal(world.records(url)[0]["s3"]["object"]["key"], "in/a+b.jpg")
@@ -195,6 +196,27 @@ def what_s3_refuses_is_refused(world):
     refused(world, QueueConfigurations=[queue(Id="a", Filter=affixes("in/")), queue(Id="b", Filter=affixes(suffix=".x"))])
     equal(world.shown(), {})
     world.configure(QueueConfigurations=[queue(Id="a", Filter=affixes("in/")), queue(Id="b", Filter=affixes("out/"))])
+
+
+@check
+def tags_are_told_of(world):
+    url, arn = world.queue()
+    world.configure(QueueConfigurations=[{"Id": "q", "QueueArn": arn, "Events": ["s3:ObjectTagging:*"]}])
+    etag = world.put("key")["ETag"].strip('"')
+    world.s3.put_object_tagging(Bucket=world.bucket, Key="key", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
+    world.s3.delete_object_tagging(Bucket=world.bucket, Key="key")
+    records = world.records(url)
+    equal(sorted(it["eventName"] for it in records), ["ObjectTagging:Delete", "ObjectTagging:Put"])
+    equal((records[0]["eventVersion"], records[0]["s3"]["object"]), ("2.5", {"key": "key", "eTag": etag}))
+
+
+@check
+def the_aws_cli_puts_and_shows_a_configuration(world):
+    _, arn = world.queue()
+    configuration = {"QueueConfigurations": [{"Id": "q", "QueueArn": arn, "Events": CREATED}]}
+    bucket = ["--bucket", world.bucket]
+    world.aws("s3api", "put-bucket-notification-configuration", *bucket, "--notification-configuration", json.dumps(configuration))
+    equal(world.aws("s3api", "get-bucket-notification-configuration", *bucket), configuration)
 
 
 @check

@@ -6,9 +6,7 @@ failed. Topics and queues have random names, and are deleted again.
 
 import hashlib
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import uuid
 
@@ -17,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from checks import check, command_line, equal, perform_all  # noqa: E402
+from checks import aws_cli, check, command_line, equal, perform_all  # noqa: E402
 
 ACCOUNT = "arn:aws:{}:us-east-1:000000000000:{}"
 
@@ -291,14 +289,8 @@ def topics_have_tags(world):
 @check
 def the_aws_cli_publishes(world):
     topic, url, _ = world.subscribed(RawMessageDelivery="true")
-    environment = {
-        **os.environ, "AWS_ENDPOINT_URL": world.endpoint, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any",
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PAGER": "",
-    }
-    program = pathlib.Path(sys.executable).parent / "aws"
-    command = [program, "sns", "publish", "--topic-arn", topic, "--message", "from the CLI"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    equal("MessageId" in json.loads(done.stdout), True)
+    answer = aws_cli(world.endpoint)("sns", "publish", "--topic-arn", topic, "--message", "from the CLI")
+    equal("MessageId" in answer, True)
     equal([it["Body"] for it in world.received(url)], ["from the CLI"])
 
 

@@ -11,7 +11,7 @@ use taskferry_core::{
     event::Event,
     launch::{self, Gate, TaskDefinition},
     lifecycle::{self, Happening, Stack},
-    pace,
+    pace::{self, Bucket, Quotas},
     plan::plan,
     rules::{self, Rules},
     run::{Run, TaskSize},
@@ -224,7 +224,7 @@ async fn limited(runs: &DynamoRuns, rules: &Rules, rows: &mut Rows) {
 }
 
 async fn shared(runs: &DynamoRuns, rows: &mut Rows) {
-    let window = pace::window(pace::RUN_TASK_DEFAULT, after(3_200_000_000));
+    let window = pace::window(&Quotas::default(), Bucket::Fargate, after(3_200_000_000));
     assert!(runs.take_token(&window).await.unwrap());
     rows.add("take a launch from the quota");
     runs.close_window(&window).await.unwrap();

@@ -226,14 +226,14 @@ async fn an_object_becomes_a_task_and_a_record_in_dynamodb_within_four_calls() {
         let stopped = stopped(&dev.endpoint, runs[0]["id"].as_str().unwrap());
         dynamodb.take();
         tracker.takes(&stopped);
-        let (tracked, asked_again) = (dynamodb.take(), metered_ecs.take());
+        let (ended, asked_again) = (dynamodb.take(), metered_ecs.take());
         assert_eq!(asked_again, Consumed::default());
         // `RunTask`, and once for each process `DescribeTaskDefinition`.
         assert_eq!(launched.calls, if index == 0 { 2 } else { 1 });
-        let calls = recorded.calls + tracked.calls + 1;
-        let written = recorded.written + tracked.written;
-        assert!(calls <= 4, "{calls} calls: {recorded:?}, {tracked:?}");
-        assert!(written <= 10.0, "{written} write units: {recorded:?}, {tracked:?}");
+        let calls = recorded.calls + ended.calls + 1;
+        let written = recorded.written + ended.written;
+        assert!(calls <= 4, "{calls} calls: {recorded:?}, {ended:?}");
+        assert!(written <= 10.0, "{written} write units: {recorded:?}, {ended:?}");
 
         let runs = list(&["--status", "succeeded"]);
         assert_eq!(runs.len(), index + 1, "{runs:?}");

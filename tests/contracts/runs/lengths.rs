@@ -1,6 +1,6 @@
 //! Lengths: whatever an event holds, its run is recorded, moves, and is found.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use serde_json::json;
 use taskferry_core::{
@@ -71,8 +71,8 @@ pub(crate) async fn a_run_of_an_event_of_long_texts_is_recorded_and_keeps_to_its
     assert_ne!(other.queue.as_ref(), Some(&limit));
     write(store.runs(), &first, &admitted(&first)).await;
     let state = store.runs().limit(&limit, 10).await.unwrap();
-    assert_eq!(state.holders, [first.id.clone()]);
-    assert_eq!(state.queue, [second.clone()]);
+    assert_eq!(state.holders, slice::from_ref(&first.id));
+    assert_eq!(state.queue, slice::from_ref(&second));
     assert!(store.runs().due(at(100), 10).await.unwrap().limits.contains(&limit));
     // It is found by what it was recorded with.
     let query = RunQuery {

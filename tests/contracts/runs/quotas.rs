@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use taskferry_core::pace::Window;
+use taskferry_core::pace::{Bucket, Window};
 use taskferry_engine::ports::Runs as _;
 
 use super::{Store, at, crowd};
@@ -11,7 +11,7 @@ use super::{Store, at, crowd};
 /// A window in another century: a store may forget those that are past.
 fn window(second: i64, tokens: u32) -> Window {
     let begin = at(3_200_000_000 + second);
-    Window { begin, end: begin + SignedDuration::from_secs(1), tokens }
+    Window { bucket: Bucket::Fargate, begin, end: begin + SignedDuration::from_secs(1), tokens }
 }
 
 pub(crate) async fn a_window_has_so_many_launches(store: Arc<impl Store>) {
@@ -21,6 +21,15 @@ pub(crate) async fn a_window_has_so_many_launches(store: Arc<impl Store>) {
             assert_eq!(store.runs().take_token(&window).await.unwrap(), expected);
         }
     }
+}
+
+pub(crate) async fn a_bucket_s_windows_are_its_own(store: Arc<impl Store>) {
+    let launches = window(10, 1);
+    let reads = Window { bucket: Bucket::Read, ..launches };
+    assert!(store.runs().take_token(&launches).await.unwrap());
+    store.runs().close_window(&launches).await.unwrap();
+    assert!(store.runs().take_token(&reads).await.unwrap());
+    assert!(!store.runs().take_token(&reads).await.unwrap());
 }
 
 pub(crate) async fn a_closed_window_has_none(store: Arc<impl Store>) {

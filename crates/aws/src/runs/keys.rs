@@ -78,7 +78,10 @@ impl Key {
     }
 
     pub(super) fn window(window: &Window) -> Self {
-        Self { pk: format!("window#{}", sortable(window.begin)), sk: "tokens".to_owned() }
+        Self {
+            pk: format!("window#{}#{}", window.bucket.as_str(), sortable(window.begin)),
+            sk: "tokens".to_owned(),
+        }
     }
 
     pub(super) fn item(&self) -> Item {

@@ -154,7 +154,7 @@ pub(super) async fn settle(
     written(client, table, &key, &update, "writing a limit").await.map(|_is_unchanged| ())
 }
 
-/// Takes a launch out of a window. A try whose answer was lost has taken one for nobody: the next window has others.
+/// Takes a call out of a window. A try whose answer was lost has taken one for nobody: the next window has others.
 pub(super) async fn take_token(
     client: &Client,
     table: &str,
@@ -167,10 +167,10 @@ pub(super) async fn take_token(
         .add(TAKEN, n(1))
         .set(EXPIRES_AT, items::expiry(window.end, WINDOW_RETENTION))
         .only_if("attribute_not_exists(#taken) OR #taken < :is", TAKEN, Some(n(window.tokens)));
-    written(client, table, &Key::window(window), &update, "taking a launch from the quota").await
+    written(client, table, &Key::window(window), &update, "taking a call from the quota").await
 }
 
-/// Leaves no launch in a window, however many other processes think it has.
+/// Leaves no call in a window, however many other processes think it has.
 pub(super) async fn close_window(
     client: &Client,
     table: &str,

@@ -19,7 +19,15 @@ use taskferry_core::{
     wiring::{self, Function},
 };
 use taskferry_function::{AGAIN, RULES, RUNS};
-use taskferry_local::{ecs, eventbridge::Subscription, lambda, protocol::Exception, s3, scheduler};
+use taskferry_local::{
+    ecs,
+    eventbridge::Subscription,
+    identity::{ACCOUNT_ID, REGION},
+    lambda,
+    protocol::Exception,
+    s3, scheduler,
+    sqs::{QueueAttributes, Queues, Refusal},
+};
 
 use super::platform::Aws;
 
@@ -35,6 +43,7 @@ pub(super) fn deploy(aws: &Aws, project: &Path, rules: &Rules) -> anyhow::Result
     task_definitions(aws, rules)?;
     clusters(aws, rules)?;
     buckets(aws, rules)?;
+    queues(aws, rules)?;
     functions(aws, rules)?;
     let containers = rules.local_containers.iter();
     let containers =
@@ -42,9 +51,9 @@ pub(super) fn deploy(aws: &Aws, project: &Path, rules: &Rules) -> anyhow::Result
     aws.ecs.set_local_containers(containers.collect());
     aws.s3.set_notifications(notifications(rules));
     aws.event_bridge.subscribe(subscriptions(rules));
-    // Rules ask for none; those that clients made are polled from here on.
-    aws.mappings.deploy(&[]).context("cannot deploy the event source mappings")?;
     aws.scheduler.deploy(&schedules(rules)).context("cannot write the schedules")?;
+    // Those that clients made are polled from here on as well.
+    aws.mappings.deploy(&mappings(rules)).context("cannot deploy the event source mappings")?;
     Ok(())
 }
 
@@ -201,6 +210,66 @@ fn buckets(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
         aws.s3.create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
     }
     Ok(())
+}
+
+/// How often a message is received before the queue gives it up to its dead letters.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>: at least five times.
+const RECEIVE_COUNT_MAX: u32 = 5;
+
+/// Makes the queues that the rules name, each with one for its dead letters; one that is there stays as it is.
+fn queues(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
+    let db = aws.state_db();
+    for wired in wiring::queues(rules) {
+        let name = &wired.name;
+        let made: Result<(), Refusal> = db
+            .write(|tx| {
+                if Queues::exists(tx, name)? {
+                    return Ok(Ok(()));
+                }
+                let dead_letters = dead_letters(&wired);
+                let fifo = wired.is_fifo().then(|| ("FifoQueue".to_owned(), "true".to_owned()));
+                let fifo = QueueAttributes::from_iter(fifo);
+                if !Queues::exists(tx, &dead_letters)?
+                    && let Err(refusal) = aws.queues.create(tx, &dead_letters, &fifo)?
+                {
+                    return Ok(Err(refusal));
+                }
+                let redrive = json!({
+                    "deadLetterTargetArn": format!("arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{dead_letters}"),
+                    "maxReceiveCount": RECEIVE_COUNT_MAX,
+                });
+                // Six times what the function may take, so that a message does not come again while it waits for its batch.
+                let visibility_seconds = (6 * FUNCTION_TIMEOUT).as_secs();
+                let mut attributes = fifo;
+                attributes.insert("RedrivePolicy".to_owned(), redrive.to_string());
+                attributes.insert("VisibilityTimeout".to_owned(), visibility_seconds.to_string());
+                aws.queues.create(tx, name, &attributes)
+            })
+            .with_context(|| format!("queue {name}"))?;
+        made.with_context(|| format!("queue {name}"))?;
+    }
+    Ok(())
+}
+
+/// What the queue for a queue's dead letters is called: a FIFO queue's is one too, and no name is longer than 80.
+fn dead_letters(queue: &wiring::Queue) -> String {
+    let base = queue.name.trim_end_matches(".fifo");
+    let fifo = if queue.is_fifo() { ".fifo" } else { "" };
+    let base = &base[..base.len().min(80 - "-dead-letters.fifo".len())];
+    format!("{base}-dead-letters{fifo}")
+}
+
+/// The event source mappings that the rules ask for.
+fn mappings(rules: &Rules) -> Vec<lambda::Mapping> {
+    let mapping = |wired: wiring::Queue| lambda::Mapping {
+        batch_size: wired.batch_size,
+        window_seconds: u32::try_from(wired.batching_window.as_secs()).unwrap_or(u32::MAX),
+        reports_failures: true,
+        concurrency_max: wired.maximum_concurrency,
+        ..lambda::Mapping::new(wired.name, Function::Sqs.as_str())
+    };
+    wiring::queues(rules).into_iter().map(mapping).collect()
 }
 
 /// The bucket notifications that the rules ask for: one a bucket, as the local S3 takes them.

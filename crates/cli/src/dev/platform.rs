@@ -21,6 +21,7 @@ use serde_json::Value;
 use taskferry_core::{reason, rules::Rules, wiring::Function};
 use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
+    db::Db,
     delivery::Deliveries,
     ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
     eventbridge::{EventBridge, EventBridgeApi},
@@ -132,12 +133,12 @@ impl Platform {
 
     /// Ends tasks, functions and the server, in this order: each needs the next to end well.
     pub(crate) async fn shutdown(self) {
-        self.aws.mappings.close();
         // What comes due from here on is due at the next start. They end where they sleep.
         self.timer.abort();
         self.scheduled_rules.abort();
+        self.aws.mappings.close();
         // First, those that launch: an ECS that shuts down refuses them, and an event is tried only so often.
-        let launching = [Function::S3, Function::EventBridge, Function::Sweep];
+        let launching = [Function::S3, Function::EventBridge, Function::Sqs, Function::Sweep];
         self.aws.functions.hold(&launching.map(Function::as_str)).await;
         self.aws.ecs.shutdown().await;
         self.aws.functions.shutdown().await;
@@ -178,6 +179,11 @@ impl Platform {
 }
 
 impl Aws {
+    /// The services' database.
+    pub(super) fn state_db(&self) -> Arc<Db> {
+        self.locked.db()
+    }
+
     /// Opens the services with the rules deployed. There are none to be served that are not wired: whoever is answered is
     /// answered by what knows the rules.
     fn open(
@@ -252,9 +258,9 @@ impl Aws {
             container_metadata: Arc::new(Metadata(Arc::clone(&self.ecs))),
             event_bridge: Arc::new(EventBridgeApi::new(self.locked.db(), event_bridge)),
             functions: self.functions.clone(),
-            mappings: self.mappings.clone(),
             scheduler: Arc::new(SchedulerApi::new(Arc::clone(&self.scheduler))),
             sns: Arc::new(SnsApi::new(self.locked.db(), self.deliveries.clone())),
+            mappings: self.mappings.clone(),
             sqs: Arc::clone(&self.sqs),
             s3: Arc::new(S3Api(s3::service(Arc::clone(&self.s3)))),
         }

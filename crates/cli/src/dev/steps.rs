@@ -42,6 +42,7 @@ pub(crate) struct Logged {
     source: Option<String>,
     detail_type: Option<String>,
     event_id: Option<String>,
+    subject: Option<String>,
     rules: Option<u64>,
     runs: Option<u64>,
     failed: Option<u64>,
@@ -219,6 +220,8 @@ fn shown(line: &LogLine) -> Option<(String, Option<Tone>, Ends)> {
         // Lambda's runtime writes the error that a handler returns as Rust's `Debug` has it. It stays in the log; shown is
         // how the invocation ended.
         Ok(logged) if logged.message.starts_with("Diagnostic {") => None,
+        // Of a batch, whose messages are told one by one.
+        Ok(logged) if logged.message == "received" => None,
         Ok(logged) => Some((printable(&logged.to_string()), logged.tone(), logged.ends())),
         Err(_) => {
             let text = printable(&format!("[{}] {}", line.function, line.line));
@@ -278,6 +281,7 @@ impl Logged {
             "tracked" => "track",
             "waiting" => "wait",
             "swept" => "sweep",
+            "acknowledged" => "ack",
             "skipped" => "skip",
             other => other,
         }
@@ -289,6 +293,9 @@ impl fmt::Display for Logged {
         write!(f, "{:<9}", self.step())?;
         if let (Some(detail_type), Some(source)) = (&self.detail_type, &self.source) {
             write!(f, " {detail_type} from {source}")?;
+        }
+        if let Some(subject) = &self.subject {
+            write!(f, ", {subject}")?;
         }
         match self.rules {
             Some(0) => write!(f, ", no rule matches")?,

@@ -165,7 +165,7 @@ fn cells(run: &Run, now: Timestamp) -> [String; 7] {
         run.status.to_string(),
         run.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
         duration(run.created_at, run.ended_at.unwrap_or(now)),
-        printable(&run.event.detail_type),
+        printable(run.event.subject.as_ref().unwrap_or(&run.event.detail_type)),
         printable(run.reason.as_deref().unwrap_or_default()),
     ]
 }

@@ -9,7 +9,10 @@ use taskferry_core::{
 };
 
 use super::view::{RunView, duration, hints, status};
-use crate::{output::wants_colour, records::Records};
+use crate::{
+    output::{printable, wants_colour},
+    records::Records,
+};
 
 /// What `taskferry runs show` takes.
 #[derive(Debug, clap::Args)]
@@ -55,6 +58,9 @@ pub(crate) fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyho
     }
     let event = &run.event;
     writeln!(out, "event       {} from {}, {}", event.detail_type, event.source, event.time)?;
+    if let Some(subject) = &event.subject {
+        writeln!(out, "subject     {}", printable(subject))?;
+    }
     writeln!(out, "event id    {}", event.id)?;
     writeln!(out, "dedupe key  {}", run.dedupe_key)?;
     writeln!(out, "created     {}", run.created_at)?;

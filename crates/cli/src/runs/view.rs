@@ -20,7 +20,7 @@ pub(crate) struct RunView<'a> {
     status: Status,
     reason: Option<&'a str>,
     dedupe_key: &'a str,
-    event: &'a RunEvent,
+    event: EventView<'a>,
     created_at: Timestamp,
     ended_at: Option<Timestamp>,
     due_at: Option<Timestamp>,
@@ -28,6 +28,16 @@ pub(crate) struct RunView<'a> {
     redrive_of: Option<&'a str>,
     redriven_by: Option<&'a str>,
     attempts: Vec<AttemptView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventView<'a> {
+    id: &'a str,
+    source: &'a str,
+    detail_type: &'a str,
+    time: &'a str,
+    subject: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,7 +76,7 @@ impl<'a> From<&'a Run> for RunView<'a> {
             status: run.status,
             reason: run.reason.as_deref(),
             dedupe_key: &run.dedupe_key,
-            event: &run.event,
+            event: EventView::from(&run.event),
             created_at: run.created_at,
             ended_at: run.ended_at,
             due_at: run.due_at,
@@ -75,6 +85,13 @@ impl<'a> From<&'a Run> for RunView<'a> {
             redriven_by: run.redriven_by.as_ref().map(RunId::as_str),
             attempts: run.attempts.iter().map(AttemptView::from).collect(),
         }
+    }
+}
+
+impl<'a> From<&'a RunEvent> for EventView<'a> {
+    fn from(event: &'a RunEvent) -> Self {
+        let RunEvent { id, source, detail_type, time, subject } = event;
+        Self { id, source, detail_type, time, subject: subject.as_deref() }
     }
 }
 

@@ -124,8 +124,8 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
 }
 
 /// What a message carries, by itself or in the envelope that SNS puts around it.
-pub(super) fn unwrapped(body: &str) -> (Option<sns::Message>, Carried) {
-    match sns::Message::in_envelope(body) {
+pub(super) fn unwrapped(body: &str) -> (Option<sns::Published>, Carried) {
+    match sns::Published::in_envelope(body) {
         Some(message) => {
             let carried = Carried::by(&message.message);
             (Some(message), carried)

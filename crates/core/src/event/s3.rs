@@ -4,12 +4,15 @@
 //! notification carries it form-encoded, S3's events on EventBridge carry it plain.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
 
+mod detail;
+
 use std::{borrow::Cow, ops::Deref};
 
-use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 
+use self::detail::{Detail, Enveloped, Named, ObjectDetail};
 use super::{Envelope, Event, Malformed, carried::Carried, sns};
 use crate::digest;
 
@@ -235,7 +238,7 @@ pub(super) fn records(records: &[&RawValue]) -> Vec<Result<Event, Error>> {
 }
 
 /// What the messages of SNS's own event carry.
-fn of_messages(messages: &[sns::Message]) -> Notification {
+fn of_messages(messages: &[sns::Published]) -> Notification {
     let mut events = Vec::new();
     let mut are_tests = true;
     for (index, message) in messages.iter().enumerate() {
@@ -271,6 +274,36 @@ fn check_version(index: usize, version: Option<&str>) -> Result<(), Error> {
     }
 }
 
+/// The notification that S3 would send of a new object, to try rules without one.
+pub fn notification(bucket: &str, key: &str, size: u64, now: jiff::Timestamp) -> String {
+    let record = json!({
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1", "eventTime": now,
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "bucket": { "name": bucket, "arn": format!("arn:aws:s3:::{bucket}") },
+            "object": {
+                "key": encode_key(key), "size": size,
+                // Rises with time, as S3's does: a second one is another event.
+                "sequencer": format!("{:016X}", now.as_microsecond()),
+            },
+        },
+    });
+    json!({ "Records": [record] }).to_string()
+}
+
+/// The key as a notification has it: [`decode_key`] gives it back.
+fn encode_key(key: &str) -> String {
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'*')
+        .remove(b' ');
+    utf8_percent_encode(key, ENCODED).to_string().replace(' ', "+")
+}
+
 /// The key as the object is called: `+` is a blank, `%2B` a plus.
 fn decode_key(encoded: &str) -> Option<Cow<'_, str>> {
     if !encoded.contains('+') {
@@ -283,61 +316,6 @@ fn decode_key(encoded: &str) -> Option<Cow<'_, str>> {
 /// The record as EventBridge would have sent it.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 fn envelope(record: &Record<'_>, key: &str) -> Result<Event, super::Error> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct Enveloped<'a> {
-        version: &'static str,
-        id: &'a str,
-        detail_type: &'a str,
-        source: &'static str,
-        account: &'static str,
-        time: &'a str,
-        region: &'a str,
-        resources: [String; 1],
-        detail: Detail<'a>,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct Detail<'a> {
-        version: &'static str,
-        bucket: Named<'a>,
-        object: ObjectDetail<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        request_id: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        requester: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        source_ip_address: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        deletion_type: Option<&'static str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        restore_expiry_time: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        source_storage_class: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        destination_storage_class: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        destination_access_tier: Option<&'a str>,
-    }
-    #[derive(Serialize)]
-    struct Named<'a> {
-        name: &'a str,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct ObjectDetail<'a> {
-        key: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        size: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        etag: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        version_id: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sequencer: Option<&'a str>,
-    }
     let Record { s3: S3 { bucket, object }, .. } = record;
     let kind = Kind::of(&record.event_name);
     let request_id =
@@ -455,7 +433,6 @@ impl<'a> Kind<'a> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
 
@@ -568,15 +545,10 @@ mod tests {
 
         #[test]
         fn any_key_arrives_byte_for_byte(key in "\\PC{1,64}") {
-            let encoded: String = key
-                .bytes()
-                .map(|byte| match byte {
-                    b' ' => "+".to_owned(),
-                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' => char::from(byte).to_string(),
-                    _ => format!("%{byte:02X}"),
-                })
-                .collect();
-            check_key(&encoded, &key);
+            let everything: String =
+                key.bytes().map(|byte| if byte == b' ' { "+".to_owned() } else { format!("%{byte:02X}") }).collect();
+            check_key(&everything, &key);
+            check_key(&encode_key(&key), &key);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{carried::object, sqs::Attribute};
 /// What SNS delivers, as far as anybody asks.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Message {
+pub(super) struct Published {
     pub(super) message_id: String,
     pub(super) topic_arn: String,
     pub(super) subject: Option<String>,
@@ -43,10 +43,10 @@ struct Record<'a> {
     #[serde(borrow, rename = "EventSource")]
     event_source: &'a RawValue,
     #[serde(rename = "Sns")]
-    sns: Message,
+    sns: Published,
 }
 
-impl Message {
+impl Published {
     /// The message whose envelope `text` is: `Type: Notification` with `MessageId`, `TopicArn`, `Timestamp` and `Message`.
     pub(super) fn in_envelope(text: &str) -> Option<Self> {
         let typed: Typed<'_> = object(text)?;
@@ -70,7 +70,7 @@ impl Message {
 }
 
 /// The message of a record of SNS's own event, if it is one.
-pub(super) fn message_of(record: &RawValue) -> Option<Message> {
+pub(super) fn message_of(record: &RawValue) -> Option<Published> {
     // Looked for first: of S3's own records, which are most, none is read twice.
     if !record.get().contains("aws:sns") {
         return None;
@@ -97,7 +97,7 @@ mod tests {
         let mut envelope = envelope();
         change(&mut envelope);
         let text = envelope.to_string();
-        assert_eq!(Message::in_envelope(&text).is_some(), is_one, "{text}");
+        assert_eq!(Published::in_envelope(&text).is_some(), is_one, "{text}");
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
         envelope["MessageAttributes"] = json!({
             "kind": {"Type": "String", "Value": "video"}, "raw": {"Type": "Binary", "Value": "AA=="},
         });
-        let message = Message::in_envelope(&envelope.to_string()).unwrap();
+        let message = Published::in_envelope(&envelope.to_string()).unwrap();
         let attributes = serde_json::to_value(message.attributes()).unwrap();
         assert_eq!(
             attributes,

@@ -17,6 +17,14 @@ use super::{
     s3, sns,
 };
 
+/// How the name of a FIFO queue ends.
+const FIFO: &str = ".fifo";
+
+/// Whether the messages of the queue of this name, ARN or URL keep their order, by groups.
+pub fn is_fifo(queue: &str) -> bool {
+    queue.ends_with(FIFO)
+}
+
 /// A message's name in what Lambda is answered: never empty, since an empty one stands for the whole batch.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -158,7 +166,7 @@ fn message(id: &MessageId, record: &str) -> Result<Message, Malformed> {
     let &["arn", _, "sqs", region, account, queue] = arn.as_slice() else {
         return Err(Malformed::new("`eventSourceARN` is not that of a queue"));
     };
-    let group = record.attributes.message_group_id.clone().filter(|_| queue.ends_with(".fifo"));
+    let group = record.attributes.message_group_id.clone().filter(|_| is_fifo(queue));
     let (sns, carried) = unwrapped(&record.body);
     let own = Own { id, record: &record, sns: sns.as_ref(), sent_at, region, account };
     let (events, refused) = match carried {
@@ -185,7 +193,7 @@ fn message(id: &MessageId, record: &str) -> Result<Message, Malformed> {
 struct Own<'a> {
     id: &'a MessageId,
     record: &'a Record<'a>,
-    sns: Option<&'a sns::Message>,
+    sns: Option<&'a sns::Published>,
     sent_at: Timestamp,
     region: &'a str,
     account: &'a str,

@@ -33,6 +33,7 @@ pub(crate) fn run(status: Status) -> Run {
             source: "aws.s3".to_owned(),
             detail_type: "Object Created".to_owned(),
             time: "2026-01-01T00:00:00Z".to_owned(),
+            subject: None,
         },
         created_at: second(0),
         ended_at: ended(1),

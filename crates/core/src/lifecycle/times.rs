@@ -21,6 +21,10 @@ pub(super) const UNDER_WAY_SECONDS: u64 = 360;
 pub(super) const TELL_SECONDS: u64 = 60;
 /// An event that was put aside for a task is kept for so long after the run's end: a day, to look into what went wrong.
 pub(super) const PAYLOAD_SECONDS: u64 = 86_400;
+/// What cannot be discarded is tried again after as long as it is overdue, at most so long, and given up a week after its date:
+/// what is refused for a week is refused for good.
+const DISCARD_SECONDS_MAX: u64 = 6 * 3600;
+const DISCARD_GIVEN_UP_SECONDS: u64 = 7 * 86_400;
 /// A task that was told to stop, or that ECS did not know when asked, is asked about again after so long.
 pub(super) const STOP_CHECK_SECONDS: u64 = 60;
 /// A task of which nothing is heard is asked about after so long, first; later less often.
@@ -107,4 +111,33 @@ fn next_check(run: &Run, now: Timestamp) -> Timestamp {
     let since = run.attempt().map_or(run.created_at, |attempt| attempt.created_at);
     let age_seconds = u64::try_from(now.duration_since(since).as_secs()).unwrap_or_default();
     after(now, age_seconds.clamp(CHECK_SECONDS, CHECK_SECONDS_MAX))
+}
+
+/// When the event that was put aside for an ended run is discarded, or that is tried again; `None` once it is given up.
+pub(super) fn discard_at(ended_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let kept_for = if crate::is_mutated!(PayloadDiscardedAtEnd) { 0 } else { PAYLOAD_SECONDS };
+    let kept_until = after(ended_at, kept_for);
+    let overdue = now.duration_since(kept_until).as_secs();
+    let overdue = u64::try_from(overdue).unwrap_or_default();
+    let wait = overdue.clamp(TELL_SECONDS, DISCARD_SECONDS_MAX);
+    (overdue < DISCARD_GIVEN_UP_SECONDS).then(|| kept_until.max(after(now, wait)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_discarded_is_tried_less_and_less_and_then_left() {
+        let ended_at = Timestamp::UNIX_EPOCH;
+        let mut now = ended_at;
+        let mut waits = Vec::new();
+        while let Some(at) = discard_at(ended_at, now) {
+            waits.push(at.duration_since(now).as_secs());
+            now = at;
+        }
+        assert_eq!(waits[..5], [86_400, 60, 60, 120, 240]);
+        assert!(waits.is_sorted_by(|a, b| a <= b || *a == 86_400), "{waits:?}");
+        assert!(waits.len() < 45, "{} tries", waits.len());
+    }
 }

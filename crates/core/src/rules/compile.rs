@@ -126,7 +126,7 @@ impl Rules {
             limit: file.concurrency.and_then(limit),
             publishes,
             retention: retention.unwrap_or(policy::RETENTION_DEFAULT),
-            run_task_quota: file.quotas.and_then(|quotas| quotas.run_task),
+            quotas: file.quotas.map(|quotas| quotas.compiled()),
             canonical: text.into(),
         })
     }

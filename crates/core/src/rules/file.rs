@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use super::{schedule::Missed, target::Payload};
-use crate::ecs;
+use crate::{ecs, pace};
 
 /// A Taskferry rules file: which events start which ECS tasks.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
@@ -276,9 +276,31 @@ pub(super) struct Limit {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Quotas {
-    /// Calls of `RunTask`; 20 a second, 20 at once, when absent.
+    /// Calls of `RunTask` on Fargate; 20 a second, 20 at once, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) run_task: Option<super::Quota>,
+    /// Tasks launched on Fargate; 20 a second, 100 at once, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fargate: Option<super::Quota>,
+    /// Calls that change a cluster's resources, `RunTask` and `StopTask` among them; 40 a second, 100 at once, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) modify: Option<super::Quota>,
+    /// Calls that read them, such as `DescribeTasks`; 20 a second, 100 at once, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read: Option<super::Quota>,
+}
+
+impl Quotas {
+    /// Those of a new account where nothing is said.
+    pub(super) fn compiled(&self) -> pace::Quotas {
+        let new = pace::Quotas::default();
+        pace::Quotas {
+            run_task: self.run_task.unwrap_or(new.run_task),
+            fargate: self.fargate.unwrap_or(new.fargate),
+            modify: self.modify.unwrap_or(new.modify),
+            read: self.read.unwrap_or(new.read),
+        }
+    }
 }
 
 /// How many runs may be under way at once.

@@ -47,7 +47,7 @@ pub use self::{
     target::Target,
 };
 pub(crate) use self::{fault::nearest, policy::parse_duration};
-use crate::{chain::LifecycleEvent, ecs, limits::LimitId, run::Policy, template::Template};
+use crate::{chain::LifecycleEvent, ecs, limits::LimitId, pace, run::Policy, template::Template};
 
 /// The rules of one stack, compiled.
 #[derive(Clone, Debug)]
@@ -68,8 +68,8 @@ pub struct Rules {
     pub publishes: bool,
     /// For how long what has ended is kept.
     pub retention: SignedDuration,
-    /// The account's quota of `RunTask` calls, where it is not that of a new account.
-    pub run_task_quota: Option<Quota>,
+    /// The account's quotas of ECS, where the file says any.
+    pub quotas: Option<pace::Quotas>,
     // What `to_json` gives, and what everything above was compiled from.
     canonical: std::sync::Arc<str>,
 }

@@ -12,7 +12,10 @@ use serde_json::json;
 
 pub(super) use self::s3::{matches_wildcard, s3_events};
 use super::{file, input, policy, schedule::OnSchedule};
-use crate::{event::schedule, schedule::Error as ScheduleError};
+use crate::{
+    event::{schedule, sqs},
+    schedule::Error as ScheduleError,
+};
 
 /// Where a rule's events come from: what has to be wired.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,6 +52,16 @@ pub enum On {
 }
 
 impl On {
+    /// The word for the way by which the events come, as it stands in a rule.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::S3 { .. } => "s3",
+            Self::EventPattern { .. } => "eventPattern",
+            Self::Schedule { .. } => "schedule",
+            Self::Sqs { .. } => "sqs",
+        }
+    }
+
     /// The name of the queue by which the events come, if they come by one.
     pub fn queue_name(&self) -> Option<&str> {
         match self {
@@ -83,7 +96,7 @@ pub struct Batches {
 /// The longest that Lambda waits for a batch to fill.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
-const WINDOW_MAX: Duration = Duration::from_secs(300);
+const WINDOW_MAX: Duration = Duration::from_mins(5);
 
 /// The most messages that Lambda takes at a time from a FIFO queue.
 pub(super) const FIFO_BATCH_SIZE_MAX: u32 = 10;
@@ -237,7 +250,7 @@ fn s3_on(raw: &file::On, s3: &file::S3, sqs: Option<&file::Sqs>) -> Result<On, E
 }
 
 fn sqs_on(raw: &file::Sqs) -> Result<On, Error> {
-    let is_fifo = raw.queue.ends_with(".fifo");
+    let is_fifo = sqs::is_fifo(&raw.queue);
     if is_fifo && raw.batch_size.is_some_and(|size| size > FIFO_BATCH_SIZE_MAX) {
         return Err(Error::FifoBatch);
     }

@@ -224,7 +224,7 @@ impl Deliveries {
             match self.send(tx, queue, &message)? {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    tracing::warn!(queue, %error, "a dead-letter queue does not take an event")
+                    tracing::warn!(queue, %error, "a dead-letter queue does not take an event");
                 }
             }
         }

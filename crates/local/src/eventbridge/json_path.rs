@@ -73,7 +73,7 @@ impl Step {
                 array().and_then(|values| Some(values.get(*index)?.get())).into_iter().collect()
             }
             // Only elements: those of an object have no order that EventBridge tells of.
-            Self::All => array().unwrap_or_default().into_iter().map(|value| value.get()).collect(),
+            Self::All => array().unwrap_or_default().into_iter().map(RawValue::get).collect(),
         }
     }
 }

@@ -26,6 +26,20 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Reads an expression as rules have them: by rate or cron, and one that fires some day.
 pub(super) fn parse(expression: &str) -> Option<Schedule> {
+    let inside = |name: &str| expression.strip_prefix(name)?.strip_suffix(')');
+    // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rate-expressions.html
+    // "If the value is equal to 1, then the unit must be singular." Scheduler takes either.
+    let is_strict = match inside("rate(") {
+        Some(rate) => rate.split_once(' ').is_some_and(|(value, unit)| {
+            let units =
+                if value == "1" { ["minute", "hour", "day"] } else { ["minutes", "hours", "days"] };
+            value.bytes().all(|byte| byte.is_ascii_digit()) && units.contains(&unit)
+        }),
+        None => inside("cron(").is_some(),
+    };
+    if !is_strict {
+        return None;
+    }
     let schedule = Schedule::parse(expression, ZONE_DEFAULT).ok()?;
     (!schedule.is_one_time() && schedule.fires()).then_some(schedule)
 }

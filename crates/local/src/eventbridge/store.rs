@@ -83,9 +83,10 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
         let key = RuleKey { bus: row.get(0)?, name: row.get(1)? };
         let (id, text): (String, String) = (row.get(2)?, row.get(3)?);
         let target = serde_json::from_str(&text).ok().and_then(|json| TargetEntry::read(json).ok());
-        match (catalog.rules.get_mut(&key), target) {
-            (Some(rule), Some(target)) => drop(rule.targets.insert(id, target)),
-            _ => tracing::error!(rule = key.name, target = id, "a stored target cannot be read"),
+        if let (Some(rule), Some(target)) = (catalog.rules.get_mut(&key), target) {
+            rule.targets.insert(id, target);
+        } else {
+            tracing::error!(rule = key.name, target = id, "a stored target cannot be read");
         }
     }
     Ok(catalog)

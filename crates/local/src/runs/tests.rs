@@ -1,7 +1,5 @@
 //! What the contract of the stores does not say: how long records stay, and what a look at what is due costs.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
-
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};

@@ -23,6 +23,11 @@ use crate::{
 pub(super) const OWNER_ID: &str =
     "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// The version of a record's form.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+// "Starting with version 2.4, Amazon S3 uses a single unified version for all event types"
+const EVENT_VERSION: &str = "2.5";
+
 /// What S3 says that its messages are about, where a topic can say it.
 pub(super) const SUBJECT: &str = "Amazon S3 Notification";
 
@@ -82,6 +87,10 @@ pub(super) enum Cause {
     CompleteMultipartUpload,
     /// `DeleteObject` or `DeleteObjects`.
     Delete,
+    /// `PutObjectTagging`.
+    PutTags,
+    /// `DeleteObjectTagging`.
+    DeleteTags,
 }
 
 impl Cause {
@@ -92,17 +101,34 @@ impl Cause {
             Self::Copy => "ObjectCreated:Copy",
             Self::CompleteMultipartUpload => "ObjectCreated:CompleteMultipartUpload",
             Self::Delete => "ObjectRemoved:Delete",
+            Self::PutTags => "ObjectTagging:Put",
+            Self::DeleteTags => "ObjectTagging:Delete",
         }
     }
 
-    fn reason(self) -> &'static str {
+    /// What EventBridge's event says was done; of tags it says nothing.
+    fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Put => "PutObject",
-            Self::Post => "POST Object",
-            Self::Copy => "CopyObject",
-            Self::CompleteMultipartUpload => "CompleteMultipartUpload",
-            Self::Delete => "DeleteObject",
+            Self::Put => Some("PutObject"),
+            Self::Post => Some("POST Object"),
+            Self::Copy => Some("CopyObject"),
+            Self::CompleteMultipartUpload => Some("CompleteMultipartUpload"),
+            Self::Delete => Some("DeleteObject"),
+            Self::PutTags | Self::DeleteTags => None,
         }
+    }
+
+    fn detail_type(self) -> &'static str {
+        match self {
+            Self::Put | Self::Post | Self::Copy | Self::CompleteMultipartUpload => "Object Created",
+            Self::Delete => "Object Deleted",
+            Self::PutTags => "Object Tags Added",
+            Self::DeleteTags => "Object Tags Deleted",
+        }
+    }
+
+    fn is_of_tags(self) -> bool {
+        matches!(self, Self::PutTags | Self::DeleteTags)
     }
 }
 
@@ -115,11 +141,11 @@ pub(super) struct Change<'a> {
     pub(super) key: &'a str,
     /// What changed it.
     pub(super) cause: Cause,
-    /// The object's size, unless it was deleted.
+    /// The object's size, unless it was deleted or tagged.
     pub(super) size: u64,
     /// The object's `ETag`; the last one, if it was deleted.
     pub(super) etag: &'a str,
-    /// Rises from change to change.
+    /// Rises from change to change; tags have none.
     pub(super) sequencer: i64,
     /// When.
     pub(super) time: jiff::Timestamp,
@@ -200,16 +226,18 @@ impl S3 {
 impl Change<'_> {
     // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     fn record(&self, configuration: &str) -> Value {
-        let mut object = json!({
-            "key": encode_key(self.key),
-            "sequencer": self.sequencer(),
-        });
+        let mut object = json!({ "key": encode_key(self.key) });
+        if !self.cause.is_of_tags() {
+            object["sequencer"] = json!(self.sequencer());
+        }
         if self.cause != Cause::Delete {
-            object["size"] = json!(self.size);
             object["eTag"] = json!(self.etag);
+            if !self.cause.is_of_tags() {
+                object["size"] = json!(self.size);
+            }
         }
         json!({
-            "eventVersion": "2.1",
+            "eventVersion": EVENT_VERSION,
             "eventSource": "aws:s3",
             "awsRegion": REGION,
             "eventTime": format!("{:.3}", self.time),
@@ -235,31 +263,35 @@ impl Change<'_> {
 
     // https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     fn event(&self) -> Value {
-        let mut object = json!({
-            "key": self.key,
-            "etag": self.etag,
-            "sequencer": self.sequencer(),
-        });
+        let mut object = json!({ "key": self.key });
+        if !self.cause.is_of_tags() {
+            object["sequencer"] = json!(self.sequencer());
+        }
+        // Of what was deleted for good S3 tells no more.
+        if self.cause != Cause::Delete {
+            object["etag"] = json!(self.etag);
+            if !self.cause.is_of_tags() {
+                object["size"] = json!(self.size);
+            }
+        }
         let mut detail = json!({
             "version": "0",
             "bucket": { "name": self.bucket },
+            "object": object,
             "request-id": self.request_id,
             "requester": ACCOUNT_ID,
             "source-ip-address": "127.0.0.1",
-            "reason": self.cause.reason(),
         });
-        let detail_type = if self.cause == Cause::Delete {
+        if let Some(reason) = self.cause.reason() {
+            detail["reason"] = json!(reason);
+        }
+        if self.cause == Cause::Delete {
             detail["deletion-type"] = json!("Permanently Deleted");
-            "Object Deleted"
-        } else {
-            object["size"] = json!(self.size);
-            "Object Created"
-        };
-        detail["object"] = object;
+        }
         json!({
             "version": "0",
             "id": Uuid::now_v7().to_string(),
-            "detail-type": detail_type,
+            "detail-type": self.cause.detail_type(),
             "source": "aws.s3",
             "account": ACCOUNT_ID,
             "time": format!("{:.0}", self.time),
@@ -361,7 +393,20 @@ mod tests {
         assert_eq!(deleted["detail-type"], "Object Deleted");
         assert_eq!(deleted["detail"]["reason"], "DeleteObject");
         assert_eq!(deleted["detail"]["deletion-type"], "Permanently Deleted");
-        assert_eq!(deleted["detail"]["object"].get("size"), None);
+        let sequencer = "000000000000000FAB";
+        let object = json!({ "key": "a b/+.csv", "sequencer": sequencer });
+        assert_eq!(deleted["detail"]["object"], object);
+        let tagged = change(Cause::PutTags).event();
+        assert_eq!(tagged["detail-type"], "Object Tags Added");
+        assert_eq!(tagged["detail"].get("reason"), None);
+        let etag = "5d41402abc4b2a76b9719d911017c592";
+        assert_eq!(tagged["detail"]["object"], json!({ "key": "a b/+.csv", "etag": etag }));
+        let record = change(Cause::DeleteTags).record("id");
+        assert_eq!(
+            (&record["eventVersion"], &record["eventName"]),
+            (&json!("2.5"), &json!("ObjectTagging:Delete"))
+        );
+        assert_eq!(record["s3"]["object"], json!({ "key": "a+b/%2B.csv", "eTag": etag }));
     }
 
     #[test]

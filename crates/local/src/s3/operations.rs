@@ -244,8 +244,11 @@ impl s3s::S3 for Operations {
         &self,
         request: S3Request<PutObjectTaggingInput>,
     ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
-        let PutObjectTaggingInput { bucket, key, tagging, .. } = request.input;
-        let set = self.0.set_tags(&bucket, &key, tagging::read_set(tagging.tag_set));
+        let S3Request { input, extensions, .. } = request;
+        let PutObjectTaggingInput { bucket, key, tagging, .. } = input;
+        let tags = tagging::read_set(tagging.tag_set);
+        let id = RequestId::of(&extensions);
+        let set = self.0.set_tags((&bucket, &key), tags, Cause::PutTags, id);
         answer(set.map(|()| PutObjectTaggingOutput::default()))
     }
 
@@ -253,7 +256,10 @@ impl s3s::S3 for Operations {
         &self,
         request: S3Request<DeleteObjectTaggingInput>,
     ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
-        let removed = self.0.set_tags(&request.input.bucket, &request.input.key, Vec::new());
+        let S3Request { input, extensions, .. } = request;
+        let object = (&*input.bucket, &*input.key);
+        let id = RequestId::of(&extensions);
+        let removed = self.0.set_tags(object, Vec::new(), Cause::DeleteTags, id);
         answer(removed.map(|()| DeleteObjectTaggingOutput::default()))
     }
 }

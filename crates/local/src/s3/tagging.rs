@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use percent_encoding::percent_decode_str;
+use rusqlite::OptionalExtension as _;
 use s3s::{
     S3ErrorCode,
     dto::{Tag, TagSet},
@@ -10,6 +11,7 @@ use s3s::{
 use super::{
     S3, buckets,
     fault::{Fault, refuse, refuse_as},
+    notification::{Cause, Change},
     objects::Tags,
 };
 
@@ -27,18 +29,35 @@ impl S3 {
             .collect())
     }
 
-    pub(super) fn set_tags(&self, bucket: &str, key: &str, tags: Tags) -> Result<(), Fault> {
+    /// Replaces the tags of an object, and tells of it.
+    pub(super) fn set_tags(
+        &self,
+        (bucket, key): (&str, &str),
+        tags: Tags,
+        cause: Cause,
+        request_id: &str,
+    ) -> Result<(), Fault> {
         let tags = serde_json::to_string(&check(tags)?)?;
-        self.db.write(|tx| {
-            let updated = tx
-                .prepare_cached("UPDATE s3_objects SET tags = ?3 WHERE bucket = ?1 AND key = ?2")?
-                .execute((bucket, key.as_bytes(), tags))?;
-            if updated == 0 {
+        let nowhere = self.db.write(|tx| {
+            let etag: Option<String> = tx
+                .prepare_cached(
+                    "UPDATE s3_objects SET tags = ?3 WHERE bucket = ?1 AND key = ?2 RETURNING etag",
+                )?
+                .query_row((bucket, key.as_bytes(), tags), |row| row.get(0))
+                .optional()?;
+            let Some(etag) = etag else {
                 buckets::check(tx, bucket)?;
                 return Err(S3ErrorCode::NoSuchKey.into());
-            }
-            Ok(())
-        })
+            };
+            let time = jiff::Timestamp::now();
+            let (etag, size, sequencer) = (&*etag, 0, 0);
+            self.announce(
+                tx,
+                &Change { bucket, key, cause, size, etag, sequencer, time, request_id },
+            )
+        })?;
+        self.tell(&nowhere);
+        Ok(())
     }
 }
 

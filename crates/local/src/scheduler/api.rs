@@ -197,6 +197,11 @@ impl SchedulerApi {
 /// A request's body.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     let body = if body.is_empty() { b"{}" } else { body };
+    // An object would be read from a list of its members, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        let message = "a request is a JSON object";
+        return Err(Exception::client("SerializationException", message).into());
+    }
     serde_json::from_slice(body)
         .map_err(|error| Exception::client("SerializationException", error.to_string()).into())
 }

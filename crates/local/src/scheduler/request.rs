@@ -50,12 +50,19 @@ struct TargetRequest {
     role_arn: Option<String>,
     input: Option<String>,
     dead_letter_config: Option<DeadLetterConfig>,
-    retry_policy: Option<RetryPolicy>,
+    retry_policy: Option<RetryRequest>,
     ecs_parameters: Option<Map<String, Value>>,
     event_bridge_parameters: Option<EventBridgeRequest>,
     sqs_parameters: Option<SqsParameters>,
     kinesis_parameters: Option<Value>,
     sage_maker_pipeline_parameters: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RetryRequest {
+    maximum_event_age_in_seconds: Option<i64>,
+    maximum_retry_attempts: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -274,15 +281,6 @@ impl TargetRequest {
         {
             check_dead_letters(dead_letters)?;
         }
-        if let Some(policy) = &self.retry_policy {
-            if let Some(age) = policy.maximum_event_age_in_seconds {
-                let member = "target.retryPolicy.maximumEventAgeInSeconds";
-                between(age.into(), member, 60, 86_400)?;
-            }
-            if let Some(attempts) = policy.maximum_retry_attempts {
-                between(attempts.into(), "target.retryPolicy.maximumRetryAttempts", 0, 185)?;
-            }
-        }
         let event_bridge_parameters =
             self.event_bridge_parameters.map(EventBridgeRequest::into_parameters).transpose()?;
         let target = Target {
@@ -290,13 +288,31 @@ impl TargetRequest {
             role_arn,
             input: self.input,
             dead_letter_config: self.dead_letter_config,
-            retry_policy: self.retry_policy,
+            retry_policy: self.retry_policy.map(RetryRequest::into_policy).transpose()?,
             ecs_parameters: self.ecs_parameters,
             event_bridge_parameters,
             sqs_parameters: self.sqs_parameters,
         };
         check_target(&target)?;
         Ok(target)
+    }
+}
+
+impl RetryRequest {
+    // https://docs.aws.amazon.com/scheduler/latest/APIReference/API_RetryPolicy.html
+    fn into_policy(self) -> Result<RetryPolicy, Exception> {
+        let (age, attempts) = (self.maximum_event_age_in_seconds, self.maximum_retry_attempts);
+        if let Some(age) = age {
+            between(age, "target.retryPolicy.maximumEventAgeInSeconds", 60, 86_400)?;
+        }
+        if let Some(attempts) = attempts {
+            between(attempts, "target.retryPolicy.maximumRetryAttempts", 0, 185)?;
+        }
+        let small = |number: Option<i64>| number.and_then(|it| u32::try_from(it).ok());
+        Ok(RetryPolicy {
+            maximum_event_age_in_seconds: small(age),
+            maximum_retry_attempts: small(attempts),
+        })
     }
 }
 

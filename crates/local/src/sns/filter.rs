@@ -94,14 +94,14 @@ pub(super) fn passes(policy: &str, scope: Scope, body: &str, attributes: &Attrib
         return true;
     }
     let Ok(pattern) = EventPattern::parse(policy) else { return false };
-    let matcher = Matcher::new([pattern]);
+    let asked = Matcher::new([pattern]);
     let matched = match scope {
         // "the message payload is a well-formed JSON object": what is none passes no policy.
         Scope::MessageBody if serde_json::from_str::<Map<String, Value>>(body).is_err() => {
             return false;
         }
-        Scope::MessageBody => matcher.matches(body),
-        Scope::MessageAttributes => matcher.matches(&to_event(attributes)),
+        Scope::MessageBody => asked.matches(body),
+        Scope::MessageAttributes => asked.matches(&to_event(attributes)),
     };
     matched.is_ok_and(|matched| !matched.is_empty())
 }

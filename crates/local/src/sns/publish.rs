@@ -3,7 +3,7 @@
 //! The API publishes what clients send, `delivery` what the other services do. What an endpoint does not take goes to the
 //! subscription's dead-letter queue.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use jiff::Timestamp;
 use rusqlite::Transaction;
@@ -19,7 +19,7 @@ use super::{
     store::{self, Settings, Subscription},
 };
 use crate::{
-    delivery::{Deliveries, Delivery, Destination, Undeliverable},
+    delivery::{Deliveries, Delivery, Destination, Undeliverable, is_fifo},
     sqs::{self, NewMessage},
 };
 
@@ -162,13 +162,15 @@ impl Deliveries {
         let attributes =
             if is_raw { to_sqs(notification.attributes) } else { sqs::Attributes::new() };
         let to_queue = |queue: &str| {
-            let is_fifo = queue.ends_with(".fifo");
+            let keeps_order = is_fifo(queue);
             let message = NewMessage {
                 body: &body,
                 attributes: attributes.clone(),
                 // A standard queue takes the group of a standard topic's message along, and no other.
-                group_id: group_id.filter(|_| is_fifo || fifo.is_none()),
-                deduplication_id: fifo.filter(|_| is_fifo).map(|it| it.deduplication_id.as_str()),
+                group_id: group_id.filter(|_| keeps_order || fifo.is_none()),
+                deduplication_id: fifo
+                    .filter(|_| keeps_order)
+                    .map(|it| it.deduplication_id.as_str()),
                 ..NewMessage::default()
             };
             self.send(tx, queue, &message)
@@ -203,7 +205,7 @@ impl<'a> Fifo<'a> {
         settings: &Settings,
         publication: &Publication<'a>,
     ) -> Result<Option<Self>, Refusal> {
-        if !topic.ends_with(".fifo") {
+        if !is_fifo(topic) {
             if publication.deduplication_id.is_some() {
                 return Err(Refusal::invalid(
                     "MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type",
@@ -220,10 +222,7 @@ impl<'a> Fifo<'a> {
             settings.get("ContentBasedDeduplication").is_some_and(|it| it == "true");
         let deduplication_id = match publication.deduplication_id {
             Some(id) => id.to_owned(),
-            None if is_by_content => Sha256::digest(publication.message.as_bytes())
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            None if is_by_content => hex(&Sha256::digest(publication.message.as_bytes())),
             None => {
                 return Err(Refusal::invalid(
                     "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
@@ -232,6 +231,14 @@ impl<'a> Fifo<'a> {
         };
         Ok(Some(Self { group_id, deduplication_id }))
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("a string takes any text");
+    }
+    text
 }
 
 fn sequence_number(number: i64) -> String {

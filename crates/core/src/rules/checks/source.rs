@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Checker, Source, target::S3_NAMES};
 use crate::{
     event,
+    event::sqs,
     rules::{
         fault::{list, suggest},
         on,
@@ -407,7 +408,7 @@ impl Checker<'_, '_> {
                 );
             }
         }
-        let is_fifo = sqs.get("queue").and_then(Node::text).is_some_and(|it| it.ends_with(".fifo"));
+        let is_fifo = sqs.get("queue").and_then(Node::text).is_some_and(sqs::is_fifo);
         if let Some(node) = sqs.get("batchSize")
             && is_fifo
             && node.integer().is_some_and(|size| size > i64::from(on::FIFO_BATCH_SIZE_MAX))

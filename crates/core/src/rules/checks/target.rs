@@ -97,7 +97,7 @@ impl Checker<'_, '_> {
         self.counts(target);
         self.tags(target);
         self.overrides(target, at);
-        self.own_definition(target, at);
+        self.own_definition(target, merged.get("payload"), at);
         let mut guarded = HashMap::new();
         self.templates(target, "", merged.get("allow"), source, &mut guarded);
         if let Some(allow) = merged.get("allow") {
@@ -272,7 +272,7 @@ impl Checker<'_, '_> {
     }
 
     /// What the file's own task definitions tell of a target that names one of them.
-    fn own_definition(&mut self, target: &Node, at: Span) {
+    fn own_definition(&mut self, target: &Node, payload: Option<&Node>, at: Span) {
         let Some(reference) = target.get("taskDefinition") else { return };
         let Some(text) = reference.text() else { return };
         let own = self.root.get("taskDefinitions").map_or(&[][..], Node::entries);
@@ -291,8 +291,9 @@ impl Checker<'_, '_> {
         };
         let containers: Vec<&str> = super::definitions::containers(&definition.value).collect();
         let overrides = target.at(&["overrides", "containerOverrides"]);
-        for container in overrides.map_or(&[][..], Node::items) {
-            let Some(node) = container.get("name") else { continue };
+        let overridden = overrides.map_or(&[][..], Node::items).iter();
+        let named = overridden.filter_map(|container| container.get("name"));
+        for node in named.chain(payload.and_then(|payload| payload.get("container"))) {
             let Some(name) = node.text() else { continue };
             if !template::is_template(name) && !containers.contains(&name) && !containers.is_empty()
             {

@@ -142,7 +142,7 @@ impl EventBridgeApi {
         Ok(json!({}))
     }
 
-    pub(super) fn describe_event_bus(&self, request: OneEventBus) -> Answer {
+    pub(super) fn describe_event_bus(&self, request: &OneEventBus) -> Answer {
         let rules = self.event_bridge.rules();
         let name = rules.bus(request.name.as_deref())?;
         Ok(show(&rules, &name))

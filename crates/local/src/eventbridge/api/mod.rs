@@ -92,14 +92,14 @@ impl EventBridgeApi {
             "TestEventPattern" => test_event_pattern::test_event_pattern(parse(request)?),
             "CreateEventBus" => self.create_event_bus(parse(request)?),
             "DeleteEventBus" => self.delete_event_bus(parse(request)?),
-            "DescribeEventBus" => self.describe_event_bus(parse(request)?),
+            "DescribeEventBus" => self.describe_event_bus(&parse(request)?),
             "ListEventBuses" => self.list_event_buses(parse(request)?),
             "UpdateEventBus" => self.update_event_bus(parse(request)?),
             "PutRule" => self.put_rule(parse(request)?),
-            "DescribeRule" => self.describe_rule(parse(request)?),
-            "DeleteRule" => self.delete_rule(parse(request)?),
-            "EnableRule" => self.set_state(parse(request)?, "ENABLED"),
-            "DisableRule" => self.set_state(parse(request)?, "DISABLED"),
+            "DescribeRule" => self.describe_rule(&parse(request)?),
+            "DeleteRule" => self.delete_rule(&parse(request)?),
+            "EnableRule" => self.set_state(&parse(request)?, "ENABLED"),
+            "DisableRule" => self.set_state(&parse(request)?, "DISABLED"),
             "ListRules" => self.list_rules(parse(request)?),
             "ListRuleNamesByTarget" => self.list_rule_names_by_target(parse(request)?),
             "PutTargets" => self.put_targets(parse(request)?),
@@ -107,7 +107,7 @@ impl EventBridgeApi {
             "ListTargetsByRule" => self.list_targets_by_rule(parse(request)?),
             "TagResource" => self.tag_resource(parse(request)?),
             "UntagResource" => self.untag_resource(parse(request)?),
-            "ListTagsForResource" => self.list_tags_for_resource(parse(request)?),
+            "ListTagsForResource" => self.list_tags_for_resource(&parse(request)?),
             _ => Err(Exception::client(
                 "UnknownOperationException",
                 format!("EventBridge on this machine has no operation {operation}"),
@@ -309,11 +309,9 @@ fn page<T>(
 
 /// A list as an answer.
 fn listed(member: &str, items: Vec<Value>, next: Option<String>) -> Value {
-    let mut answer = json!({ member: items });
-    if let Some(next) = next {
-        answer["NextToken"] = json!(next);
-    }
-    answer
+    let next = next.map(|next| ("NextToken".to_owned(), Value::String(next)));
+    let items = [(member.to_owned(), Value::Array(items))];
+    Value::Object(items.into_iter().chain(next).collect())
 }
 
 /// A request of the right types.

@@ -141,7 +141,7 @@ impl EventBridgeApi {
         Ok(json!({ "RuleArn": arn }))
     }
 
-    pub(super) fn describe_rule(&self, request: OneRule) -> Answer {
+    pub(super) fn describe_rule(&self, request: &OneRule) -> Answer {
         let rules = self.event_bridge.rules();
         let key = request.key(&rules)?;
         let mut shown = match rules.managed(&key) {
@@ -152,7 +152,7 @@ impl EventBridgeApi {
         Ok(shown)
     }
 
-    pub(super) fn delete_rule(&self, request: OneRule) -> Answer {
+    pub(super) fn delete_rule(&self, request: &OneRule) -> Answer {
         self.change(|tx, rules, catalog| {
             let key = request.key(rules)?;
             rules.check_unmanaged(&key)?;
@@ -170,7 +170,7 @@ impl EventBridgeApi {
         Ok(json!({}))
     }
 
-    pub(super) fn set_state(&self, request: OneRule, state: &str) -> Answer {
+    pub(super) fn set_state(&self, request: &OneRule, state: &str) -> Answer {
         self.change(|tx, rules, catalog| {
             let key = request.key(rules)?;
             rules.check_unmanaged(&key)?;

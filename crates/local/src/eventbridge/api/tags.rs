@@ -111,7 +111,7 @@ impl EventBridgeApi {
         Ok(json!({}))
     }
 
-    pub(super) fn list_tags_for_resource(&self, request: TagResource) -> Answer {
+    pub(super) fn list_tags_for_resource(&self, request: &TagResource) -> Answer {
         let arn = resource(&self.event_bridge.rules(), request.resource_arn.as_deref())?;
         let tags = self.db.read(|connection| store::tags(connection, &arn));
         let tags = tags.map_err(super::Fault::from)?;

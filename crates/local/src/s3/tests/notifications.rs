@@ -23,7 +23,7 @@ async fn a_put_is_told_as_s3_tells_it() {
     assert_eq!(
         record,
         json!({
-            "eventVersion": "2.1",
+            "eventVersion": "2.5",
             "eventSource": "aws:s3",
             "awsRegion": "us-east-1",
             "eventTime": null,
@@ -200,7 +200,7 @@ async fn what_clients_put_is_beside_what_the_file_asks_for() {
     assert_eq!(told, ["function", "own", "function"]);
     // What was shown comes back whole, and the file's part is the file's still.
     let shown = machine.send("GET", "?notification", &[], b"").await;
-    let body = shown.text().to_owned();
+    let body = shown.text();
     let body = &body[body.find("<NotificationConfiguration").unwrap()..];
     machine.send("PUT", "?notification", &[], body.as_bytes()).await.expect(StatusCode::OK);
     let again = machine.send("GET", "?notification", &[], b"").await;
@@ -216,12 +216,13 @@ async fn a_configuration_that_s3_refuses_changes_nothing() {
     let folder = Folder::new();
     let machine = Machine::start(&folder);
     let function = |id: &str, event: &str, rules: &[(&str, &str)]| {
-        let rules: String = rules
+        let rules: Vec<String> = rules
             .iter()
             .map(|(name, value)| {
                 format!("<FilterRule><Name>{name}</Name><Value>{value}</Value></FilterRule>")
             })
             .collect();
+        let rules = rules.concat();
         format!(
             "<CloudFunctionConfiguration><Id>{id}</Id>\
              <CloudFunction>arn:aws:lambda:us-east-1:000000000000:function:f</CloudFunction>\

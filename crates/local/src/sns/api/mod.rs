@@ -177,5 +177,6 @@ fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
 
 /// A list, and the token of its next page.
 fn listed(name: &str, items: Vec<Value>, next: Option<String>) -> Map<String, Value> {
-    members([(name, json!({ "member": items })), ("NextToken", json!(next))])
+    let next = next.map_or(Value::Null, Value::String);
+    members([(name, members([("member", Value::Array(items))]).into()), ("NextToken", next)])
 }

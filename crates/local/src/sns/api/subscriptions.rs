@@ -8,7 +8,7 @@ use super::{
     required, topic_name,
 };
 use crate::{
-    delivery::Destination,
+    delivery::{Destination, is_fifo},
     identity::ACCOUNT_ID,
     sns::{
         arn,
@@ -48,10 +48,10 @@ impl SnsApi {
                 return Err(Refusal::not_found("Topic").into());
             }
             if let Some(old) = store::subscription_of(tx, &topic, protocol, endpoint)? {
-                let is_same =
-                    given.iter().all(|(name, value)| old.settings.get(name) == Some(value));
-                if is_same {
-                    return Ok(old.arn());
+                let arn = old.arn();
+                let shown = show(old);
+                if given.iter().all(|(name, value)| shown.get(name) == Some(value)) {
+                    return Ok(arn);
                 }
                 let message =
                     "Attributes Reason: Subscription already exists with different attributes";
@@ -144,7 +144,7 @@ fn subscription_id(form: &Part) -> Result<String, Refusal> {
 }
 
 fn check_endpoint(topic: &str, protocol: &str, endpoint: &str) -> Result<(), Refusal> {
-    let is_fifo_topic = topic.ends_with(".fifo");
+    let is_fifo_topic = is_fifo(topic);
     let destination = Destination::parse(endpoint);
     match protocol {
         "sqs" => match destination {
@@ -223,8 +223,8 @@ fn check_redrive_policy(policy: &str, topic: &str) -> Result<(), String> {
     }
     let arn = store::dead_letter_arn(policy).unwrap_or_default();
     match Destination::parse(&arn) {
-        Ok(queue @ Destination::Queue(_)) if queue.is_fifo() == topic.ends_with(".fifo") => Ok(()),
-        Ok(Destination::Queue(_)) if topic.ends_with(".fifo") => {
+        Ok(queue @ Destination::Queue(_)) if queue.is_fifo() == is_fifo(topic) => Ok(()),
+        Ok(Destination::Queue(_)) if is_fifo(topic) => {
             Err("RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.".to_owned())
         }
         Ok(Destination::Queue(_)) => {

@@ -7,6 +7,7 @@ use super::{
     tags::read_tags, topic_name,
 };
 use crate::{
+    delivery::is_fifo,
     identity::ACCOUNT_ID,
     sns::{
         arn,
@@ -133,9 +134,9 @@ fn check_topic_name(name: &str, fifo: Option<&str>) -> Result<(), Refusal> {
 
 /// Why a topic cannot have this attribute.
 fn check_attribute(name: &str, value: &str, topic: &str) -> Result<(), String> {
-    let is_fifo = topic.ends_with(".fifo");
+    let keeps_order = is_fifo(topic);
     match name {
-        "ContentBasedDeduplication" | "FifoThroughputScope" if !is_fifo => {
+        "ContentBasedDeduplication" | "FifoThroughputScope" if !keeps_order => {
             Err(format!("{name} is an attribute of FIFO topics"))
         }
         "ContentBasedDeduplication" if !matches!(value, "true" | "false") => {
@@ -172,7 +173,7 @@ fn show(topic: &str, settings: Settings, subscriptions: usize) -> Settings {
         ("SubscriptionsPending".to_owned(), "0".to_owned()),
         ("TopicArn".to_owned(), arn),
     ]);
-    if topic.ends_with(".fifo") {
+    if is_fifo(topic) {
         shown.insert("FifoTopic".to_owned(), "true".to_owned());
         shown.insert("ContentBasedDeduplication".to_owned(), "false".to_owned());
     }
