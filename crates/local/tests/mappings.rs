@@ -42,7 +42,7 @@ impl World {
         all.extend(
             attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        if name.ends_with(".fifo") {
+        if name.strip_suffix(".fifo").is_some() {
             all.insert("FifoQueue".to_owned(), "true".to_owned());
             all.insert("ContentBasedDeduplication".to_owned(), "true".to_owned());
         }
@@ -65,7 +65,7 @@ impl World {
 
     fn send(&self, queue: &str, bodies: &[&str]) {
         let Local { db, queues, .. } = &self.local;
-        let group_id = queue.ends_with(".fifo").then_some("g");
+        let group_id = queue.strip_suffix(".fifo").map(|_| "g");
         db.write(|tx| {
             for body in bodies {
                 let message = NewMessage { body, group_id, ..NewMessage::default() };

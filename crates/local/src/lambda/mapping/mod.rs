@@ -170,8 +170,12 @@ impl EventSourceMappings {
             }
             Ok::<_, rusqlite::Error>((Stored::all(tx)?, gone))
         })?;
-        gone.iter().for_each(|it| self.apply(&it.uuid, None));
-        all.iter().for_each(|it| self.apply(&it.uuid, Some(&it.mapping)));
+        for stored in &gone {
+            self.apply(&stored.uuid, None);
+        }
+        for stored in &all {
+            self.apply(&stored.uuid, Some(&stored.mapping));
+        }
         Ok(())
     }
 

@@ -73,7 +73,7 @@ impl World {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        if name.ends_with(".fifo") {
+        if name.strip_suffix(".fifo").is_some() {
             all.insert("FifoQueue".to_owned(), "true".to_owned());
         }
         self.db.write(|tx| self.queues.create(tx, name, &all)).unwrap()
