@@ -101,9 +101,10 @@ fn perform_batch(event: &Value, records: &[Value]) -> Result<Value, Error> {
     }
     let is_ordered = records.iter().any(|it| it["attributes"]["SequenceNumber"].is_string());
     let bad = bodies.iter().position(|body| *body == "bad").unwrap_or(bodies.len());
-    let failed = records.iter().enumerate().filter(|(at, record)| {
-        if is_ordered { *at >= bad } else { record["body"] == "bad" }
-    });
+    let failed = records
+        .iter()
+        .enumerate()
+        .filter(|(at, record)| if is_ordered { *at >= bad } else { record["body"] == "bad" });
     let failed = failed.map(|(_, record)| json!({ "itemIdentifier": record["messageId"] }));
     Ok(json!({ "batchItemFailures": failed.collect::<Vec<_>>() }))
 }

@@ -39,7 +39,9 @@ impl World {
 
     fn create(&self, name: &str, attributes: &[(&str, &str)]) {
         let mut all: QueueAttributes = BTreeMap::new();
-        all.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        all.extend(
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         if name.ends_with(".fifo") {
             all.insert("FifoQueue".to_owned(), "true".to_owned());
             all.insert("ContentBasedDeduplication".to_owned(), "true".to_owned());
@@ -253,7 +255,11 @@ async fn what_was_begun_at_the_end_is_given_back() {
 async fn the_event_is_lambda_s() {
     let world = World::start(None).await;
     let file = world.local.dir.path().join("event");
-    world.local.functions.deploy("f", function(&[("EVENT", file.to_str().unwrap())], LONG)).unwrap();
+    world
+        .local
+        .functions
+        .deploy("f", function(&[("EVENT", file.to_str().unwrap())], LONG))
+        .unwrap();
     world.create("q", &[]);
     let url = "http://localhost/000000000000/q";
     let sent = json!({ "QueueUrl": url, "MessageBody": "ü", "MessageAttributes": {

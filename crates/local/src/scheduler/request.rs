@@ -252,15 +252,13 @@ impl WindowRequest {
         if let Some(minutes) = minutes {
             between(minutes, "flexibleTimeWindow.maximumWindowInMinutes", 1, 1440)?;
         }
-        match (mode, minutes) {
-            (Mode::Flexible, None) => Err(invalid(
+        if (mode, minutes) == (Mode::Flexible, None) {
+            return Err(invalid(
                 "MaximumWindowInMinutes must be specified when FlexibleTimeWindow Mode is FLEXIBLE.",
-            )),
-            (mode, minutes) => Ok(FlexibleTimeWindow {
-                mode,
-                maximum_window_in_minutes: minutes.and_then(|it| u32::try_from(it).ok()),
-            }),
+            ));
         }
+        let maximum_window_in_minutes = minutes.and_then(|it| u32::try_from(it).ok());
+        Ok(FlexibleTimeWindow { mode, maximum_window_in_minutes })
     }
 }
 

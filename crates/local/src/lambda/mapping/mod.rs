@@ -132,7 +132,8 @@ impl Stored {
 impl EventSourceMappings {
     /// Mappings of these queues to these functions. Nothing is received before [`Self::deploy`].
     pub fn new(db: Arc<Db>, queues: Queues, functions: Functions) -> Self {
-        let inner = Inner { db, queues, functions, running: Mutex::default(), in_hand: Arc::default() };
+        let inner =
+            Inner { db, queues, functions, running: Mutex::default(), in_hand: Arc::default() };
         Self { inner: Arc::new(inner) }
     }
 
