@@ -182,7 +182,7 @@ pub(crate) async fn send(
     let payload = schedule::payload(name, &arn, at);
     let event = schedule::normalise(&payload, engine.rules())
         .context("the payload of a schedule is none")??;
-    for dispatched in engine.dispatch(Origin::Schedule, &event).await? {
+    for dispatched in Box::pin(engine.dispatch(Origin::Schedule, &event)).await? {
         let run = &dispatched.run_id;
         match dispatched.how {
             How::Duplicate => writeln!(out, "{run} had been made for {at} before")?,

@@ -20,6 +20,6 @@ pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Res
         Some(event) => (Origin::Schedule, event?),
         None => (Origin::EventBridge, Event::parse(&invocation.payload)?),
     };
-    engine.dispatch(origin, &event).await?;
+    Box::pin(engine.dispatch(origin, &event)).await?;
     Ok(())
 }

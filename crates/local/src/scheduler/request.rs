@@ -205,15 +205,12 @@ fn millis(seconds: f64) -> i64 {
 fn check_times(definition: &Definition, now: Timestamp) -> Result<(), Exception> {
     let schedule = definition.schedule().map_err(|error| {
         let hint = error.hint();
-        match error {
-            schedule::Error::Zone { .. } => {
-                let zone = &definition.schedule_expression_timezone;
-                invalid(format!("Invalid ScheduleExpressionTimezone {zone}. {error}; {hint}"))
-            }
-            _ => {
-                let text = &definition.schedule_expression;
-                invalid(format!("Invalid Schedule Expression {text}. {error}; {hint}"))
-            }
+        if let schedule::Error::Zone { .. } = error {
+            let zone = &definition.schedule_expression_timezone;
+            invalid(format!("Invalid ScheduleExpressionTimezone {zone}. {error}; {hint}"))
+        } else {
+            let text = &definition.schedule_expression;
+            invalid(format!("Invalid Schedule Expression {text}. {error}; {hint}"))
         }
     })?;
     let earlier = |by| now.checked_sub(by).unwrap_or(Timestamp::MIN);
@@ -252,15 +249,13 @@ impl WindowRequest {
         if let Some(minutes) = minutes {
             between(minutes, "flexibleTimeWindow.maximumWindowInMinutes", 1, 1440)?;
         }
-        match (mode, minutes) {
-            (Mode::Flexible, None) => Err(invalid(
+        if (mode, minutes) == (Mode::Flexible, None) {
+            return Err(invalid(
                 "MaximumWindowInMinutes must be specified when FlexibleTimeWindow Mode is FLEXIBLE.",
-            )),
-            (mode, minutes) => Ok(FlexibleTimeWindow {
-                mode,
-                maximum_window_in_minutes: minutes.and_then(|it| u32::try_from(it).ok()),
-            }),
+            ));
         }
+        let maximum_window_in_minutes = minutes.and_then(|it| u32::try_from(it).ok());
+        Ok(FlexibleTimeWindow { mode, maximum_window_in_minutes })
     }
 }
 

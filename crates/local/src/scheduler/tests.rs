@@ -86,6 +86,7 @@ impl Machine {
         self.scheduler.fire_due(at(now)).unwrap().map(|next| next.to_string())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a method is a word")]
     fn call(&self, method: Method, path: &str, body: &Value) -> Answer {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         self.api.operation(&method, path, query, body.to_string().as_bytes())
