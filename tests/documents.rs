@@ -25,6 +25,7 @@ const EXPECTED: &[(&str, [usize; 3])] = &[
     ("docs/retries-and-limits.md", [9, 0, 2]),
     ("docs/rules.md", [30, 8, 3]),
     ("docs/run-lifecycle.md", [1, 0, 0]),
+    ("docs/schedules.md", [1, 0, 4]),
     ("examples/s3-batch/README.md", [0, 0, 3]),
 ];
 

@@ -481,3 +481,70 @@ fn a_state_directory_that_is_deleted_ends_dev_with_the_reason() {
     assert!(log.contains(".taskferry was deleted or moved while in use"), "{log}");
     assert_eq!(processes(project.dir().to_str().unwrap()), [""; 0]);
 }
+
+#[test]
+fn a_schedule_fires_and_a_time_that_had_its_run_starts_no_second() {
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
+    let soon = soon.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+    let project = Project::new(&format!(
+        r#"
+name: clock
+taskDefinitions:
+  print:
+    containerDefinitions:
+      - {{ name: app, image: none, memory: 64, entryPoint: [printf, "%s"], command: [nothing] }}
+rules:
+  - name: once
+    on: {{ schedule: "at({soon})", input: {{ day: "{{{{ detail.localTime[:10] }}}}" }} }}
+    target:
+      taskDefinition: print
+      overrides: {{ containerOverrides: [ {{ name: app, command: ["{{{{ detail.input.day }}}}"] }} ] }}
+"#
+    ));
+    let dev = project.dev();
+    let [run] = project.ended_runs("once", 1).try_into().expect("one run");
+    assert_eq!(run["status"], "succeeded");
+    assert_eq!(run["event"]["time"], format!("{soon}Z"));
+    let id = run["id"].as_str().expect("an id").to_owned();
+    let told = project.stdout(&["runs", "logs", &id]);
+    assert_eq!(told.trim_end(), &soon[..10], "{told}");
+    // Fired again for the same time, as Scheduler may; and for another.
+    let again = project.stdout(&["send", "--schedule", "once", "--at", &format!("{soon}Z")]);
+    assert!(again.starts_with(&id) && again.contains("before"), "{again}");
+    project.stdout(&["send", "--schedule", "once", "--at", "2027-01-31T00:00:00Z"]);
+    assert_eq!(project.ended_runs("once", 2).len(), 2);
+    dev.stop("INT");
+    // What it was asked while it is down does not come again when it is up.
+    let dev = project.dev();
+    assert_eq!(project.runs().len(), 2);
+    dev.stop("INT");
+}
+
+#[test]
+fn what_a_schedule_missed_is_one_run_as_the_rule_says() {
+    let rule = |name: &str, missed: &str| {
+        format!(
+            "  - name: {name}\n    on: {{ schedule: 'cron(* * * * ? *)', missed: {missed} }}\n    target: {{ taskDefinition: exit }}\n"
+        )
+    };
+    let rules = format!("{RULES}{}{}", rule("skips", "skip"), rule("once", "once"));
+    let project = Project::new(&rules);
+    project.dev().stop("INT");
+    // As if it had been down for an hour.
+    let db =
+        rusqlite::Connection::open(project.dir().join(".taskferry/aws.db")).expect("the state");
+    let moved = db.execute("UPDATE scheduler_schedules SET next_at = next_at - 3600000", []);
+    assert_eq!(moved.expect("it is ours"), 2);
+    drop(db);
+    let dev = project.dev();
+    let missed = |rule: &str, status: &str| {
+        eventually(&format!("what {rule} missed"), || {
+            project.runs().into_iter().find(|run| run["rule"] == rule && run["status"] == status)
+        })
+    };
+    let skipped = missed("skips", "skipped");
+    let reason = skipped["reason"].as_str().expect("a reason");
+    assert!(reason.contains("earlier times were missed"), "{reason}");
+    missed("once", "failed");
+    dev.stop("INT");
+}

@@ -4,7 +4,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -20,7 +23,7 @@ use taskferry_core::{
     track::TaskState,
 };
 use taskferry_engine::{
-    Engine, How, Stopped,
+    Engine, Foreseen, How, Stopped,
     ports::{self, Clock, Events, Payloads, Ports, Queues, RunQuery, Runs as _, Tasks},
 };
 use taskferry_local::runs::SqliteRuns;
@@ -64,6 +67,8 @@ struct Script {
     stopped: Mutex<Vec<String>>,
     /// How many of the next `StopTask` are throttled.
     stop_throttles: Mutex<u32>,
+    /// Whether the account has lost its task definitions.
+    is_bare: AtomicBool,
 }
 
 impl Script {
@@ -88,6 +93,10 @@ impl Tasks for ScriptedTasks {
     }
 
     async fn describe_task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
+        if self.0.is_bare.load(Ordering::Relaxed) {
+            let source = "ClientException: Unable to describe task definition.".into();
+            return Err(ports::Error::Refused { what: "DescribeTaskDefinition", source });
+        }
         let essential = vec!["app".to_owned()];
         Ok(TaskDefinition { arn: format!("{named}:7"), essential, size: None })
     }
@@ -514,4 +523,29 @@ async fn what_failed_is_done_again_once() {
     let run = world.runs().get(&again.run_id).await.unwrap().unwrap();
     assert_eq!(run.redrive_of, Some(failed.id));
     assert_eq!(world.script.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_redrive_would_come_to_is_told_and_not_done() {
+    let refused = Answer::Refused { message: "AccessDeniedException: not yours".to_owned() };
+    let world = World::new([refused]);
+    world.dispatch().await;
+    let failed = world.run().await;
+    let foresee = async |event: Option<Event>| -> Foreseen {
+        world.engine().foresee_redrive(&failed.id, event).await.unwrap()
+    };
+
+    assert_eq!(foresee(None).await.refusal, None);
+    let misfit = Event::parse(&event(1).text().replace("order\":1", "ordre\":1")).unwrap();
+    let refusal = foresee(Some(misfit)).await.refusal.unwrap();
+    assert!(refusal.contains("`detail.order` is not in the event"), "{refusal}");
+    world.script.is_bare.store(true, Ordering::Relaxed);
+    let refusal = foresee(None).await.refusal.unwrap();
+    assert_eq!(
+        refusal,
+        "task definition `order` cannot be used: ClientException: Unable to describe task definition."
+    );
+
+    assert_eq!(world.run().await, failed);
+    assert_eq!(world.script.requests().len(), 1);
 }

@@ -25,7 +25,7 @@ use crate::{
     times,
 };
 
-const RULES: &str = include_str!("../rules/dispatch.yaml");
+pub(crate) const RULES: &str = include_str!("../rules/dispatch.yaml");
 pub(crate) const BUCKET: &str = "uploads";
 
 /// How many objects are put one after the other, each after the end of the one before, and how many before them.

@@ -16,6 +16,7 @@ mod nowhere;
 mod process;
 mod put;
 mod runtime_api;
+mod sqs;
 mod waiting;
 
 use std::{
@@ -33,13 +34,14 @@ const PASSES: usize = 3;
 /// A measurement: one pass of it.
 type Measure = fn() -> anyhow::Result<Pass>;
 
-const MEASUREMENTS: [(&str, Measure); 6] = [
+const MEASUREMENTS: [(&str, Measure); 7] = [
     ("dispatch", dispatch::measure),
     ("dispatch/burst", burst::measure),
     ("dispatch/admission", admission::measure),
     ("dispatch/waiting", waiting::measure),
     ("function", function::measure),
     ("decision", decision::measure),
+    ("sources/sqs", sqs::measure),
 ];
 
 fn main() -> ExitCode {

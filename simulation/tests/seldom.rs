@@ -100,6 +100,21 @@ fn a_run_that_is_stopped_waits_for_a_request_that_is_late() {
 }
 
 #[test]
+fn a_sweep_looks_at_a_limit_once() {
+    let mut script = Script::new();
+    script.ends(&[End::Hangs]).order(&["replace"]);
+    script.play(MINUTE);
+    // The run that is replaced is not told to stop for a while, and the limit stays due.
+    script.mishap(Call::StopTask, Mishap::RequestLost).mishap(Call::StopTask, Mishap::RequestLost);
+    script.order(&["replace"]);
+    script.play_out();
+    let statuses: Vec<Status> = script.runs("replace").iter().map(|run| run.status).collect();
+    assert_eq!(statuses, [Status::Cancelled, Status::Succeeded]);
+    // A few sweeps, of a few looks each: it was more than a thousand.
+    assert!(script.calls(Call::Due) < 20, "{}", script.calls(Call::Due));
+}
+
+#[test]
 fn a_process_that_is_frozen_inside_run_task_starts_no_second_task() {
     for mishap in [Mishap::Frozen, Mishap::FrozenBefore] {
         let mut script = Script::new();

@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use crate::steps::{cargo, step, target};
+use crate::{
+    emulators,
+    steps::{cargo, step, target},
+};
 
 /// The measurement that needs nothing of the project but the engine it measures.
 const EVENT_PATTERN: &str = "event-pattern";
@@ -42,7 +45,17 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
             "taskferry-function-task-state-change",
         ]))?;
     }
-    step(Command::new(target().join("release/taskferry-benches")).args(&names))
+    let mut measure = Command::new(target().join("release/taskferry-benches"));
+    measure.args(&names);
+    if names.is_empty() || names.iter().any(|name| name.starts_with("sources")) {
+        // Beside ours, in the same run; they end with it.
+        let (moto, ministack) = emulators::start()?;
+        measure
+            .env("TASKFERRY_MOTO", &moto.endpoint)
+            .env("TASKFERRY_MINISTACK", &ministack.endpoint);
+        return step(&mut measure);
+    }
+    step(&mut measure)
 }
 
 /// Our engine beside a peer's, each in one thread.

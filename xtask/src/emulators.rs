@@ -1,4 +1,4 @@
-//! Emulators: AWS as others have built it, for the contracts of our stores.
+//! Emulators: AWS as others have built it, for the contracts of our stores and of SQS, and to be measured beside.
 //!
 //! moto and ministack are installed in fixed versions, started on free ports of this machine, and ended. Each lets through
 //! what the other catches, so every contract is held against both.

@@ -27,9 +27,9 @@ usage: cargo xtask COMMAND
   kills [--times N] [--seed S]
                   `taskferry dev` under load, killed with `kill -9` 100 times unless said; nothing lost, nothing twice
   clients         only the independent clients: boto3 and the AWS CLI against `taskferry dev`
-  emulators       only the contracts of DynamoDB, against moto and ministack
+  emulators       only the contracts of DynamoDB and SQS, against moto and ministack
   bench [NAME]    measure, in release; without a name, all: dispatch (and dispatch/waiting), function,
-                  decision, event-pattern";
+                  decision, event-pattern, sources (SQS beside moto and ministack)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -60,6 +60,10 @@ const ROWS: &[Row] = &[
     // Credentials are renewed, and clocks are set: the function's next instance may have good ones.
     ("ExpiredTokenException", "", Kind::Unknown),
     ("RequestExpired", "", Kind::Unknown),
+    // The process was held up after it had signed: five minutes later nothing comes of the request.
+    // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+    ("InvalidSignatureException", "Signature expired", Kind::Unknown),
+    ("InvalidSignatureException", "Signature not yet current", Kind::Unknown),
 ];
 
 /// What the exception means. One that no row knows is the request's fault below 500, and AWS's from there.
@@ -98,6 +102,15 @@ mod tests {
     fn a_full_cluster_is_a_matter_of_capacity() {
         let message = "The cluster's provisioning capacity limit exceeded.";
         check("ClientException", message, 400, Kind::Capacity);
+    }
+
+    #[test]
+    fn an_old_signature_is_no_refusal() {
+        let message = "Signature expired: 20260101T000000Z is now earlier than 20260101T000100Z (20260101T000600Z - 5 min.)";
+        check("InvalidSignatureException", message, 400, Kind::Unknown);
+        let message =
+            "The request signature we calculated does not match the signature you provided.";
+        check("InvalidSignatureException", message, 400, Kind::Refused);
     }
 
     #[test]

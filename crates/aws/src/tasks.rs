@@ -7,16 +7,16 @@ use aws_sdk_ecs::{
     primitives::DateTime,
     types::{self, DesiredStatus},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use taskferry_core::{
     failure::FailureClass,
     launch::{Answer, Failure, TaskDefinition},
     run::TaskSize,
     track::{Container, TaskState},
 };
-use taskferry_engine::ports::{self, Tasks};
+use taskferry_engine::ports::{self, Clock as _, Tasks};
 
-use crate::{Error, classify::Kind};
+use crate::{Error, classify::Kind, clock::SystemClock};
 
 /// The tasks of ECS.
 #[derive(Clone, Debug)]
@@ -35,14 +35,17 @@ impl Tasks for EcsTasks {
         // The SDK's input type drops members that it does not know and writes the others in an order of its own. The
         // recorded bytes are sent instead; signing, retries and the answer stay the SDK's.
         let body = request.to_owned();
+        let asked_at = SystemClock.now();
         let sent = self
             .client
             .run_task()
             .task_definition("the body is replaced")
             .customize()
-            .mutate_request(move |request| {
+            .map_request(move |mut request| {
+                in_time(asked_at, SystemClock.now())?;
                 request.headers_mut().insert("content-length", body.len().to_string());
                 *request.body_mut() = body.clone().into();
+                Ok::<_, HeldUp>(request)
             })
             .send()
             .await;
@@ -139,6 +142,22 @@ impl Tasks for EcsTasks {
     }
 }
 
+/// A `RunTask` is signed and sent so soon after it was asked for, the SDK's own retries included, or not at all.
+///
+/// `core` gives an attempt up when no request of it can reach ECS any more: this long, and the five minutes for which a
+/// signature holds, after it was decided upon.
+const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// Why a request is not sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the process was held up, and the request is not sent any more")]
+struct HeldUp;
+
+/// Asked right before a request is signed.
+fn in_time(asked_at: Timestamp, now: Timestamp) -> Result<(), HeldUp> {
+    if now.duration_since(asked_at) > SEND_WITHIN { Err(HeldUp) } else { Ok(()) }
+}
+
 fn answer(output: &RunTaskOutput) -> Answer {
     let failures = output.failures().iter().map(|failure| Failure {
         arn: failure.arn().map(str::to_owned),
@@ -197,4 +216,17 @@ fn container(container: &types::Container) -> Option<Container> {
 
 fn timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::from_nanosecond(time.as_nanos()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_held_up_is_not_sent() {
+        let asked_at = Timestamp::from_second(1_767_225_600).unwrap();
+        let after = |seconds| in_time(asked_at, asked_at + SignedDuration::from_secs(seconds));
+        assert!(after(10).is_ok());
+        assert!(after(11).is_err());
+    }
 }

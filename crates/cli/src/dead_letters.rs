@@ -18,7 +18,10 @@ use taskferry_core::{
     reason,
     run::{Run, RunId},
 };
-use taskferry_engine::ports::{RunQuery, Runs as _};
+use taskferry_engine::{
+    Foreseen,
+    ports::{RunQuery, Runs as _},
+};
 
 use crate::{
     event,
@@ -156,7 +159,7 @@ async fn show_one(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Exit 1 if one of them could not be done again.
+/// Exit 1 if one of them could not be done again, or would not be.
 async fn redrive(
     records: &Records,
     arguments: &Redrive,
@@ -168,15 +171,29 @@ async fn redrive(
         let hint = "redrive them one by one, each with its event";
         return Err(hinted("one event cannot stand for several runs", hint));
     }
-    if arguments.dry_run {
-        for run in &runs {
-            writeln!(out, "run {} of rule {} would be done again", short_id(run), run.rule)?;
-        }
-        writeln!(out, "{} in all; nothing was done", runs.len())?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let engine = records.engine().await?;
     let mut failed = 0_usize;
+    if arguments.dry_run {
+        for run in &runs {
+            let (id, rule) = (short_id(run), &run.rule);
+            match engine.foresee_redrive(&run.id, event.clone()).await {
+                Ok(Foreseen { run_id, refusal: None }) => {
+                    writeln!(out, "run {id} of rule {rule} would be done again as run {run_id}")?;
+                }
+                Ok(Foreseen { refusal: Some(refusal), .. }) => {
+                    failed += 1;
+                    writeln!(out, "run {id} of rule {rule} would be refused again: {refusal}")?;
+                }
+                Err(error) => {
+                    failed += 1;
+                    let error = anyhow::Error::from(error);
+                    writeln!(out, "run {id} of rule {rule} would not be done again: {error:#}")?;
+                }
+            }
+        }
+        writeln!(out, "{} in all; nothing was done", runs.len())?;
+        return Ok(ExitCode::from(u8::from(failed > 0)));
+    }
     for run in &runs {
         match engine.redrive(&run.id, event.clone()).await {
             Ok(again) => writeln!(out, "run {}: done again as run {}", run.id, again.run_id)?,

@@ -20,7 +20,14 @@ pub fn of(event: &Event) -> Option<String> {
             let object = text(&detail["bucket"]["name"]).zip(text(&detail["object"]["key"]));
             object.map(|(bucket, key)| format!("s3://{bucket}/{key}"))
         }
-        "aws.scheduler" => text(&detail["scheduledTime"]),
+        "aws.scheduler" => {
+            let time = text(&detail["scheduledTime"]);
+            time.map(|time| match detail["missed"]["count"].as_u64() {
+                None => time,
+                Some(0 | 1) => format!("{time}, missed"),
+                Some(count) => format!("{time}, the last of {count} missed"),
+            })
+        }
         "aws.sqs" => text(&detail["messageId"]),
         "aws.ecs" => text(&detail["taskArn"]),
         "taskferry" => text(&detail["runId"]).map(|run| format!("run {run}")),
@@ -61,6 +68,11 @@ mod tests {
             "aws.scheduler",
             r#"{"scheduledTime":"2026-01-01T02:00:00Z"}"#,
             Some("2026-01-01T02:00:00Z"),
+        );
+        check(
+            "aws.scheduler",
+            r#"{"scheduledTime":"2026-01-01T02:00:00Z","missed":{"count":3}}"#,
+            Some("2026-01-01T02:00:00Z, the last of 3 missed"),
         );
         check("aws.sqs", r#"{"messageId":"m-1"}"#, Some("m-1"));
         check("taskferry", r#"{"runId":"ab"}"#, Some("run ab"));

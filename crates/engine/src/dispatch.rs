@@ -214,12 +214,7 @@ impl<P: Ports> Engine<P> {
                 Ok(launch::record(plan, &self.rules.name, &pinned, room.gate(), now))
             }
             Err(ports::Error::Refused { source, .. }) => {
-                let task_definition = request.task_definition();
-                let reason = format!(
-                    "task definition `{task_definition}` cannot be used: {}",
-                    reason(&*source)
-                );
-                let mut run = launch::unusable(plan, reason, now);
+                let mut run = launch::unusable(plan, unusable(request, &*source), now);
                 // A delivery that died before its record may have put the event aside.
                 run.payload = plan.payload_url().map(str::to_owned);
                 Ok(run)
@@ -248,7 +243,10 @@ impl<P: Ports> Engine<P> {
         }
     }
 
-    async fn task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
+    pub(crate) async fn task_definition(
+        &self,
+        named: &str,
+    ) -> Result<TaskDefinition, ports::Error> {
         let now = self.ports.clock().now();
         if let Some(pinned) = self.pins.get(named, now) {
             return Ok(pinned);
@@ -275,4 +273,10 @@ fn tell(run: &Run) {
         }
         _ => {}
     }
+}
+
+/// Why a request's task definition cannot be used.
+pub(crate) fn unusable(request: &Request, source: &(dyn std::error::Error + 'static)) -> String {
+    let task_definition = request.task_definition();
+    format!("task definition `{task_definition}` cannot be used: {}", reason(source))
 }

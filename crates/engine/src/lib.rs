@@ -1,9 +1,9 @@
 //! Does what `taskferry-core` decides: performs its answers through ports, and feeds back what comes of them.
 //!
 //! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], each batch of messages to [`Engine::receive`],
-//! and call [`Engine::sweep`] each minute; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that writes what was decided, does it, and feeds
-//! back what came of it. There are no decisions in here but one: a write that lost a race is decided anew, upon the record
-//! that won.
+//! and call [`Engine::sweep`] each minute; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that
+//! writes what was decided, does it, and feeds back what came of it. There are no decisions in here but one: a write that
+//! lost a race is decided anew, upon the record that won.
 
 mod admit;
 mod advance;
@@ -29,7 +29,7 @@ use taskferry_core::{
 
 pub use self::{
     dispatch::{Dispatched, How},
-    redrive::NotRedriven,
+    redrive::{Foreseen, NotRedriven},
     sweep::Swept,
     track::{Stopped, Tracked},
 };

@@ -6,15 +6,16 @@
 use taskferry_core::{
     event::Event,
     lifecycle::Happening,
-    plan,
+    plan, reason,
+    rules::Rule,
     run::{Run, RunId},
 };
 
 use crate::{
     Engine, Error,
     advance::Patience,
-    dispatch::Dispatched,
-    ports::{Ports, Runs as _},
+    dispatch::{Dispatched, unusable},
+    ports::{self, Ports, Runs as _},
 };
 
 /// Why a run is not done again.
@@ -45,6 +46,15 @@ pub enum NotRedriven {
     Event(#[from] taskferry_core::event::Error),
 }
 
+/// What a redrive would come to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Foreseen {
+    /// The run that would do it again.
+    pub run_id: RunId,
+    /// Why that run would be refused at once, if it would.
+    pub refusal: Option<String>,
+}
+
 impl<P: Ports> Engine<P> {
     /// Does a run again that has ended, with its event or with another one in its place.
     ///
@@ -52,6 +62,48 @@ impl<P: Ports> Engine<P> {
     ///
     /// [`NotRedriven`] says why not; a port's, and then to try again does no harm.
     pub async fn redrive(&self, id: &RunId, event: Option<Event>) -> Result<Dispatched, Error> {
+        let (run, rule, event) = self.redrivable(id, event).await?;
+        let plan = plan::again(&self.rules, rule, &event, &run);
+        let how = self.launch(&plan, None).await?.how;
+        let (rule, run_id) = (plan.rule.name.to_string(), plan.run_id);
+        let redriven = Happening::Redriven { by: run_id.clone() };
+        match self.advance(run, redriven, Patience::None).await {
+            // A record that was deleted meanwhile needs to know nothing any more.
+            Ok(_) | Err(Error::NoRun(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Dispatched { rule, run_id, how })
+    }
+
+    /// What [`Self::redrive`] would come to. Nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::redrive`].
+    pub async fn foresee_redrive(
+        &self,
+        id: &RunId,
+        event: Option<Event>,
+    ) -> Result<Foreseen, Error> {
+        let (run, rule, event) = self.redrivable(id, event).await?;
+        let plan = plan::again(&self.rules, rule, &event, &run);
+        let refusal = match &plan.request {
+            Err(refusal) => Some(reason(refusal)),
+            Ok(request) => match self.task_definition(request.task_definition()).await {
+                Ok(_) => None,
+                Err(ports::Error::Refused { source, .. }) => Some(unusable(request, &*source)),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        Ok(Foreseen { run_id: plan.run_id, refusal })
+    }
+
+    /// The run, if it may be done again, with its rule and the event that it then answers.
+    async fn redrivable(
+        &self,
+        id: &RunId,
+        event: Option<Event>,
+    ) -> Result<(Run, &Rule, Event), Error> {
         let run = self.run(id).await?;
         let rule = match &run.redriven_by {
             _ if !run.status.is_terminal() => Err(NotRedriven::NotEnded(id.clone())),
@@ -66,16 +118,7 @@ impl<P: Ports> Engine<P> {
             Some(event) => event,
             None => self.event_of(&run).await?,
         };
-        let plan = plan::again(&self.rules, rule, &event, &run);
-        let how = self.launch(&plan, None).await?.how;
-        let (rule, run_id) = (plan.rule.name.to_string(), plan.run_id);
-        let redriven = Happening::Redriven { by: run_id.clone() };
-        match self.advance(run, redriven, Patience::None).await {
-            // A record that was deleted meanwhile needs to know nothing any more.
-            Ok(_) | Err(Error::NoRun(_)) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(Dispatched { rule, run_id, how })
+        Ok((run, rule, event))
     }
 
     async fn event_of(&self, run: &Run) -> Result<Event, Error> {

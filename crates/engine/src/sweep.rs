@@ -3,13 +3,14 @@
 //! Called each minute, by a function on AWS and by a timer on one machine. Takes what is due, and nothing else, the way any
 //! other happening goes. Several at once do no harm: they race for the same records, and one wins each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use taskferry_core::{
     is_mutated,
     lifecycle::{self, Happening, Then},
+    limits::LimitId,
     pace::Bucket,
     reason,
     run::Run,
@@ -50,6 +51,8 @@ impl<P: Ports> Engine<P> {
     /// If what is due cannot be read. What fails with one run is told in the log and leaves the others alone.
     pub async fn sweep(&self, until: Timestamp) -> Result<Swept, Error> {
         let mut swept = Swept::default();
+        // A limit can stay due, for as long as the run that another one replaces takes to stop. Once in a sweep is enough.
+        let mut seen = BTreeSet::new();
         loop {
             let now = self.ports.clock().now();
             if now >= until {
@@ -57,6 +60,8 @@ impl<P: Ports> Engine<P> {
                 break;
             }
             let Due { runs, limits } = self.ports.runs().due(now, PAGE_LENGTH).await?;
+            let limits: Vec<LimitId> =
+                limits.into_iter().filter(|limit| seen.insert(limit.clone())).collect();
             if runs.is_empty() && limits.is_empty() {
                 break;
             }

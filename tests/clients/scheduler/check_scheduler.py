@@ -260,6 +260,52 @@ def a_rate_starts_a_task_at_once(scheduler, ecs, **_):
     scheduler.delete_schedule(Name=made)
 
 
+def messages(sqs, url):
+    request = {"QueueUrl": url, "WaitTimeSeconds": 10, "MessageAttributeNames": ["All"]}
+    return sqs.receive_message(**request).get("Messages", [])
+
+
+@check
+def a_queue_gets_the_input(scheduler, sqs, **_):
+    url = sqs.create_queue(QueueName=name())["QueueUrl"]
+    queue = f"arn:aws:sqs:us-east-1:000000000000:{url.rsplit('/', 1)[1]}"
+    time_of_it = soon()
+    made = create(
+        scheduler,
+        at(time_of_it),
+        State="ENABLED",
+        Target=target(Arn=queue, Input="<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time>"),
+    )
+    [message] = messages(sqs, url)
+    arn = f"arn:aws:scheduler:us-east-1:000000000000:schedule/default/{made}"
+    equal(message["Body"], f"{arn} {time_of_it:%Y-%m-%dT%H:%M:%SZ}")
+
+
+@check
+def a_fifo_queue_gets_the_input_in_its_group(scheduler, sqs, **_):
+    url = sqs.create_queue(QueueName=f"{name()}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    queue = f"arn:aws:sqs:us-east-1:000000000000:{url.rsplit('/', 1)[1]}"
+    refused("ValidationException", create, scheduler=scheduler, Target=target(Arn=queue))
+    group = {"MessageGroupId": "group"}
+    create(scheduler, at(soon()), State="ENABLED", Target=target(Arn=queue, SqsParameters=group))
+    equal([message["Body"] for message in messages(sqs, url)], [PAYLOAD])
+
+
+@check
+def what_cannot_be_delivered_is_a_dead_letter(scheduler, sqs, **_):
+    url = sqs.create_queue(QueueName=name())["QueueUrl"]
+    queue = f"arn:aws:sqs:us-east-1:000000000000:{url.rsplit('/', 1)[1]}"
+    nowhere = "arn:aws:sqs:us-east-1:000000000000:no-such-queue"
+    letter = {"DeadLetterConfig": {"Arn": queue}, "RetryPolicy": {"MaximumRetryAttempts": 0}}
+    made = create(scheduler, at(soon()), State="ENABLED", Target=target(Arn=nowhere, **letter))
+    [message] = messages(sqs, url)
+    equal(message["Body"], PAYLOAD)
+    attributes = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
+    equal(attributes["SCHEDULE_ARN"].rsplit("/", 1)[1], made)
+    equal(attributes["TARGET_ARN"], nowhere)
+    equal((attributes["EXHAUSTED_RETRY_CONDITION"], attributes["RETRY_ATTEMPTS"]), ("MaximumRetryAttempts", "0"))
+
+
 @check
 def the_aws_cli_speaks_to_it(url, **_):
     def cli(*arguments):
@@ -284,6 +330,6 @@ if __name__ == "__main__":
     os.environ.pop("AWS_PROFILE", None)
     config = Config(retries={"max_attempts": 1})
     client = {
-        service: boto3.client(service, endpoint_url=given.endpoint_url, config=config) for service in ["scheduler", "ecs"]
+        service: boto3.client(service, endpoint_url=given.endpoint_url, config=config) for service in ["scheduler", "ecs", "sqs"]
     }
     perform_all(given, lambda test: test(url=given.endpoint_url, **client))

@@ -8,9 +8,12 @@ use super::{
     context::Context,
     definition::Target,
     store::{self, Attempt},
-    target::{Invoked, Kind, Refusal, deadline},
+    target::{Invoked, Kind, Refusal, deadline, input},
 };
-use crate::delivery::{Delivery, Destination};
+use crate::{
+    delivery::Destination,
+    sqs::{AttributeValue, NewMessage},
+};
 
 /// How many are tried in one go.
 const BATCH: u32 = 50;
@@ -106,17 +109,30 @@ impl Scheduler {
         &self,
         tx: &Transaction<'_>,
         ended: &Ended<'_>,
-        _condition: &str,
+        condition: &str,
     ) -> rusqlite::Result<()> {
-        let Ended { context, target, .. } = *ended;
+        let Ended { context, target, refusal } = *ended;
         let queue = target.dead_letter_config.as_ref().and_then(|config| config.arn.as_deref());
-        let Some(Ok(queue @ Destination::Queue(_))) = queue.map(Destination::parse) else {
+        let Some(Ok(Destination::Queue(queue))) = queue.map(Destination::parse) else {
             return Ok(());
         };
-        let body = target.input.as_deref().map(|input| context.fill_in(input));
-        let body = body.unwrap_or_else(|| "{}".to_owned());
-        let delivery = Delivery { body: &body, ..Delivery::default() };
-        if let Err(error) = self.deliveries.deliver(tx, &queue, &delivery)? {
+        let attributes = [
+            ("ERROR_CODE", refusal.code.to_owned()),
+            ("ERROR_MESSAGE", refusal.message.clone()),
+            ("EXECUTION_ID", context.execution_id.clone()),
+            ("EXHAUSTED_RETRY_CONDITION", condition.to_owned()),
+            ("IS_PAYLOAD_TRUNCATED", "false".to_owned()),
+            ("RETRY_ATTEMPTS", (context.attempt - 1).to_string()),
+            ("SCHEDULED_TIME", context.scheduled.to_string()),
+            ("SCHEDULE_ARN", context.schedule_arn.clone()),
+            ("TARGET_ARN", target.arn.clone()),
+        ];
+        let attributes =
+            attributes.map(|(name, value)| (name.to_owned(), AttributeValue::string(value)));
+        let body = input(context, target);
+        let message =
+            NewMessage { body: &body, attributes: attributes.into(), ..NewMessage::default() };
+        if let Err(error) = self.deliveries.send(tx, &queue, &message)? {
             tracing::error!(schedule = context.schedule_arn, %error, "a dead letter was lost");
         }
         Ok(())

@@ -154,7 +154,7 @@ impl Scheduler {
 }
 
 /// What the target gets: its input with the keywords replaced, or a word that the schedule has fired.
-fn input(context: &Context, target: &Target) -> String {
+pub(super) fn input(context: &Context, target: &Target) -> String {
     match &target.input {
         Some(input) => context.fill_in(input),
         // https://docs.aws.amazon.com/scheduler/latest/APIReference/API_Target.html

@@ -19,7 +19,7 @@ use crate::{
     eventbridge::{EventBridge, Subscription},
     lambda::Invocations,
     protocol::{Answer, Exception},
-    sqs::Clock,
+    sqs::{Clock, Queues},
     state::State,
 };
 
@@ -49,7 +49,7 @@ impl Machine {
         let state = State::open(&dir).unwrap();
         let now = Arc::new(AtomicI64::new(now.as_millisecond()));
         let (asked, answers) = (Arc::<Mutex<Vec<Value>>>::default(), Arc::default());
-        let deliveries = Deliveries::new(Invocations::default(), crate::sqs::Queues::default());
+        let deliveries = Deliveries::new(Invocations::default(), Queues::default());
         let event_bridge = Arc::new(EventBridge::new(deliveries.clone()));
         let clock = Arc::clone(&now);
         let (told, answering): (_, Arc<Mutex<Vec<Answer>>>) =

@@ -344,7 +344,16 @@ impl Sqs {
             let queue = find(tx, name)?;
             check_ids(entries.iter().map(|it| it.id.as_ref()), shape)?;
             let performed = entries.iter().map(|entry| {
-                let performed = of_entry(perform(tx, &queue, entry), |()| Map::new())?;
+                let mut performed = of_entry(perform(tx, &queue, entry), |()| Map::new())?;
+                if let Entry::Failed(refusal) = &mut performed
+                    && refusal.code == Code::ReceiptHandleIsInvalid
+                {
+                    // A batch says which.
+                    let handle = entry.receipt_handle.as_deref().unwrap_or_default();
+                    refusal.message = format!(
+                        "The input receipt handle \"{handle}\" is not a valid receipt handle."
+                    );
+                }
                 Ok((entry.id.clone().unwrap_or_default(), performed))
             });
             Ok::<_, Fault>(batch_answer(performed.collect::<Result<_, Fault>>()?))

@@ -39,9 +39,7 @@ impl Receipt {
             return Err(Refusal::missing("ReceiptHandle"));
         }
         Self::parse(handle).filter(|receipt| receipt.queue == queue).ok_or_else(|| {
-            let message =
-                format!("The input receipt handle \"{handle}\" is not a valid receipt handle.");
-            Refusal::new(Code::ReceiptHandleIsInvalid, message)
+            Refusal::new(Code::ReceiptHandleIsInvalid, "The input receipt handle is invalid.")
         })
     }
 

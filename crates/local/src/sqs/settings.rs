@@ -155,7 +155,8 @@ impl Settings {
 
     fn set_one(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
         let range = |range| number(name, value, range);
-        match name {
+        // Blanks around a name are not part of it.
+        match name.trim() {
             "VisibilityTimeout" => self.visibility_timeout = range(0..=VISIBILITY_SECONDS_MAX)?,
             "DelaySeconds" => self.delay_seconds = range(0..=DELAY_SECONDS_MAX)?,
             "MessageRetentionPeriod" => self.retention_seconds = range(60..=1_209_600)?,

@@ -1,0 +1,247 @@
+//! SQS's throughput beside that of emulators, in one run: messages sent and received a second, one by one and in tens.
+//!
+//! `cargo xtask bench sources` starts moto and ministack and says where they are; without them `taskferry dev` is measured
+//! alone. All get the same requests over as many connections, each kept where its server keeps it. Each server is measured by
+//! itself, with the others idle.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use crate::{
+    dispatch::{Dev, RULES},
+    figures::{Figure, Pass},
+};
+
+/// How many clients there are, each with a connection.
+const CLIENTS: usize = 4;
+
+/// For how long each kind of request is made.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// A message's body: about as long as a notification of S3.
+const BODY_BYTES: usize = 1000;
+
+/// How long a server may take for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// By what part the goals are measured: of moto's figure, and of the faster one's.
+const TIMES_MOTO: f64 = 5.0;
+const TIMES_FASTEST: f64 = 2.0;
+
+pub(crate) fn measure() -> anyhow::Result<Pass> {
+    let dev = Dev::start(RULES, &[])?;
+    let ours = rates(&dev.endpoint).context("taskferry dev")?;
+    dev.stop()?;
+    let mut peers = Vec::new();
+    for (name, variable) in [("moto", "TASKFERRY_MOTO"), ("ministack", "TASKFERRY_MINISTACK")] {
+        if let Ok(endpoint) = std::env::var(variable) {
+            peers.push((name, rates(&endpoint).context(name)?));
+        }
+    }
+    let mut pass = Pass::new();
+    for (at, (what, rate)) in ours.iter().enumerate() {
+        pass.push(Figure::new(format!("SQS, {what}"), *rate, "messages/s"));
+        for (name, rates) in &peers {
+            pass.push(Figure::new(format!("SQS, {what}: {name}"), rates[at].1, "messages/s"));
+        }
+        let fastest = peers.iter().map(|(_, rates)| rates[at].1).fold(0.0, f64::max);
+        if let Some((_, moto)) = peers.first()
+            && fastest > 0.0
+        {
+            let times = Figure::new(format!("SQS, {what}: times moto's"), rate / moto[at].1, "×");
+            pass.push(times.at_least(TIMES_MOTO));
+            let times =
+                Figure::new(format!("SQS, {what}: times the faster one's"), rate / fastest, "×");
+            pass.push(times.at_least(TIMES_FASTEST));
+        }
+    }
+    Ok(pass)
+}
+
+/// What a request does to messages.
+#[derive(Clone, Copy)]
+enum Kind {
+    Send,
+    Receive,
+}
+
+/// Messages a second of each kind of request.
+fn rates(endpoint: &str) -> anyhow::Result<Vec<(&'static str, f64)>> {
+    let mut rates = Vec::new();
+    for (what, kind, batch) in [
+        ("sent one by one", Kind::Send, 1),
+        ("received one by one", Kind::Receive, 1),
+        ("sent in tens", Kind::Send, 10),
+        ("received in tens", Kind::Receive, 10),
+    ] {
+        rates.push((what, rate(endpoint, kind, batch)?));
+    }
+    Ok(rates)
+}
+
+fn rate(endpoint: &str, kind: Kind, batch: usize) -> anyhow::Result<f64> {
+    let name =
+        format!("bench-{}-{batch}", if matches!(kind, Kind::Send) { "send" } else { "receive" });
+    let mut client = Client::new(endpoint);
+    // Another queue for each pass: one of the last is not empty.
+    let name = format!("{name}-{}", u64::from(std::process::id()) + elapsed_nanos());
+    let made = client.call("CreateQueue", &json!({ "QueueName": name }))?;
+    let url = made["QueueUrl"].as_str().context("a queue without a URL")?.to_owned();
+    if matches!(kind, Kind::Receive) {
+        fill(endpoint, &url)?;
+    }
+    let began = Instant::now();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (endpoint, url) = (endpoint.to_owned(), url.clone());
+            thread::spawn(move || work(&endpoint, &url, kind, batch, began + PERIOD))
+        })
+        .collect();
+    let mut messages = 0;
+    for client in clients {
+        messages += client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+    let rate = messages as f64 / began.elapsed().as_secs_f64();
+    client.call("DeleteQueue", &json!({ "QueueUrl": url }))?;
+    Ok(rate)
+}
+
+/// A number that is another each time.
+fn elapsed_nanos() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| u64::from(now.subsec_nanos()) + now.as_secs())
+}
+
+/// Sends what is to be received, for twice as long as it is received: who is emptied is measured until it is.
+fn fill(endpoint: &str, url: &str) -> anyhow::Result<()> {
+    let until = Instant::now() + 2 * PERIOD;
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (endpoint, url) = (endpoint.to_owned(), url.to_owned());
+            thread::spawn(move || work(&endpoint, &url, Kind::Send, 10, until))
+        })
+        .collect();
+    for client in clients {
+        client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+    }
+    Ok(())
+}
+
+/// Makes requests until the time is over, or nothing is left to be received. Returns how many messages it was.
+fn work(
+    endpoint: &str,
+    url: &str,
+    kind: Kind,
+    batch: usize,
+    until: Instant,
+) -> anyhow::Result<usize> {
+    let mut client = Client::new(endpoint);
+    let body = "x".repeat(BODY_BYTES);
+    let (operation, request) = match (kind, batch) {
+        (Kind::Send, 1) => ("SendMessage", json!({ "QueueUrl": url, "MessageBody": body })),
+        (Kind::Send, _) => {
+            let entries = (0..batch).map(|id| json!({ "Id": id.to_string(), "MessageBody": body }));
+            ("SendMessageBatch", json!({ "QueueUrl": url, "Entries": entries.collect::<Vec<_>>() }))
+        }
+        (Kind::Receive, _) => (
+            "ReceiveMessage",
+            json!({ "QueueUrl": url, "MaxNumberOfMessages": batch, "VisibilityTimeout": 600 }),
+        ),
+    };
+    let mut messages = 0;
+    while Instant::now() < until {
+        let answer = client.call(operation, &request)?;
+        messages += match kind {
+            Kind::Send if batch == 1 => 1,
+            Kind::Send => answer["Successful"].as_array().map_or(0, Vec::len),
+            Kind::Receive => match answer["Messages"].as_array().map_or(0, Vec::len) {
+                0 => break,
+                count => count,
+            },
+        };
+    }
+    Ok(messages)
+}
+
+/// A client of SQS's JSON protocol, for as little work as can be.
+struct Client {
+    host: String,
+    stream: Option<BufReader<TcpStream>>,
+}
+
+impl Client {
+    fn new(endpoint: &str) -> Self {
+        Self { host: endpoint.trim_start_matches("http://").to_owned(), stream: None }
+    }
+
+    fn call(&mut self, operation: &str, request: &Value) -> anyhow::Result<Value> {
+        let body = request.to_string();
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: {}\r\nx-amz-target: AmazonSQS.{operation}\r\n\
+             content-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\
+             authorization: AWS4-HMAC-SHA256 Credential=any/20261121/us-east-1/sqs/aws4_request, SignedHeaders=host, \
+             Signature=0\r\n\r\n",
+            self.host,
+            body.len()
+        );
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => {
+                let stream = TcpStream::connect(&self.host)
+                    .with_context(|| format!("cannot reach {}", self.host))?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+                BufReader::new(stream)
+            }
+        };
+        stream.get_mut().write_all((head + &body).as_bytes())?;
+        let (mut status, mut length, mut is_kept) = (String::new(), None, true);
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line)? == 0 {
+                bail!("the server closed the connection");
+            }
+            let line = line.trim_end();
+            if line.is_empty() {
+                break;
+            }
+            if status.is_empty() {
+                line.clone_into(&mut status);
+                is_kept = status.starts_with("HTTP/1.1");
+            } else if let Some((name, value)) = line.split_once(':') {
+                match (name.to_ascii_lowercase().as_str(), value.trim()) {
+                    ("content-length", value) => length = Some(value.parse()?),
+                    ("connection", value) if value.eq_ignore_ascii_case("close") => is_kept = false,
+                    _ => {}
+                }
+            }
+        }
+        let mut answer = Vec::new();
+        match length {
+            Some(length) => {
+                answer.resize(length, 0);
+                stream.read_exact(&mut answer)?;
+            }
+            None if is_kept => bail!("{operation}: an answer without a length"),
+            None => {
+                stream.read_to_end(&mut answer)?;
+            }
+        }
+        if status.split(' ').nth(1) != Some("200") {
+            bail!("{operation}: {status}: {}", String::from_utf8_lossy(&answer));
+        }
+        self.stream = is_kept.then_some(stream);
+        if answer.is_empty() {
+            return Ok(Value::Null);
+        }
+        Ok(serde_json::from_slice(&answer)?)
+    }
+}
