@@ -320,7 +320,7 @@ fn job(id: &str, both: bool) -> Value {
     message("jobs", id, None, &json!({ "both": both, "task": "order" }).to_string())
 }
 
-fn s3(record: Value) -> String {
+fn s3(record: &Value) -> String {
     json!({ "Records": [record] }).to_string()
 }
 
@@ -349,7 +349,7 @@ async fn what_can_never_be_taken_is_kept_once_with_its_reason_and_does_not_come_
     let world = World::new();
     let long = message("orders", "long", None, &"\"".repeat(1 << 20));
     let unfit = message("orders", "unfit", None, "no order");
-    let liar = message("uploads", "liar", None, &s3(json!({ "eventSource": "aws:s3" })));
+    let liar = message("uploads", "liar", None, &s3(&json!({ "eventSource": "aws:s3" })));
     for _ in 0..2 {
         assert!(world.receive(&[long.clone(), unfit.clone(), liar.clone()]).await.is_empty());
     }
@@ -396,7 +396,7 @@ async fn a_queue_that_no_rule_names_keeps_its_messages() {
 #[tokio::test]
 async fn a_message_starts_what_names_its_queue_and_nothing_else() {
     let world = World::new();
-    let body = s3(uploaded("in/a%2Bb+c.csv"));
+    let body = s3(&uploaded("in/a%2Bb+c.csv"));
     let batch = [
         message("uploads", "m1", None, &body),
         // Who may write orders must not be able to say what was uploaded.

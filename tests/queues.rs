@@ -1,5 +1,7 @@
 //! Through the real program: messages in at a queue, what tasks did at the other end, and what the queue kept.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

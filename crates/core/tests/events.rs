@@ -3,6 +3,7 @@
 //! `tests/events/` has the payloads as a function gets them; a snapshot each has the events. Of a new form or version a
 //! payload is put there, and its snapshot read.
 
+#![expect(clippy::disallowed_methods, reason = "the payloads are files")]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
 use std::{fs, path::Path};

@@ -1,5 +1,6 @@
 //! The committed inputs of the fuzz targets for payloads, and those of the golden test, without libFuzzer.
 
+#![expect(clippy::disallowed_methods, reason = "the payloads are files")]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
 #[expect(unreachable_pub, reason = "the fuzz targets reach them")]

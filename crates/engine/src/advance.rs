@@ -133,7 +133,7 @@ impl<P: Ports> Engine<P> {
                 // It has ended, so that its message may go.
                 None if run.status.is_terminal() && run.message.is_some() && !step.acknowledged => {
                     step.acknowledged = true;
-                    match self.acknowledge(&run).await {
+                    match Box::pin(self.acknowledge(&run)).await {
                         Ok(happening) => step.happening = happening,
                         Err(error) => {
                             warn!(rule = run.rule, run_id = %run.id, error = reason(&error), "message not deleted yet");
@@ -235,8 +235,9 @@ impl<P: Ports> Engine<P> {
                 Ok(None)
             }
             (Then::Publish, _) => Ok(Some(self.publish(run).await?)),
-            (Then::Extend, _) => self.extend(run).await,
-            (Then::Acknowledge, _) => Ok(Some(self.acknowledge(run).await?)),
+            // Boxed: runs with a message are few, and each call of SQS is large.
+            (Then::Extend, _) => Box::pin(self.extend(run)).await,
+            (Then::Acknowledge, _) => Ok(Some(Box::pin(self.acknowledge(run)).await?)),
             (Then::Discard, _) => {
                 if let Some(url) = &run.payload {
                     self.ports.payloads().discard(url).await?;

@@ -141,12 +141,14 @@ impl<P: Ports> Engine<P> {
                 let mut run = *run;
                 if let Some(message) = message {
                     let received = Happening::Received { message };
-                    run = self.advance(run, received, Patience::None).await?;
+                    // Boxed, as below: seldom needed, and large.
+                    run = Box::pin(self.advance(run, received, Patience::None)).await?;
                 }
                 // Whoever took the first delivery may have died on the way to the launch. The run is recorded, so if it
                 // cannot be helped along, the sweep will do that, and the event is taken all the same.
                 let recorded = run.clone();
-                let helped = self.advance(run, Happening::Redelivered, Patience::None).await;
+                let helped = self.advance(run, Happening::Redelivered, Patience::None);
+                let helped = Box::pin(helped).await;
                 let run = helped.unwrap_or_else(|error| {
                     warn!(
                         event_id = plan.event.id(), rule = recorded.rule, run_id = %recorded.id,

@@ -37,7 +37,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// What `taskferry send --s3` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct ObjectArguments {
-    /// Tell of a new object, as S3 would, whether it is there or not: s3://BUCKET/KEY
+    /// Tell of a new object, as S3 would, whether it is there or not: `s3://BUCKET/KEY`
     #[arg(long, value_name = "URL")]
     pub(super) s3: Option<String>,
     /// The object's size in bytes; 0 if not given
