@@ -192,15 +192,14 @@ impl Client {
             self.host,
             body.len()
         );
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(&self.host)
-                    .with_context(|| format!("cannot reach {}", self.host))?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-                BufReader::new(stream)
-            }
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            let stream = TcpStream::connect(&self.host)
+                .with_context(|| format!("cannot reach {}", self.host))?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+            BufReader::new(stream)
         };
         stream.get_mut().write_all((head + &body).as_bytes())?;
         let (mut status, mut length, mut is_kept) = (String::new(), None, true);

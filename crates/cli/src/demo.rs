@@ -1,7 +1,9 @@
-//! `taskferry demo`: a real file becomes a real task's result, and every step is shown.
+//! `taskferry demo`: a real event becomes a real task's result, and every step is shown.
 //!
-//! The same parts as `dev`, on a free port, with the shipped example, in a directory of its own. Nothing is left running;
+//! The same parts as `dev`, on a free port, with one of the shipped examples, in a directory of its own. Nothing is left running;
 //! the directory stays, to look at and to go on with.
+
+mod example;
 
 use std::{
     fs,
@@ -12,27 +14,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use jiff::Timestamp;
 use taskferry_aws::Clients;
-use taskferry_core::{rules, run::Status};
+use taskferry_core::rules;
 use taskferry_engine::ports::{RunQuery, Runs as _};
 use taskferry_local::ecs::Containers;
 use tokio::time::timeout;
 
+use self::example::Example;
 use crate::{
     dev::{platform::Platform, steps::Steps},
     output::{Tone, Toned, hinted, wants_colour},
     state::StateDir,
 };
-
-const RULES: &str = include_str!("../../../examples/s3-batch/taskferry.yaml");
-const SALES: &str = include_str!("../../../examples/s3-batch/sales.csv");
-
-/// The bucket and the keys that the example's rules file names.
-const BUCKET: &str = "sales";
-const SALES_KEY: &str = "incoming/october.csv";
-const REPORT_KEY: &str = "reports/october.md";
 
 /// How long the whole may take, before something must be wrong.
 const TIME_MAX: Duration = Duration::from_mins(1);
@@ -40,6 +35,9 @@ const TIME_MAX: Duration = Duration::from_mins(1);
 /// What `taskferry demo` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// Which example
+    #[arg(value_enum, default_value_t)]
+    example: Example,
     /// Where to put the example and its state, instead of a new directory among the temporary ones
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -52,7 +50,8 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
         std::env::temp_dir().join(name)
     });
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let files = [("taskferry.yaml", RULES), ("october.csv", SALES)];
+    let example = arguments.example;
+    let files = [("taskferry.yaml", example.rules()), example.data()];
     for (name, text) in files {
         refuse_another(&dir.join(name), text)?;
     }
@@ -61,7 +60,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(show(&dir, out))?;
+    runtime.block_on(show(example, &dir, out))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -90,22 +89,24 @@ fn program() -> String {
     }
 }
 
-async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+async fn show(example: Example, dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut story = Story::begin(out, wants_colour());
     let state = StateDir::new(&dir.join(".taskferry"));
-    story.tell(&format!("start     the example s3-batch, in {}", dir.display()), None)?;
-    let rules = rules::check(RULES).rules.context("the example's rules are refused")?;
+    let told = format!("start     the example {}, in {}", example.name(), dir.display());
+    story.tell(&told, None)?;
+    let rules = rules::check(example.rules()).rules.context("the example's rules are refused")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let platform = Platform::start(&state, address, dir, Containers::HostProcesses, &rules).await?;
-    let ended = tell_all(&mut story, &platform).await;
+    let ended = tell_all(example, &mut story, &platform).await;
     platform.shutdown().await;
     match ended {
         Ok(report) => {
-            writeln!(story.out, "\ns3://{BUCKET}/{REPORT_KEY}:\n")?;
+            let (bucket, key) = example.result();
+            writeln!(story.out, "\ns3://{bucket}/{key}:\n")?;
             for line in report.lines() {
                 writeln!(story.out, "    {line}")?;
             }
-            next(story.out, dir)
+            next(example, story.out, dir)
         }
         Err(error) => {
             print_logs(story.out, &state)?;
@@ -114,48 +115,42 @@ async fn show(dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     }
 }
 
-/// From the file to the report.
-async fn tell_all(story: &mut Story<'_>, platform: &Platform) -> anyhow::Result<String> {
+/// From the event to what came of it.
+async fn tell_all(
+    example: Example,
+    story: &mut Story<'_>,
+    platform: &Platform,
+) -> anyhow::Result<String> {
     let mut steps = Steps::of(platform, story.wants_colour);
     let endpoint = platform.endpoint_url();
-    story.tell(&format!("ready     S3, EventBridge, Lambda and ECS at {endpoint}"), None)?;
-
-    let objects = Clients::of_endpoint(&endpoint).await.objects();
-    story.tell(
-        &format!("put       s3://{BUCKET}/{SALES_KEY}, {} bytes of CSV", SALES.len()),
-        None,
-    )?;
-    objects.put(BUCKET, SALES_KEY, SALES.as_bytes().to_vec()).await?;
+    story.tell(&format!("ready     AWS, as far as it is here, at {endpoint}"), None)?;
+    example.begin(platform, story).await?;
 
     let deadline = story.began + TIME_MAX;
-    let (mut launched, mut ended) = (false, false);
-    loop {
+    let (mut launched, mut ended) = (0, 0);
+    // A task can be faster than the answer of the call that started it.
+    while launched < example.runs() || ended < example.runs() {
         let left = deadline.saturating_duration_since(Instant::now());
         let step = timeout(left, steps.next()).await;
         let step = step.with_context(|| format!("no result after {} s", TIME_MAX.as_secs()))?;
         story.tell(step.text(), step.tone())?;
-        // The task can be faster than the answer of the call that started it.
-        launched |= step.ends_launch();
-        ended |= step.ends_run();
-        if launched && ended {
-            break;
-        }
+        launched += usize::from(step.ends_launch());
+        ended += usize::from(step.ends_run());
     }
     let runs = platform.state().open_runs()?.list(&RunQuery::default()).await?.runs;
-    let run = runs.first().context("no run was recorded")?;
-    if run.status != Status::Succeeded {
-        bail!("the run ended as {}: {}", run.status, run.reason.as_deref().unwrap_or_default());
-    }
-    let report = objects.get(BUCKET, REPORT_KEY).await?;
-    let report = report.with_context(|| format!("s3://{BUCKET}/{REPORT_KEY} was not written"))?;
-    story.tell(&format!("get       s3://{BUCKET}/{REPORT_KEY}, {} bytes", report.len()), None)?;
-    Ok(String::from_utf8(report)?)
+    example.judge(&runs)?;
+    let (bucket, key) = example.result();
+    let result = Clients::of_endpoint(&endpoint).await.objects().get(bucket, key).await?;
+    let result = result.with_context(|| format!("s3://{bucket}/{key} was not written"))?;
+    story.tell(&format!("get       s3://{bucket}/{key}, {} bytes", result.len()), None)?;
+    Ok(String::from_utf8(result)?)
 }
 
-fn next(out: &mut dyn Write, dir: &Path) -> anyhow::Result<()> {
+fn next(example: Example, out: &mut dyn Write, dir: &Path) -> anyhow::Result<()> {
     let (dir, program) = (dir.display(), program());
+    let (command, meaning) = example.next(&program);
     // A comment stands behind what a person types, in one column where the program's name is short.
-    let width = "taskferry".len() + 33;
+    let width = ["taskferry".len() + 33, command.len()].into_iter().max().unwrap_or_default();
     let [list, dev, watch] = ["runs list", "dev", "runs watch"]
         .map(|command| format!("{:width$}", format!("{program} {command}")));
     writeln!(
@@ -164,10 +159,10 @@ fn next(out: &mut dyn Write, dir: &Path) -> anyhow::Result<()> {
 Nothing is left running. To go on:
 
     cd {dir}
-    {list} # the run that you saw; `runs show ID`, `runs logs ID`
+    {list} # what you saw; `runs show ID`, `runs logs ID`
     {dev} # all of it again, at http://127.0.0.1:4566, in one terminal
     export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_REGION=us-east-1
-    aws s3 cp october.csv s3://sales/incoming/november.csv    # in another: any AWS client will do
+    {command:width$} # {meaning}
     {watch} # see it run"
     )?;
     Ok(())

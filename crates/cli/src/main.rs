@@ -91,6 +91,16 @@ enum Example {
         /// What the program of the task takes
         arguments: Vec<String>,
     },
+    /// examples/nightly-report
+    NightlyReport {
+        /// What the program of the task takes
+        arguments: Vec<String>,
+    },
+    /// examples/queue-workers
+    QueueWorkers {
+        /// What the program of the task takes
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -129,6 +139,13 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Example(Example::S3Batch { arguments }) => {
             block_on(s3_batch::run(&arguments, out))??;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Example(Example::NightlyReport { arguments }) => {
+            block_on(nightly_report::run(&arguments, out))??;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Example(Example::QueueWorkers { arguments }) => {
+            Ok(block_on(queue_workers::run(&arguments, out, &mut io::stderr()))?)
         }
         Command::Reaper => Ok(taskferry_local::ecs::reaper::run(io::stdin().lock())),
     }

@@ -64,10 +64,10 @@ impl<P: Ports> Engine<P> {
     pub async fn redrive(&self, id: &RunId, event: Option<Event>) -> Result<Dispatched, Error> {
         let (run, rule, event) = self.redrivable(id, event).await?;
         let plan = plan::again(&self.rules, rule, &event, &run);
-        let how = self.launch(&plan, None).await?.how;
+        let how = Box::pin(self.launch(&plan, None)).await?.how;
         let (rule, run_id) = (plan.rule.name.to_string(), plan.run_id);
         let redriven = Happening::Redriven { by: run_id.clone() };
-        match self.advance(run, redriven, Patience::None).await {
+        match Box::pin(self.advance(run, redriven, Patience::None)).await {
             // A record that was deleted meanwhile needs to know nothing any more.
             Ok(_) | Err(Error::NoRun(_)) => {}
             Err(error) => return Err(error),

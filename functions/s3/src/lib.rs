@@ -44,7 +44,7 @@ pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Res
         }
     }
     let until = invocation.deadline - MARGIN;
-    for dispatched in engine.dispatch_batch(Origin::S3, &events, until).await {
+    for dispatched in Box::pin(engine.dispatch_batch(Origin::S3, &events, until)).await {
         if let Err(error) = dispatched {
             has_failed(error.into());
         }

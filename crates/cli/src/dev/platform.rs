@@ -173,6 +173,11 @@ impl Platform {
         &self.aws.scheduler
     }
 
+    /// Makes a bucket, unless it is there.
+    pub(crate) fn create_bucket(&self, name: &str) -> anyhow::Result<()> {
+        self.aws.s3.create_bucket(name).with_context(|| format!("bucket {name}"))
+    }
+
     pub(crate) fn functions(&self) -> &Functions {
         &self.aws.functions
     }
