@@ -151,7 +151,7 @@ fn send_and_explain_take_the_same_files() {
     project.write("event.json", r#"{"Records":[]}"#);
     let told = refused(&project, &["send", "--event", "event.json"]);
     assert!(
-        told.contains("a notification of S3") && told.contains("hint: put the object"),
+        told.contains("a notification of S3") && told.contains("hint: `taskferry send --s3 "),
         "{told}"
     );
     project.write("event.json", r#"{"source":"aws.s3","detail-type":"x","detail":{}}"#);

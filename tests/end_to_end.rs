@@ -125,6 +125,32 @@ fn the_demo_tells_its_steps_and_leaves_nothing_running() {
     assert_eq!(processes(dir.to_str().unwrap()), [""; 0]);
 }
 
+#[test]
+fn the_demo_shows_a_schedule_and_a_queue_too() {
+    let project = Project::new("");
+    for (example, lines) in [
+        (
+            "nightly-report",
+            &["fire      nightly-report", "4 orders, € 1201.00 in all.", "| Ada | € 952.00 |"][..],
+        ),
+        (
+            "queue-workers",
+            &["duplicate invoice", "container `worker` exited with 65", "In all € 675.00."],
+        ),
+    ] {
+        let dir = project.dir().join(example);
+        let demo = ["demo", example, "--dir", dir.to_str().unwrap()];
+        let transcript = project.stdout(&demo);
+        for line in lines {
+            assert!(transcript.contains(line), "{line}: {transcript}");
+        }
+        let again = project.taskferry(&demo);
+        let told = String::from_utf8(again.stderr).unwrap();
+        assert!(!again.status.success() && told.contains("was shown here before"), "{told}");
+        assert_eq!(processes(dir.to_str().unwrap()), [""; 0]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_key_reaches_its_task_byte_for_byte() {
     let project = Project::new(RULES);

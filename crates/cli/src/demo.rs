@@ -123,7 +123,18 @@ async fn tell_all(
 ) -> anyhow::Result<String> {
     let mut steps = Steps::of(platform, story.wants_colour);
     let endpoint = platform.endpoint_url();
-    story.tell(&format!("ready     AWS, as far as it is here, at {endpoint}"), None)?;
+    story.tell(
+        &format!("ready     S3, SQS, SNS, EventBridge, Scheduler, Lambda and ECS at {endpoint}"),
+        None,
+    )?;
+    let runs = platform.state().open_runs()?;
+    let before = runs.list(&RunQuery::default()).await?.runs;
+    if !before.is_empty() && !example.may_be_repeated() {
+        return Err(hinted(
+            "this was shown here before, and what is sent twice starts nothing",
+            "name a new or empty directory with --dir, or leave --dir out",
+        ));
+    }
     example.begin(platform, story).await?;
 
     let deadline = story.began + TIME_MAX;
@@ -137,7 +148,8 @@ async fn tell_all(
         launched += usize::from(step.ends_launch());
         ended += usize::from(step.ends_run());
     }
-    let runs = platform.state().open_runs()?.list(&RunQuery::default()).await?.runs;
+    let mut runs = runs.list(&RunQuery::default()).await?.runs;
+    runs.retain(|run| !before.iter().any(|before| before.id == run.id));
     example.judge(&runs)?;
     let (bucket, key) = example.result();
     let result = Clients::of_endpoint(&endpoint).await.objects().get(bucket, key).await?;

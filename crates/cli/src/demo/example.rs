@@ -79,8 +79,10 @@ impl Example {
         let (_, data) = self.data();
         match self {
             Self::S3Batch => {
-                let told =
-                    format!("put       s3://sales/incoming/october.csv, {} bytes", data.len());
+                let told = format!(
+                    "put       s3://sales/incoming/october.csv, {} bytes of CSV",
+                    data.len()
+                );
                 story.tell(&told, None)?;
                 let sales = data.as_bytes().to_vec();
                 clients.objects().put("sales", "incoming/october.csv", sales).await?;
@@ -116,6 +118,11 @@ impl Example {
             }
         }
         Ok(())
+    }
+
+    /// Whether to do it again is another event.
+    pub(super) fn may_be_repeated(self) -> bool {
+        self == Self::S3Batch
     }
 
     /// How many runs come of it.

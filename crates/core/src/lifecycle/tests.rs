@@ -7,8 +7,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    chain::LifecycleEvent,
     launch::Failure,
-    run::{Policy, RunEvent, RunId, StartedBy, Stop},
+    limits::LimitId,
+    run::{HeldMessage, Policy, RunEvent, RunId, StartedBy, Stop},
 };
 
 const NAME: &str = "media";
