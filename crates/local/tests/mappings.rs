@@ -220,6 +220,8 @@ async fn a_mapping_that_is_gone_receives_nothing() {
     world.send("q", &["a"]);
     world.until_left("q", 0).await;
     world.local.mappings.deploy(&[]).unwrap();
+    // A receive that had begun ends first.
+    world.local.mappings.settled().await;
     // One that is there takes what the former does not.
     world.create("other", &[]);
     world.send("q", &["b"]);

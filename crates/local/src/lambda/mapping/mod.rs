@@ -188,7 +188,8 @@ impl EventSourceMappings {
         });
     }
 
-    /// Waits until no message is in hand: what the functions did not get to is given back. After they have shut down.
+    /// Waits until no message is in hand, once the mappings are closed or gone and the functions have shut down, or have
+    /// nothing left to do: what they did not get to is given back.
     pub async fn settled(&self) {
         drop(self.inner.in_hand.write().await);
     }
