@@ -79,7 +79,7 @@ def spoiled(rules):
         del broken[key]
         yield f"no {key}", broken
     broken = copy.deepcopy(rules)
-    broken["rules"][0]["on"]["sqs"] = {"queue": "jobs"}
+    broken["rules"][0]["on"] = {"schedule": "rate(1 day)", "s3": {"bucket": "uploads"}}
     yield "two sources in one rule", broken
     broken = copy.deepcopy(rules)
     broken["rules"][0]["target"]["launchType"] = "FARGAT"
