@@ -66,6 +66,8 @@ struct Told {
     sqs_is_away: bool,
     /// The deliveries that are over.
     over: Vec<String>,
+    /// The clock that goes on by ten seconds with each task, if one does.
+    slow: Option<Hand>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +81,11 @@ impl Tasks for Aws {
             "taskArn": format!("task of {started_by}"), "startedBy": started_by,
             "lastStatus": "PROVISIONING", "desiredStatus": "RUNNING", "version": 1,
         });
-        self.0.lock().unwrap().requests.push(request);
+        let mut told = self.0.lock().unwrap();
+        told.requests.push(request);
+        if let Some(Hand(clock)) = &told.slow {
+            *clock.lock().unwrap() += SignedDuration::from_secs(10);
+        }
         Answer::Tasks { tasks: vec![serde_json::from_value(task).unwrap()], failures: Vec::new() }
     }
 
@@ -384,6 +390,25 @@ async fn what_was_not_begun_in_time_is_kept() {
     let batch = [order("m1", 1, "order"), order("m2", 2, "order")];
     assert_eq!(world.receive_until(&batch, world.clock.now()).await, ["m1", "m2"]);
     assert!(world.list().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_of_many_events_does_not_outlast_its_function() {
+    let world = World::new();
+    world.told(|told| told.slow = Some(world.clock.clone()));
+    let records: Vec<Value> = (0..12).map(|n| uploaded(&format!("in/{n}.csv"))).collect();
+    let many = [message("uploads", "m", None, &json!({ "Records": records }).to_string())];
+    let mut begun = Vec::new();
+    for kept in [&["m"][..], &["m"], &[]] {
+        assert_eq!(world.receive(&many).await, kept);
+        let runs = world.list().await;
+        begun.push(runs.len());
+        for run in &runs {
+            world.succeed(run).await;
+        }
+    }
+    // Each delivery goes on where the last was cut off, and nothing runs twice.
+    assert_eq!((begun, world.tasks()), (vec![5, 10, 12], 12));
 }
 
 #[tokio::test]
