@@ -476,6 +476,27 @@ async fn another_delivery_of_a_held_message_meets_its_run() {
 }
 
 #[tokio::test]
+async fn whoever_sends_a_launch_again_sends_the_same_request_under_the_same_token() {
+    let world = World::new();
+    world.receive(&[job("m", false)]).await;
+    let mut again = job("m", false);
+    again["receiptHandle"] = json!("another receipt");
+    // The same delivery twice, another one at the same time as a sweep, and the sweep by itself.
+    world.receive(&[job("m", false)]).await;
+    let (one, other) = (world.engine(), world.engine());
+    let batch = sqs::normalise(&json!({ "Records": [again] }).to_string()).unwrap();
+    world.clock.sleep_until(world.clock.now() + SignedDuration::from_mins(6)).await;
+    let until = world.clock.now() + SignedDuration::from_secs(50);
+    let (kept, swept) = tokio::join!(one.receive(batch, until), other.sweep(until));
+    assert_eq!((kept.len(), swept.unwrap().failed), (1, 0));
+    world.sweep_when_due().await;
+    let requests = world.told(|told| told.requests.clone());
+    assert!(requests.len() > 1 && requests.iter().all(|it| *it == requests[0]), "{requests:#?}");
+    let [run] = &world.list().await[..] else { panic!("one run") };
+    assert_eq!(run.attempts.len(), 1);
+}
+
+#[tokio::test]
 async fn a_delivery_that_is_over_starts_nothing() {
     let world = World::new();
     world.told(|told| told.over.push("receipt of m".to_owned()));
