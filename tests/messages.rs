@@ -66,6 +66,8 @@ struct Told {
     sqs_is_away: bool,
     /// The deliveries that are over.
     over: Vec<String>,
+    /// The clock that goes on by ten seconds with each task, if one does.
+    slow: Option<Hand>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +81,11 @@ impl Tasks for Aws {
             "taskArn": format!("task of {started_by}"), "startedBy": started_by,
             "lastStatus": "PROVISIONING", "desiredStatus": "RUNNING", "version": 1,
         });
-        self.0.lock().unwrap().requests.push(request);
+        let mut told = self.0.lock().unwrap();
+        told.requests.push(request);
+        if let Some(Hand(clock)) = &told.slow {
+            *clock.lock().unwrap() += SignedDuration::from_secs(10);
+        }
         Answer::Tasks { tasks: vec![serde_json::from_value(task).unwrap()], failures: Vec::new() }
     }
 
@@ -387,6 +393,25 @@ async fn what_was_not_begun_in_time_is_kept() {
 }
 
 #[tokio::test]
+async fn a_message_of_many_events_does_not_outlast_its_function() {
+    let world = World::new();
+    world.told(|told| told.slow = Some(world.clock.clone()));
+    let records: Vec<Value> = (0..12).map(|n| uploaded(&format!("in/{n}.csv"))).collect();
+    let many = [message("uploads", "m", None, &json!({ "Records": records }).to_string())];
+    let mut begun = Vec::new();
+    for kept in [&["m"][..], &["m"], &[]] {
+        assert_eq!(world.receive(&many).await, kept);
+        let runs = world.list().await;
+        begun.push(runs.len());
+        for run in &runs {
+            world.succeed(run).await;
+        }
+    }
+    // Each delivery goes on where the last was cut off, and nothing runs twice.
+    assert_eq!((begun, world.tasks()), (vec![5, 10, 12], 12));
+}
+
+#[tokio::test]
 async fn a_queue_that_no_rule_names_keeps_its_messages() {
     let world = World::new();
     let batch = [message("other", "m", None, "{}"), order("m1", 1, "order")];
@@ -448,6 +473,27 @@ async fn another_delivery_of_a_held_message_meets_its_run() {
     assert_eq!(run.message.as_ref().unwrap().receipt_handle, "another receipt");
     world.succeed(run).await;
     assert_eq!(world.told(|told| told.deleted.clone()), ["another receipt"]);
+}
+
+#[tokio::test]
+async fn whoever_sends_a_launch_again_sends_the_same_request_under_the_same_token() {
+    let world = World::new();
+    world.receive(&[job("m", false)]).await;
+    let mut again = job("m", false);
+    again["receiptHandle"] = json!("another receipt");
+    // The same delivery twice, another one at the same time as a sweep, and the sweep by itself.
+    world.receive(&[job("m", false)]).await;
+    let (one, other) = (world.engine(), world.engine());
+    let batch = sqs::normalise(&json!({ "Records": [again] }).to_string()).unwrap();
+    world.clock.sleep_until(world.clock.now() + SignedDuration::from_mins(6)).await;
+    let until = world.clock.now() + SignedDuration::from_secs(50);
+    let (kept, swept) = tokio::join!(one.receive(batch, until), other.sweep(until));
+    assert_eq!((kept.len(), swept.unwrap().failed), (1, 0));
+    world.sweep_when_due().await;
+    let requests = world.told(|told| told.requests.clone());
+    assert!(requests.len() > 1 && requests.iter().all(|it| *it == requests[0]), "{requests:#?}");
+    let [run] = &world.list().await[..] else { panic!("one run") };
+    assert_eq!(run.attempts.len(), 1);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::{
     event::schedule,
     event::sqs,
     route::{Origin, origin_of},
-    rules::{Batches, On, Rule, Rules, last_part},
+    rules::{Ack, Batches, On, Rule, Rules, last_part},
     schedule::Schedule,
 };
 
@@ -156,12 +156,23 @@ impl Queue {
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 const BATCH_SIZE: u32 = 10;
 
+/// How many messages are taken at a time of a FIFO queue that keeps each until its runs have ended. Those of its group in the
+/// same batch would be left in flight for the whole visibility timeout, each time counted as received, and at last be the
+/// queue's dead letters without having been begun. Alone, it keeps them where they are.
+///
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html>: "no
+/// more messages for the same message group ID are returned unless you delete the message or it becomes visible."
+pub(crate) const HELD_IN_ORDER: u32 = 1;
+
 /// The queues that the rules ask for, each once.
 pub fn queues(rules: &Rules) -> Vec<Queue> {
     let mut queues: BTreeMap<&str, (&str, Batches)> = BTreeMap::new();
     for rule in &rules.rules {
-        let On::Sqs { queue, batches, .. } = &rule.on else { continue };
+        let On::Sqs { queue, batches, ack } = &rule.on else { continue };
         let (_, all) = queues.entry(last_part(queue)).or_insert((queue, Batches::default()));
+        if sqs::is_fifo(queue) && *ack == Ack::Completion {
+            all.size = Some(HELD_IN_ORDER);
+        }
         // Where two rules say it, `check` has seen that they say the same.
         all.size = all.size.or(batches.size);
         all.window = all.window.or(batches.window);
@@ -253,6 +264,25 @@ mod tests {
         assert_eq!((objects.batch_size, objects.batching_window), (10, Duration::ZERO));
         assert!(objects.is_fifo());
         assert!(bucket_notifications(&rules).is_empty());
+    }
+
+    #[test]
+    fn messages_that_are_held_in_order_are_taken_one_at_a_time() {
+        let sizes = |on: &[&str]| -> Vec<u32> {
+            queues(&rules(on)).iter().map(|queue| queue.batch_size).collect()
+        };
+        assert_eq!(sizes(&["{ sqs: { queue: steps.fifo, ack: completion } }"]), [1]);
+        assert_eq!(sizes(&["{ sqs: { queue: jobs, ack: completion } }"]), [10]);
+        for others_first in [false, true] {
+            let mut on = [
+                "{ sqs: { queue: steps.fifo, ack: completion } }",
+                "{ sqs: { queue: 'arn:aws:sqs:us-east-1:000000000000:steps.fifo', batchSize: 5 } }",
+            ];
+            if others_first {
+                on.reverse();
+            }
+            assert_eq!(sizes(&on), [1]);
+        }
     }
 
     #[test]

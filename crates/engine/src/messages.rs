@@ -67,7 +67,7 @@ impl<P: Ports> Engine<P> {
                 break;
             }
             let taken = match &message {
-                Ok(message) => self.take(&id, message).await.map_err(|error| reason(&error)),
+                Ok(message) => self.take(&id, message, until).await.map_err(|error| reason(&error)),
                 // Not as Lambda writes it: whoever can read it may come, or the queue's own dead letters.
                 Err(malformed) => Err(reason(malformed)),
             };
@@ -88,7 +88,12 @@ impl<P: Ports> Engine<P> {
         kept
     }
 
-    async fn take(&self, id: &MessageId, message: &Message) -> Result<Taken, Error> {
+    async fn take(
+        &self,
+        id: &MessageId,
+        message: &Message,
+        until: Timestamp,
+    ) -> Result<Taken, Error> {
         let queue = message.queue();
         let rules = self.routes.of_queue(queue);
         if rules.is_empty() {
@@ -116,18 +121,24 @@ impl<P: Ports> Engine<P> {
             }
         }
         let (held, recorded): (Vec<_>, Vec<_>) = plans.into_iter().partition(is_held);
-        self.launch_all(&recorded).await?;
+        self.launch_all(&recorded, until).await?;
         match held.as_slice() {
             [] => Ok(Taken::Done),
-            held => self.hold(id, message, held).await,
+            held => self.hold(id, message, held, until).await,
         }
     }
 
     /// Launches each; a rule that fails does not keep the others from their runs.
-    async fn launch_all(&self, plans: &[Plan<'_>]) -> Result<Vec<Run>, Error> {
+    ///
+    /// None is begun at `until`: one message can carry thousands of events, and were the function cut off in the middle, the
+    /// whole batch would come again. It comes again by itself, and what is recorded by then takes no time.
+    async fn launch_all(&self, plans: &[Plan<'_>], until: Timestamp) -> Result<Vec<Run>, Error> {
         let mut runs = Vec::with_capacity(plans.len());
         let mut failed = None;
         for plan in plans {
+            if self.ports.clock().now() >= until {
+                return Err(failed.unwrap_or(Error::NotBegun));
+            }
             match self.launch_or_keep(plan, None).await {
                 Ok(run) => runs.extend(run),
                 Err(error) => {
@@ -179,6 +190,7 @@ impl<P: Ports> Engine<P> {
         id: &MessageId,
         message: &Message,
         plans: &[Plan<'_>],
+        until: Timestamp,
     ) -> Result<Taken, Error> {
         let [others @ .., last] = plans else { return Ok(Taken::Done) };
         let received_at = self.ports.clock().now();
@@ -186,7 +198,7 @@ impl<P: Ports> Engine<P> {
         let Message { queue_arn, receipt_handle, .. } = message;
         self.ports.queues().extend(queue_arn, receipt_handle, VISIBILITY_SECONDS).await?;
         let held = async {
-            let others = open(self.launch_all(others).await?);
+            let others = open(self.launch_all(others, until).await?);
             let others = others.filter(|other| *other != last.run_id).take(OTHERS_MAX).collect();
             let mut held = HeldMessage {
                 queue_arn: queue_arn.clone(),

@@ -99,6 +99,9 @@ CREATE TABLE windows (
 /// How many expired records are deleted at a time: few enough that nobody waits for it.
 const FORGOTTEN_MAX: u32 = 100;
 
+/// After how long a record that could not be read is looked at again: an hour.
+const UNREADABLE_MICROS: i64 = 3_600_000_000;
+
 /// The records of the runs.
 #[derive(Debug)]
 pub struct SqliteRuns {
@@ -164,6 +167,39 @@ impl SqliteRuns {
             .execute(params![now, FORGOTTEN_MAX])
         });
         deleted.map_err(unavailable("deleting expired runs"))
+    }
+
+    /// The runs that are due. A record that this version cannot read, such as a newer one's, is told of and asked for again in
+    /// an hour: it keeps no other run from its turn.
+    fn due_runs(&self, now: i64, limit: u32) -> rusqlite::Result<Vec<Run>> {
+        let rows: Vec<(String, String)> = self.db.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, run FROM runs WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2",
+                )?
+                .query_map(params![now, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for (run_id, document) in rows {
+            match serde_json::from_str(&document) {
+                Ok(run) => runs.push(run),
+                Err(error) => {
+                    // Where it is wrong, and not what is written there.
+                    let (line, column) = (error.line(), error.column());
+                    tracing::error!(run_id, line, column, "a run's record cannot be read");
+                    self.db.write(|tx| {
+                        tx.prepare_cached("UPDATE runs SET due_at = ?2 WHERE id = ?1 AND run = ?3")?
+                            .execute(params![
+                                run_id,
+                                now.saturating_add(UNREADABLE_MICROS),
+                                document
+                            ])
+                    })?;
+                }
+            }
+        }
+        Ok(runs)
     }
 
     fn expires_at(&self, run: &Run) -> Option<i64> {
@@ -309,7 +345,7 @@ impl Runs for SqliteRuns {
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Due, Error> {
         let now = now.as_microsecond();
-        let runs = self.select("WHERE due_at <= ? ORDER BY due_at LIMIT ?", &[&now, &limit])?;
+        let runs = self.due_runs(now, limit).map_err(unavailable("reading runs"))?;
         let limits = self.db.read(|connection| limits::due(connection, now, limit));
         Ok(Due { runs, limits: limits.map_err(unavailable("reading limits"))? })
     }

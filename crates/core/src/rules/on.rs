@@ -15,6 +15,7 @@ use super::{file, input, policy, schedule::OnSchedule};
 use crate::{
     event::{schedule, sqs},
     schedule::Error as ScheduleError,
+    wiring::HELD_IN_ORDER,
 };
 
 /// Where a rule's events come from: what has to be wired.
@@ -155,6 +156,9 @@ pub enum Error {
     /// A batch that Lambda does not take from a FIFO queue.
     #[error("a FIFO queue gives {FIFO_BATCH_SIZE_MAX} messages at a time at most")]
     FifoBatch,
+    /// A batch of messages that wait for one another.
+    #[error("with `ack: completion` a FIFO queue gives {HELD_IN_ORDER} message at a time")]
+    HeldBatch,
     /// A time that is none.
     #[error("`{text}` is not a time")]
     Time {
@@ -254,10 +258,15 @@ fn sqs_on(raw: &file::Sqs) -> Result<On, Error> {
     if is_fifo && raw.batch_size.is_some_and(|size| size > FIFO_BATCH_SIZE_MAX) {
         return Err(Error::FifoBatch);
     }
+    let ack = raw.ack.unwrap_or_default();
+    if is_fifo && ack == Ack::Completion && raw.batch_size.is_some_and(|size| size > HELD_IN_ORDER)
+    {
+        return Err(Error::HeldBatch);
+    }
     let window = raw.batching_window.as_deref().map(|text| window(text, is_fifo)).transpose()?;
     let batches =
         Batches { size: raw.batch_size, window, maximum_concurrency: raw.maximum_concurrency };
-    Ok(On::Sqs { queue: raw.queue.clone(), ack: raw.ack.unwrap_or_default(), batches })
+    Ok(On::Sqs { queue: raw.queue.clone(), ack, batches })
 }
 
 /// Reads how long it is waited for a batch of a queue to fill.

@@ -161,3 +161,33 @@ async fn a_look_at_what_is_due_costs_what_is_due() {
     }
     assert_eq!(steps(&runs), few);
 }
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_keeps_no_other_from_its_turn() {
+    let (dir, runs) = open();
+    for index in 0..3 {
+        runs.create(&waiting(index, at(index.into())), &event()).await.unwrap();
+    }
+    let newer = Db::open(&dir.db(), MIGRATIONS).unwrap();
+    newer
+        .write(|tx| {
+            let id = waiting(0, at(0)).id;
+            tx.execute(
+                "UPDATE runs SET run = json_set(run, '$.status', 'unheard-of') WHERE id = ?1",
+                [id.as_str()],
+            )
+        })
+        .unwrap();
+    let due = async |second| -> Vec<u32> {
+        let due = runs.due(at(second), 2).await.unwrap();
+        due.runs.iter().map(|run| u32::from_str_radix(run.id.as_str(), 16).unwrap()).collect()
+    };
+    assert_eq!(due(5).await, [1]);
+    // It takes no place any more, for an hour.
+    assert_eq!(due(5).await, [1, 2]);
+    newer
+        .write(|tx| tx.execute("UPDATE runs SET run = json_set(run, '$.status', 'waiting')", []))
+        .unwrap();
+    assert_eq!(due(3604).await, [1, 2]);
+    assert_eq!(runs.due(at(3605), 9).await.unwrap().runs.len(), 3);
+}

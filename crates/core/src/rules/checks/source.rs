@@ -16,6 +16,7 @@ use crate::{
     },
     schedule::{self, Schedule, ZONE_DEFAULT, in_aws_form},
     template::{Context, Template},
+    wiring::HELD_IN_ORDER,
 };
 
 const SOURCES: [(&str, Source); 4] = [
@@ -414,6 +415,12 @@ impl Checker<'_, '_> {
             && node.integer().is_some_and(|size| size > i64::from(on::FIFO_BATCH_SIZE_MAX))
         {
             self.faults.error(node.span, on::Error::FifoBatch.to_string()).hint("write 10 or less");
+        } else if let Some(node) = sqs.get("batchSize")
+            && is_fifo
+            && sqs.get("ack").and_then(Node::text) == Some("completion")
+            && node.integer().is_some_and(|size| size > i64::from(HELD_IN_ORDER))
+        {
+            self.faults.error(node.span, on::Error::HeldBatch.to_string()).hint("leave it out");
         }
         if let Some(node) = sqs.get("batchingWindow")
             && let Some(text) = node.text()
