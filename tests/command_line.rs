@@ -203,6 +203,31 @@ fn the_signal_that_ended_a_container_is_named_wherever_its_run_is_shown() {
 }
 
 #[test]
+fn filters_that_leave_no_run_are_told_from_there_being_none() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    assert_eq!(project.stdout(&["runs", "list"]), "no runs yet\n");
+    assert_eq!(project.stdout(&["dead-letters", "list"]), "no dead letters\n");
+    send(&project, &event("Kill", &json!({})));
+    let run = project.ended_runs("kill", 1).remove(0);
+    let short = &run["id"].as_str().unwrap()[..12];
+    for arguments in [
+        &["runs", "list", "--before", "2020-01-01T00:00:00Z"][..],
+        &["dead-letters", "list", "--rule", "nobody"],
+        &["dead-letters", "redrive", "--all", "--class", "capacity"],
+    ] {
+        let told = project.stdout(arguments);
+        assert!(told.contains("of this kind; "), "{told}");
+    }
+    // A filter beside an id would otherwise be passed over.
+    let refused =
+        project.taskferry(&["dead-letters", "redrive", short, "--rule", "nobody", "--dry-run"]);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(2) && told.contains("hint: name the runs"), "{told}");
+    dev.stop("INT");
+}
+
+#[test]
 fn a_reload_is_told_as_every_step_is() {
     let project = Project::new(RULES);
     let dev = project.dev();
