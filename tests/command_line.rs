@@ -402,6 +402,34 @@ fn an_event_for_another_bus_is_explained_as_no_match() {
 }
 
 #[test]
+fn a_rule_on_a_queue_is_explained_with_the_way_that_its_events_come() {
+    let project = Project::new(
+        r#"
+name: ways
+rules:
+  - { name: held, on: { sqs: { queue: jobs } }, target: { taskDefinition: a } }
+  - { name: tick, on: { schedule: "rate(1 hour)" }, target: { taskDefinition: a } }
+"#,
+    );
+    let explain = |payload: Value| {
+        project.write("event.json", &payload.to_string());
+        let output = project.taskferry(&["explain", "--event", "event.json"]);
+        [output.stdout, output.stderr].map(|told| String::from_utf8(told).unwrap())
+    };
+    let [told, _] = explain(event("Order", &json!({})));
+    assert!(told.contains(", if queue jobs brings it\n"), "{told}");
+    let [told, _] = explain(json!({
+        "source": "aws.scheduler", "detail-type": "Scheduled Event",
+        "resources": ["arn:aws:scheduler:us-east-1:000000000000:schedule/ways/tick"],
+        "detail": { "rule": "tick", "scheduledTime": "2027-01-30T18:00:00Z" },
+    }));
+    assert!(told.contains("  on: wants [\"sqs\"], found \"schedule\""), "{told}");
+    assert!(told.contains("tick: matches Scheduled Event from aws.scheduler\n"), "{told}");
+    let [told, note] = explain(json!({ "Records": [] }));
+    assert!(told.is_empty() && note.contains("has no record"), "{note}");
+}
+
+#[test]
 fn where_an_event_could_not_be_sent_is_named() {
     let project = Project::new(RULES);
     project.write("event.json", &event("Order", &json!({ "order": 1 })).to_string());
