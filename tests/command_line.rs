@@ -203,6 +203,31 @@ fn the_signal_that_ended_a_container_is_named_wherever_its_run_is_shown() {
 }
 
 #[test]
+fn filters_that_leave_no_run_are_told_from_there_being_none() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    assert_eq!(project.stdout(&["runs", "list"]), "no runs yet\n");
+    assert_eq!(project.stdout(&["dead-letters", "list"]), "no dead letters\n");
+    send(&project, &event("Kill", &json!({})));
+    let run = project.ended_runs("kill", 1).remove(0);
+    let short = &run["id"].as_str().unwrap()[..12];
+    for arguments in [
+        &["runs", "list", "--before", "2020-01-01T00:00:00Z"][..],
+        &["dead-letters", "list", "--rule", "nobody"],
+        &["dead-letters", "redrive", "--all", "--class", "capacity"],
+    ] {
+        let told = project.stdout(arguments);
+        assert!(told.contains("of this kind; "), "{told}");
+    }
+    // A filter beside an id would otherwise be passed over.
+    let refused =
+        project.taskferry(&["dead-letters", "redrive", short, "--rule", "nobody", "--dry-run"]);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(2) && told.contains("hint: name the runs"), "{told}");
+    dev.stop("INT");
+}
+
+#[test]
 fn a_reload_is_told_as_every_step_is() {
     let project = Project::new(RULES);
     let dev = project.dev();
@@ -374,6 +399,34 @@ fn an_event_for_another_bus_is_explained_as_no_match() {
     assert!(told.contains(clause), "{told}");
     let output = project.taskferry(&["explain", "--rule", "default", "--event", "event.json"]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_rule_on_a_queue_is_explained_with_the_way_that_its_events_come() {
+    let project = Project::new(
+        r#"
+name: ways
+rules:
+  - { name: held, on: { sqs: { queue: jobs } }, target: { taskDefinition: a } }
+  - { name: tick, on: { schedule: "rate(1 hour)" }, target: { taskDefinition: a } }
+"#,
+    );
+    let explain = |payload: Value| {
+        project.write("event.json", &payload.to_string());
+        let output = project.taskferry(&["explain", "--event", "event.json"]);
+        [output.stdout, output.stderr].map(|told| String::from_utf8(told).unwrap())
+    };
+    let [told, _] = explain(event("Order", &json!({})));
+    assert!(told.contains(", if queue jobs brings it\n"), "{told}");
+    let [told, _] = explain(json!({
+        "source": "aws.scheduler", "detail-type": "Scheduled Event",
+        "resources": ["arn:aws:scheduler:us-east-1:000000000000:schedule/ways/tick"],
+        "detail": { "rule": "tick", "scheduledTime": "2027-01-30T18:00:00Z" },
+    }));
+    assert!(told.contains("  on: wants [\"sqs\"], found \"schedule\""), "{told}");
+    assert!(told.contains("tick: matches Scheduled Event from aws.scheduler\n"), "{told}");
+    let [told, note] = explain(json!({ "Records": [] }));
+    assert!(told.is_empty() && note.contains("has no record"), "{note}");
 }
 
 #[test]

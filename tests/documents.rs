@@ -20,12 +20,15 @@ use taskferry_tests::{Project, taskferry};
 const EXPECTED: &[(&str, [usize; 3])] = &[
     ("README.md", [1, 0, 4]),
     ("docs/dead-letters.md", [0, 0, 9]),
+    ("docs/event-sources.md", [0, 0, 1]),
     ("docs/event-patterns.md", [0, 0, 4]),
     ("docs/local.md", [0, 0, 5]),
     ("docs/retries-and-limits.md", [9, 0, 2]),
     ("docs/rules.md", [30, 8, 3]),
     ("docs/run-lifecycle.md", [1, 0, 0]),
     ("docs/schedules.md", [1, 0, 4]),
+    ("examples/nightly-report/README.md", [0, 0, 2]),
+    ("examples/queue-workers/README.md", [0, 0, 3]),
     ("examples/s3-batch/README.md", [0, 0, 3]),
 ];
 

@@ -70,6 +70,21 @@ struct Filter {
     before: Option<Timestamp>,
 }
 
+impl Filter {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self { rule: None, class: None, from: None, before: None })
+    }
+
+    /// What is said where it leaves none.
+    fn none(&self) -> &'static str {
+        if self.is_empty() {
+            "no dead letters"
+        } else {
+            "no dead letters of this kind; `taskferry dead-letters list` shows all"
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 struct List {
     #[command(flatten)]
@@ -132,7 +147,7 @@ async fn list(
         serde_json::to_writer_pretty(&mut *out, &views)?;
         writeln!(out)?;
     } else if runs.is_empty() {
-        writeln!(out, "no dead letters")?;
+        writeln!(out, "{}", arguments.filter.none())?;
     } else {
         writeln!(out, "{}", on_terminal(&runs))?;
     }
@@ -165,7 +180,15 @@ async fn redrive(
     arguments: &Redrive,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    if !arguments.all && !arguments.filter.is_empty() {
+        let hint = "name the runs, or say --all with what they have in common";
+        return Err(hinted("filters choose among all dead letters, not among ids", hint));
+    }
     let runs = chosen(records, arguments).await?;
+    if runs.is_empty() {
+        writeln!(out, "{}", arguments.filter.none())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let event = arguments.event.as_deref().map(given).transpose()?;
     if event.is_some() && runs.len() != 1 {
         let hint = "redrive them one by one, each with its event";

@@ -98,6 +98,8 @@ enum Way {
     Notification,
     /// A message of this queue.
     Queue(String),
+    /// A schedule's invocation.
+    Schedule,
 }
 
 /// The events in the file: one or several, or those of an S3 notification.
@@ -113,10 +115,12 @@ fn events(path: &Path, rules: &Rules) -> anyhow::Result<Vec<Asked>> {
             let asked = |sent: &Sent| -> anyhow::Result<Asked> {
                 let event = sent.delivered(now).with_context(|| name.clone())?;
                 // What a schedule invokes with gets the rest of its event from its rule.
-                let event = match schedule::normalise(event.text(), rules) {
-                    Some(event) => event.with_context(|| name.clone())?,
-                    None => event,
-                };
+                if let Some(event) = schedule::normalise(event.text(), rules) {
+                    return Ok(Asked {
+                        way: Way::Schedule,
+                        event: event.with_context(|| name.clone())?,
+                    });
+                }
                 Ok(Asked { way: sent.event_bus.clone().map_or(Way::Any, Way::Bus), event })
             };
             sent.iter().map(asked).collect()
@@ -129,6 +133,9 @@ fn events(path: &Path, rules: &Rules) -> anyhow::Result<Vec<Asked>> {
                 Ok(Vec::new())
             }
             Notification::Records(records) => {
+                if records.is_empty() {
+                    note(&format!("{name} has no record, and starts nothing"))?;
+                }
                 let asked = |record| match record {
                     Ok(event) => Ok(Asked { way: Way::Notification, event }),
                     Err(error) => Err(anyhow::Error::from(error)),
@@ -184,6 +191,10 @@ fn explain(rules: &Rules, rule: &Rule, asked: &Asked) -> anyhow::Result<Value> {
     });
     if explained["matches"] == true {
         explained["plan"] = planned(rules, &plan::plan(rules, rule, event));
+        // The event's envelope does not say which way it comes, and a queue's rule hears of no other.
+        if let (Way::Any, Some(queue)) = (way, rule.on.queue_name()) {
+            explained["ifFromQueue"] = json!(queue);
+        }
     } else {
         explained["failed"] = elsewhere.into_iter().chain(failed(&explanation)).collect();
     }
@@ -216,7 +227,10 @@ fn elsewhere(rule: &Rule, way: &Way) -> Option<Value> {
             "sqs",
             if matches!(way, Way::Bus(_)) { "eventPattern" } else { "s3" },
         )),
-        (Way::Any | Way::Notification | Way::Bus(_), _) => None,
+        (Way::Schedule, on) if !matches!(on, On::Schedule(_)) => {
+            Some(clause("on", on.word(), "schedule"))
+        }
+        (Way::Any | Way::Notification | Way::Bus(_) | Way::Schedule, _) => None,
     }
 }
 
@@ -259,7 +273,9 @@ fn print(out: &mut dyn Write, explained: &Value) -> anyhow::Result<()> {
         }
         return Ok(writeln!(out)?);
     };
-    writeln!(out, "{rule}: matches {about}")?;
+    let queue = explained.get("ifFromQueue").map(text);
+    let way = queue.map(|queue| format!(", if queue {queue} brings it")).unwrap_or_default();
+    writeln!(out, "{rule}: matches {about}{way}")?;
     writeln!(out, "  run          {}", text(&plan["runId"]))?;
     writeln!(out, "  dedupe key   {}", text(&plan["dedupeKey"]))?;
     if let Some(refused) = plan.get("refused") {

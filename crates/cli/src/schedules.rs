@@ -9,19 +9,14 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 use taskferry_core::{
-    event::schedule,
-    route::Origin,
     rules::{Missed, On, OnSchedule, Rule, Rules},
     schedule::Schedule,
 };
-use taskferry_engine::How;
-use taskferry_local::{eventbridge::whole_second, scheduler};
 
-use crate::{check, output::hinted, records::Records, state::StateDir};
+use crate::check;
 
 /// How many firings `taskferry check` shows.
 const SHOWN_BY_CHECK: usize = 3;
@@ -68,7 +63,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn scheduled(rules: &Rules) -> impl Iterator<Item = (&Rule, &OnSchedule)> {
+/// The rules on a schedule.
+pub(crate) fn scheduled(rules: &Rules) -> impl Iterator<Item = (&Rule, &OnSchedule)> {
     rules.rules.iter().filter_map(|rule| match &rule.on {
         On::Schedule(on) => Some((rule, &**on)),
         On::S3 { .. } | On::EventPattern { .. } | On::Sqs { .. } => None,
@@ -157,39 +153,6 @@ fn as_json(rule: &Rule, on: &OnSchedule, now: Timestamp, number: usize) -> Value
         "isCountedFromDeployment": on.schedule.is_relative(),
         "next": firings,
     })
-}
-
-/// Fires the schedule of a rule once, as Scheduler would, by the rules that are deployed.
-pub(crate) async fn send(
-    state: StateDir,
-    name: &str,
-    at: Option<Timestamp>,
-    out: &mut dyn Write,
-) -> anyhow::Result<ExitCode> {
-    let engine = Records::here(state)?.engine().await?;
-    let mut known = scheduled(engine.rules()).map(|(rule, _)| rule.name.as_ref());
-    if !known.any(|known| known == name) {
-        let known: Vec<&str> =
-            scheduled(engine.rules()).map(|(rule, _)| rule.name.as_ref()).collect();
-        let hint = match known.as_slice() {
-            [] => "no rule that is deployed is on a schedule".to_owned(),
-            known => format!("these are on a schedule: {}", known.join(", ")),
-        };
-        return Err(hinted(format!("there is no rule `{name}` on a schedule"), hint));
-    }
-    let at = whole_second(at.unwrap_or_else(Timestamp::now));
-    let arn = scheduler::arn(&engine.rules().name, name);
-    let payload = schedule::payload(name, &arn, at);
-    let event = schedule::normalise(&payload, engine.rules())
-        .context("the payload of a schedule is none")??;
-    for dispatched in Box::pin(engine.dispatch(Origin::Schedule, &event)).await? {
-        let run = &dispatched.run_id;
-        match dispatched.how {
-            How::Duplicate => writeln!(out, "{run} had been made for {at} before")?,
-            How::Launched | How::Recorded | How::Ended => writeln!(out, "{run}")?,
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// A line of the next firings, by the clocks of the schedule's zone, for `taskferry check`.

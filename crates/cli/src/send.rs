@@ -1,8 +1,10 @@
 //! `taskferry send`: an event by the way that its source would take: the event bus, a queue, a schedule, or the function of
 //! S3's notifications.
 
+mod function;
 mod message;
 mod object;
+mod schedule;
 
 use std::{
     io::Write,
@@ -17,7 +19,6 @@ use crate::{
     block_on,
     event::{self, Given, Sent},
     output::hinted,
-    schedules,
     state::{StateArguments, StateDir},
 };
 
@@ -49,7 +50,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let state = StateDir::new(&arguments.state.state);
     if let Some(rule) = &arguments.schedule {
-        return block_on(schedules::send(state, rule, arguments.at, out))?;
+        return schedule::send(rule, arguments.at, &state, out);
     }
     if let Some(url) = &arguments.object.s3 {
         return object::send(url, &arguments.object, &state, out);

@@ -100,13 +100,18 @@ impl StateDir {
         hinted(format!("{error:#}"), hint)
     }
 
-    /// The environment's endpoint, or that of the `dev` that runs on this state.
+    /// The environment's endpoint, or that of the `dev` that runs on this state; where both are the same, the latter.
     pub(crate) fn endpoint(&self) -> anyhow::Result<Endpoint> {
         // An empty variable is as good as none to AWS's clients.
         match std::env::var(ENDPOINT_URL) {
             Ok(url) if url.is_empty() => {}
             Ok(url) if ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) => {
-                return Ok(Endpoint::OfEnvironment(url));
+                // The variable decides, so files that tell of no `dev` are none of its business.
+                let here = state::endpoint(&self.0).ok().flatten();
+                return Ok(match here.filter(|here| is_same_server(&url, here)) {
+                    Some(here) => Endpoint::OfState(here),
+                    None => Endpoint::OfEnvironment(url),
+                });
             }
             Err(VarError::NotPresent) => {}
             Ok(_) | Err(VarError::NotUnicode(_)) => {
@@ -125,6 +130,19 @@ impl StateDir {
             )),
         }
     }
+}
+
+/// Whether two URLs lead to one server; this machine has more names than one.
+fn is_same_server(url: &str, other: &str) -> bool {
+    let address = |url: &str| {
+        let rest = url.strip_prefix("http://")?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        let port: u16 = port.parse().ok()?;
+        let is_here = host.eq_ignore_ascii_case("localhost") || host == "127.0.0.1";
+        is_here.then_some(port)
+    };
+    address(url).is_some_and(|port| address(other) == Some(port))
 }
 
 /// Where AWS is for a command.
@@ -156,6 +174,32 @@ impl Endpoint {
             Self::OfState(url) => {
                 hinted(format!("{url} does not answer: {error}"), "see what `taskferry dev` says")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same_server;
+
+    #[test]
+    fn the_names_of_this_machine_lead_to_one_server() {
+        let here = "http://127.0.0.1:4566";
+        for same in
+            [here, "http://127.0.0.1:4566/", "http://localhost:4566", "http://LocalHost:4566/"]
+        {
+            assert!(is_same_server(same, here), "{same}");
+        }
+        for other in [
+            "http://127.0.0.1:4567",
+            "http://127.0.0.1",
+            "https://127.0.0.1:4566",
+            "http://127.0.0.1:4566/path",
+            "http://ecs.us-east-1.amazonaws.com:4566",
+            "http://:4566",
+            "http://127.0.0.1:x",
+        ] {
+            assert!(!is_same_server(other, here), "{other}");
         }
     }
 }

@@ -375,8 +375,12 @@ fn missing_part(name: &str, event: &Value) -> Option<(String, Option<String>)> {
 
 /// The members of `node`, those most like `wanted` first.
 fn what_there_is(wanted: &str, parent: &str, node: &Value) -> String {
-    let Value::Object(members) = node else {
-        return format!("`{parent}` has no members");
+    let members = match node {
+        Value::Object(members) => members,
+        Value::String(_) => return format!("`{parent}` is text"),
+        Value::Array(_) => return format!("`{parent}` is a list"),
+        Value::Number(_) => return format!("`{parent}` is a number"),
+        Value::Null | Value::Bool(_) => return format!("`{parent}` is {node}"),
     };
     let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
     if names.is_empty() {
@@ -527,6 +531,15 @@ mod tests {
         assert_eq!(expression, "detail.objct.key");
         assert!(hint.unwrap().starts_with("`detail` has `object`"));
         assert!(range.is_some());
+    }
+
+    #[test]
+    fn a_value_without_members_is_called_what_it_is() {
+        let told = |source| check_error(source).to_string();
+        assert!(told("{{ detail.bucket.name.x }}").ends_with("; `detail.bucket.name` is text"));
+        assert!(told("{{ detail.list.x }}").ends_with("; `detail.list` is a list"));
+        assert!(told("{{ detail.ratio.x }}").ends_with("; `detail.ratio` is a number"));
+        assert!(told("{{ detail.none.x }}").ends_with("; `detail.none` is null"));
     }
 
     #[test]

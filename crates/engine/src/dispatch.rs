@@ -183,8 +183,9 @@ impl<P: Ports> Engine<P> {
             );
             recorded.clone()
         });
-        if run.revision == recorded.revision {
-            tell(&run);
+        // Of what it came to by further writes is told where they are made.
+        if recorded.status.is_terminal() || run.revision == recorded.revision {
+            tell(&recorded);
         }
         let how = match run.status {
             Status::Launching | Status::Starting | Status::Running | Status::Stopping => {

@@ -92,7 +92,15 @@ fn none(arguments: &Arguments) -> String {
             "no run answers the event {id}: no rule matches it (`taskferry explain` says why), or it repeats the dedupe key of an \
              event before it (`taskferry runs list --key KEY` finds that one's run)"
         ),
-        Arguments { rule: None, status: None, key: None, .. } => "no runs yet".to_owned(),
+        Arguments {
+            rule: None,
+            status: None,
+            key: None,
+            from: None,
+            before: None,
+            after: None,
+            ..
+        } => "no runs yet".to_owned(),
         _ => "no runs of this kind; `taskferry runs list` shows all".to_owned(),
     }
 }

@@ -3,14 +3,7 @@
 //! S3's notification goes to the function `s3`, or into the queues that carry it; S3's event on a bus to the function
 //! `eventbridge`, since EventBridge takes events of `aws.s3` from S3 alone.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{BufRead as _, BufReader, Write},
-    net::TcpStream,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{collections::BTreeSet, io::Write, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -21,18 +14,12 @@ use taskferry_core::{
         s3::{self, Notification},
     },
     route::{Origin, Routes},
-    rules::{Rule, Rules},
+    rules::Rule,
     wiring::Function,
 };
 
-use crate::{
-    block_on,
-    output::hinted,
-    state::{Endpoint, StateDir},
-};
-
-/// How long it is waited for an answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+use super::function::Deployed;
+use crate::{block_on, output::hinted, state::StateDir};
 
 /// What `taskferry send --s3` takes.
 #[derive(Debug, clap::Args)]
@@ -60,24 +47,17 @@ pub(super) fn send(
     let size = arguments.size.unwrap_or_default();
     let notification = s3::notification(bucket, key, size, Timestamp::now());
     let event = event_of(&notification)?;
-    let endpoint = state.endpoint()?;
-    let Endpoint::OfState(address) = &endpoint else {
-        let error = "S3 alone tells of objects there: this is for `taskferry dev`";
-        return Err(hinted(error, "unset AWS_ENDPOINT_URL, or put the object"));
-    };
-    let path = state.rules();
-    let rules =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let rules = Rules::from_json(&rules).context("the deployed rules cannot be used")?;
-    let routes = Routes::new(&rules);
+    let deployed = Deployed::on(state, "anywhere else put the object: S3 alone tells of those")?;
+    let Deployed { rules, endpoint, .. } = &deployed;
+    let routes = Routes::new(rules);
     let is_heard = |origin| routes.route(origin, &event).map(|rules| !rules.is_empty());
     let mut ways = 0;
     if is_heard(Origin::S3)? {
-        invoke(address, Function::S3, &notification)?;
+        deployed.invoke(Function::S3, &notification)?;
         ways += 1;
     }
     if is_heard(Origin::EventBridge)? {
-        invoke(address, Function::EventBridge, event.text())?;
+        deployed.invoke(Function::EventBridge, event.text())?;
         ways += 1;
     }
     // Those that bring objects: a rule on whatever a queue brings asks for no bucket.
@@ -110,29 +90,4 @@ fn event_of(notification: &str) -> anyhow::Result<Event> {
             bail!("not the notification of one object")
         }
     }
-}
-
-/// Queues an invocation of a function at the `dev` that listens at `address`, a URL of this machine.
-///
-/// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
-fn invoke(address: &str, function: Function, payload: &str) -> anyhow::Result<()> {
-    let host = address.trim_start_matches("http://").trim_end_matches('/');
-    let connected = TcpStream::connect(host).and_then(|stream| {
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        Ok(stream)
-    });
-    let mut stream = connected.with_context(|| format!("{address} does not answer"))?;
-    let request = format!(
-        "POST /2015-03-31/functions/{}/invocations HTTP/1.1\r\nHost: {host}\r\nX-Amz-Invocation-Type: Event\r\n\
-         Connection: close\r\nContent-Length: {}\r\n\r\n{payload}",
-        function.as_str(),
-        payload.len()
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut status = String::new();
-    BufReader::new(stream).read_line(&mut status)?;
-    if status.split(' ').nth(1) != Some("202") {
-        bail!("the function {} was not invoked: {}", function.as_str(), status.trim());
-    }
-    Ok(())
 }

@@ -139,6 +139,24 @@ impl<'a> Checker<'a, '_> {
         for backoff in rule.at(&["retry", "backoff"]).into_iter().chain(of_classes) {
             self.backoff(backoff);
         }
+        self.exit_codes(rule);
+    }
+
+    /// Exit codes that can make no further attempt.
+    fn exit_codes(&mut self, rule: &Node) {
+        let Some(codes) = rule.at(&["retry", "exitCodes"]) else { return };
+        for code in codes.items().iter().filter(|code| code.integer() == Some(0)) {
+            self.faults.warning(code.span, "a container that exits with 0 has not failed");
+        }
+        let attempts = rule.at(&["retry", "attempts"]).map_or(Some(1), Node::integer);
+        if attempts == Some(1) && !codes.items().is_empty() {
+            self.faults
+                .warning(
+                    codes.span,
+                    "`retry.attempts` is 1, so after no exit code is there another attempt",
+                )
+                .hint("say how many there may be, such as `attempts: 3`");
+        }
     }
 
     /// The name of a limit is part of a key in the store, which takes no long ones.

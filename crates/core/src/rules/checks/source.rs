@@ -400,13 +400,24 @@ impl Checker<'_, '_> {
         if let Some(queue) = sqs.get("queue")
             && let Some(text) = queue.text()
         {
-            let name = text.rsplit([':', '/']).next().unwrap_or(text);
+            let name = on::last_part(text);
+            let place = text.strip_suffix(name).unwrap_or(text);
+            let mut parts = place.split(':');
+            let is_place = place.is_empty()
+                || ["http://", "https://"].iter().any(|scheme| place.starts_with(scheme))
+                || (parts.next() == Some("arn")
+                    && parts.nth(1) == Some("sqs")
+                    && parts.count() == 3);
             let base = name.strip_suffix(".fifo").unwrap_or(name);
             let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
             if base.is_empty() || name.len() > 80 || !base.chars().all(right) {
                 self.faults.error(queue.span, format!("`{text}` cannot be a queue's name")).hint(
                     "1 to 80 letters, digits, `-` and `_`, with `.fifo` at the end of a FIFO queue",
                 );
+            } else if !is_place {
+                self.faults.error(queue.span, format!("`{text}` is no queue's ARN")).hint(format!(
+                    "write its name, `{name}`, or `arn:aws:sqs:REGION:ACCOUNT:{name}`"
+                ));
             }
         }
         let is_fifo = sqs.get("queue").and_then(Node::text).is_some_and(sqs::is_fifo);
