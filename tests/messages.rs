@@ -42,6 +42,10 @@ rules:
     on: { sqs: { queue: jobs, ack: completion, eventPattern: { body: { both: [true] } } } }
     target: { taskDefinition: "{{ detail.body.task }}" }
     allow: { taskDefinition: [order, away] }
+  - name: held-once
+    on: { sqs: { queue: repeated, ack: completion } }
+    dedupe: "{{ detail.body.job }}"
+    target: { taskDefinition: order }
   - name: held-in-order
     on: { sqs: { queue: held.fifo, ack: completion } }
     target: { taskDefinition: order }
@@ -473,6 +477,22 @@ async fn another_delivery_of_a_held_message_meets_its_run() {
     assert_eq!(run.message.as_ref().unwrap().receipt_handle, "another receipt");
     world.succeed(run).await;
     assert_eq!(world.told(|told| told.deleted.clone()), ["another receipt"]);
+}
+
+#[tokio::test]
+async fn a_message_that_repeats_a_held_one_is_acknowledged() {
+    let world = World::new();
+    let [first, second] =
+        ["first", "second"].map(|id| message("repeated", id, None, r#"{"job":7}"#));
+    assert_eq!(world.receive(std::slice::from_ref(&first)).await, ["first"]);
+    assert!(world.receive(&[second]).await.is_empty());
+    let [run] = &world.list().await[..] else { panic!("one run") };
+    assert_eq!(run.message.as_ref().unwrap().id, "first");
+    // Its own next delivery takes the place of the last.
+    assert_eq!(world.receive(&[first]).await, ["first"]);
+    world.succeed(run).await;
+    assert_eq!(world.told(|told| told.deleted.clone()), ["receipt of first"]);
+    assert_eq!(world.tasks(), 1);
 }
 
 #[tokio::test]

@@ -382,6 +382,13 @@ pub struct HeldMessage {
     pub others: Vec<RunId>,
 }
 
+impl HeldMessage {
+    /// Whether both are of one message, whichever delivery of it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.queue_arn, &self.id) == (&other.queue_arn, &other.id)
+    }
+}
+
 /// Why a task was told to stop.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -211,7 +211,7 @@ impl<P: Ports> Engine<P> {
             };
             // The last has it, once all are recorded: were it lost before, the message would come again.
             let last = self.launch_or_keep(last, Some(held.clone())).await?;
-            if last.is_some_and(|run| !run.status.is_terminal()) {
+            if last.is_some_and(|run| holds(&run, &held)) {
                 return Ok(Taken::Held);
             }
             let others = std::mem::take(&mut held.others);
@@ -229,7 +229,7 @@ impl<P: Ports> Engine<P> {
         held
     }
 
-    /// Hands a message over to the first of its runs that has not ended; false if all have.
+    /// Hands a message over to the first of its runs that is under way and holds no other; false if there is none.
     async fn hand_over(&self, others: &[RunId], message: &HeldMessage) -> Result<bool, Error> {
         for (index, id) in others.iter().enumerate() {
             let Some(run) = self.ports.runs().get(id).await? else { continue };
@@ -237,11 +237,11 @@ impl<P: Ports> Engine<P> {
                 continue;
             }
             let others = others[index + 1..].to_vec();
-            let message = Box::new(HeldMessage { others, own_due_at: None, ..message.clone() });
-            let received = Happening::Received { message };
+            let handed = HeldMessage { others, own_due_at: None, ..message.clone() };
+            let received = Happening::Received { message: Box::new(handed) };
             // Boxed: to hand over is to advance.
             let run = Box::pin(self.advance(run, received, Patience::None)).await?;
-            if !run.status.is_terminal() {
+            if holds(&run, message) {
                 return Ok(true);
             }
         }
@@ -294,6 +294,11 @@ impl<P: Ports> Engine<P> {
         }
         Ok(Happening::Released)
     }
+}
+
+/// Whether the run is under way, and holds this message: it may hold another, which this one repeats.
+fn holds(run: &Run, message: &HeldMessage) -> bool {
+    !run.status.is_terminal() && run.message.as_ref().is_some_and(|held| held.is_same(message))
 }
 
 /// Whether the rule wants the message held until the run has ended.

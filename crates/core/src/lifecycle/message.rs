@@ -78,8 +78,13 @@ pub(super) fn decide(run: &Run, happening: &Happening, now: Timestamp) -> Option
 }
 
 /// A delivery of the message came: it is held by the newest from now on.
+///
+/// Another message that comes to the same run, by the rule's `dedupe`, is none of its: it repeats what is held already.
 pub(super) fn received(run: &Run, message: &HeldMessage) -> Decision {
-    noted(run, |next| next.message = Some(Box::new(message.clone())))
+    match &run.message {
+        Some(held) if !held.is_same(message) => Decision::rest(),
+        Some(_) | None => noted(run, |next| next.message = Some(Box::new(message.clone()))),
+    }
 }
 
 pub(super) fn extended(run: &Run, until: Timestamp) -> Decision {
@@ -132,6 +137,14 @@ mod tests {
     fn held(run: &Run) -> Run {
         let received = Happening::Received { message: Box::new(message(10)) };
         *decide(STACK, run, &received, second(10)).next.unwrap()
+    }
+
+    #[test]
+    fn another_message_does_not_take_the_place_of_one_that_is_held() {
+        let run = held(&launching());
+        let other = HeldMessage { id: "another".to_owned(), ..message(20) };
+        let received = Happening::Received { message: Box::new(other) };
+        assert_eq!(decide(STACK, &run, &received, second(20)), Decision::rest());
     }
 
     #[test]
