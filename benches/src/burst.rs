@@ -94,7 +94,6 @@ pub(crate) fn measure() -> anyhow::Result<Pass> {
 struct World {
     runs: Arc<SqliteRuns>,
     ecs: Ecs,
-    nowhere: Nowhere,
     time: SimulatedTime,
 }
 
@@ -115,15 +114,15 @@ impl Ports for World {
     }
 
     fn events(&self) -> &Nowhere {
-        &self.nowhere
+        &Nowhere
     }
 
     fn payloads(&self) -> &Nowhere {
-        &self.nowhere
+        &Nowhere
     }
 
     fn queues(&self) -> &Nowhere {
-        &self.nowhere
+        &Nowhere
     }
 
     fn clock(&self) -> &SimulatedTime {
@@ -147,7 +146,7 @@ impl Burst {
         let ecs = Ecs(Arc::new(Account::new(quota(), time.clone())));
         let runs = Arc::new(SqliteRuns::open(&dir.path().join("runs.db"))?);
         let began = time.now();
-        let world = World { runs, ecs, nowhere: Nowhere, time };
+        let world = World { runs, ecs, time };
         Ok(Self { rules, world, began, _dir: dir })
     }
 

@@ -3,7 +3,7 @@
 //! [`EventBridge::keep_time`] sleeps until the next rule is due. A firing is one transaction with what it leads to. What came
 //! due while nothing ran is not made up for: the next time counts.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -16,13 +16,7 @@ use super::{
     catalog::{RuleEntry, RuleKey},
     store,
 };
-use crate::db::Db;
-
-/// The longest sleep: the clock may have been set meanwhile, or the machine have slept.
-const SLEEP_MAX: Duration = Duration::from_secs(30);
-
-/// The wait after the state could not be written.
-const AGAIN: Duration = Duration::from_secs(1);
+use crate::{db::Db, timer};
 
 /// Reads an expression as rules have them: by rate or cron, and one that fires some day.
 pub(super) fn parse(expression: &str) -> Option<Schedule> {
@@ -67,24 +61,8 @@ impl EventBridge {
         if let Err(error) = self.skip_missed(&db, Timestamp::now()) {
             tracing::error!(%error, "the times of scheduled rules cannot be stored");
         }
-        loop {
-            // Asked for before it is looked: a change in between is not slept through.
-            let changed = self.changed.notified();
-            let wait = match self.fire_due(&db, Timestamp::now()) {
-                Ok(next) => next.map_or(SLEEP_MAX, |next| {
-                    let left = Duration::try_from(next.duration_since(Timestamp::now()));
-                    left.unwrap_or_default().min(SLEEP_MAX)
-                }),
-                Err(error) => {
-                    tracing::error!(%error, "scheduled rules cannot be fired for now");
-                    AGAIN
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = changed => {}
-            }
-        }
+        let fire = |now| self.fire_due(&db, now);
+        timer::keep_time("scheduled rules", &self.changed, Timestamp::now, fire).await;
     }
 
     /// Puts the next time of each rule whose last went by while nothing ran.

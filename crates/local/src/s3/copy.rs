@@ -13,7 +13,7 @@ use s3s::{
 use super::{
     S3, buckets,
     conditions::{ReadConditions, WriteConditions},
-    digests::{Algorithm, Hasher, hex, show_checksum},
+    digests::{Algorithm, Hasher, show_checksum},
     door::RequestId,
     fault::{Fault, refuse},
     get::check_version,
@@ -22,6 +22,7 @@ use super::{
     put::take_properties,
     tagging,
 };
+use crate::hex::hex;
 
 impl S3 {
     pub(super) async fn copy(

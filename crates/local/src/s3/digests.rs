@@ -19,6 +19,7 @@ use super::{
     chunked::Trailer,
     fault::{Fault, refuse, refuse_as},
 };
+use crate::hex::hex;
 
 /// S3's checksum algorithms.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -412,13 +413,4 @@ fn check_form(algorithm: Algorithm, value: &str) -> Result<(), Fault> {
             format!("Value for {} header is invalid.", algorithm.field()),
         )),
     }
-}
-
-/// Bytes in lower-case hexadecimal.
-pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    use std::fmt::Write;
-    bytes.as_ref().iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes any text");
-        text
-    })
 }

@@ -15,11 +15,12 @@ use s3s::{
 use super::{
     S3,
     buckets::{self, owner},
-    digests::{Checksum, hex},
+    digests::Checksum,
     fault::{Fault, refuse},
     notification::encode_key,
     objects::{Properties, timestamp},
 };
+use crate::hex::hex;
 
 /// How many keys a page lists at most.
 pub(super) const PAGE_MAX: u32 = 1000;

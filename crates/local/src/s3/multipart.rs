@@ -22,9 +22,7 @@ use super::{
     buckets,
     conditions::{ReadConditions, WriteConditions},
     copy::source_range,
-    digests::{
-        Algorithm, Checksum, Digests, Hasher, Scope, crc_checksum, hex, mismatch, show_checksum,
-    },
+    digests::{Algorithm, Checksum, Digests, Hasher, Scope, crc_checksum, mismatch, show_checksum},
     door::RequestId,
     fault::{Fault, refuse},
     notification::{Cause, encode_key},
@@ -32,6 +30,7 @@ use super::{
     put::{Incoming, take_properties},
     tagging,
 };
+use crate::hex::hex;
 
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;

@@ -14,13 +14,14 @@ use super::{
     buckets,
     chunked::Trailer,
     conditions::WriteConditions,
-    digests::{Algorithm, Announced, Digests, hex, show_checksum},
+    digests::{Algorithm, Announced, Digests, show_checksum},
     door::RequestId,
     fault::{Fault, refuse},
     notification::Cause,
     objects::NewObject,
     tagging,
 };
+use crate::hex::hex;
 
 /// The most that one upload takes; a multipart upload takes it per part.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html

@@ -16,7 +16,6 @@ mod tags;
 mod target;
 #[cfg(test)]
 mod tests;
-mod timer;
 
 use std::sync::Arc;
 
@@ -32,7 +31,9 @@ use self::{
     definition::{ActionAfterCompletion, Definition, State},
     store::Row,
 };
-use crate::{db::Db, delivery::Deliveries, eventbridge::EventBridge, protocol::Answer, sqs::Clock};
+use crate::{
+    db::Db, delivery::Deliveries, eventbridge::EventBridge, protocol::Answer, sqs::Clock, timer,
+};
 
 /// The group of schedules that name none.
 pub const DEFAULT_GROUP: &str = "default";
@@ -140,6 +141,12 @@ impl Scheduler {
     }
 
     /// The present time, in whole milliseconds.
+    /// Fires schedules as they come due, for as long as it is polled. Must run on a Tokio runtime: tasks are started from here.
+    pub async fn run(self: Arc<Self>) {
+        let fire = |now| self.fire_due(now);
+        timer::keep_time("schedules", &self.changed, || self.now(), fire).await;
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp::from_millisecond(self.clock.now()).unwrap_or(Timestamp::UNIX_EPOCH)
     }

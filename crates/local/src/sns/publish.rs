@@ -3,7 +3,7 @@
 //! The API publishes what clients send, `delivery` what the other services do. What an endpoint does not take goes to the
 //! subscription's dead-letter queue.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rusqlite::Transaction;
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     delivery::{Deliveries, Delivery, Destination, Undeliverable, is_fifo},
+    hex::hex,
     sqs::{self, NewMessage},
 };
 
@@ -222,7 +223,7 @@ impl<'a> Fifo<'a> {
             settings.get("ContentBasedDeduplication").is_some_and(|it| it == "true");
         let deduplication_id = match publication.deduplication_id {
             Some(id) => id.to_owned(),
-            None if is_by_content => hex(&Sha256::digest(publication.message.as_bytes())),
+            None if is_by_content => hex(Sha256::digest(publication.message.as_bytes())),
             None => {
                 return Err(Refusal::invalid(
                     "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
@@ -231,14 +232,6 @@ impl<'a> Fifo<'a> {
         };
         Ok(Some(Self { group_id, deduplication_id }))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("a string takes any text");
-    }
-    text
 }
 
 fn sequence_number(number: i64) -> String {

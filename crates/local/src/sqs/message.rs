@@ -9,6 +9,7 @@ use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::refusal::{Code, Refusal};
+use crate::hex::hex;
 
 /// How long a message is at most: body and attributes. A queue can have a lower limit.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -278,12 +279,5 @@ pub(crate) fn attributes_md5<'a>(
             (None, None) => {}
         }
     }
-    (!is_empty).then(|| hex(&digest.finalize()))
-}
-
-/// Bytes in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+    (!is_empty).then(|| hex(digest.finalize()))
 }

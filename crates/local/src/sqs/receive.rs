@@ -9,13 +9,13 @@ use uuid::Uuid;
 use super::{
     Queues,
     clock::Millis,
-    message::{Attributes, hex},
+    message::Attributes,
     queue::Queue,
     receipt::Receipt,
     refusal::{Code, Fault, Refusal},
     send::sequence_number,
 };
-use crate::protocol::json_text;
+use crate::{hex::hex, protocol::json_text};
 
 /// How many messages of a queue are in flight at most.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
@@ -402,7 +402,7 @@ fn with_contents(connection: &Connection, queue: &Queue, head: Head) -> rusqlite
                 message_id: Uuid::from_bytes(row.get(0)?),
                 receipt_handle: receipt.handle(),
                 body: row.get(1)?,
-                body_md5: hex(&row.get::<_, [u8; 16]>(2)?),
+                body_md5: hex(row.get::<_, [u8; 16]>(2)?),
                 attributes: attributes
                     .and_then(|text| serde_json::from_str(&text).ok())
                     .unwrap_or_default(),

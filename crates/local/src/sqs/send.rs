@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::{
     Queues,
     clock::Millis,
-    message::{self, NewMessage, attributes_md5, hex, md5},
+    message::{self, NewMessage, attributes_md5, md5},
     queue::Queue,
     refusal::{Code, Fault, Refusal},
     settings::DELAY_SECONDS_MAX,
 };
-use crate::protocol::json_text;
+use crate::{hex::hex, protocol::json_text};
 
 /// For how long a FIFO queue knows what it was sent.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-exactly-once-processing.html
@@ -85,7 +85,7 @@ impl Queues {
         let body_md5 = md5(message.body);
         let answer = |id, message_id| Sent {
             message_id,
-            body_md5: hex(&body_md5),
+            body_md5: hex(body_md5),
             attributes_md5: attributes_md5(&message.attributes),
             system_attributes_md5: message.trace_header.and_then(trace_md5),
             sequence_number: queue.settings.is_fifo.then(|| sequence_number(id)),
@@ -152,9 +152,7 @@ impl<'a> Fifo<'a> {
         let group = message.group_id.ok_or_else(|| Refusal::missing("MessageGroupId"))?;
         let deduplication_id = match message.deduplication_id {
             Some(id) => id.to_owned(),
-            None if queue.settings.is_content_based => {
-                hex(&Sha256::digest(message.body.as_bytes()))
-            }
+            None if queue.settings.is_content_based => hex(Sha256::digest(message.body.as_bytes())),
             None => {
                 let message = "The queue should either have ContentBasedDeduplication enabled or \
                                MessageDeduplicationId provided explicitly";
