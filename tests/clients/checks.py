@@ -11,6 +11,10 @@ import subprocess
 import sys
 import traceback
 
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
 CHECKS = []
 
 
@@ -34,6 +38,38 @@ def check(named):
 def equal(found, expected):
     if found != expected:
         raise AssertionError(f"found {found!r}, expected {expected!r}")
+
+
+def client(endpoint, service):
+    """A client that sends each call once, whatever is in it: what the server says is what is checked."""
+    return boto3.client(
+        service, endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any",
+        config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
+    )
+
+
+def refused(code, call, *arguments, **named):
+    """The answer of a call that must fail with this code."""
+    try:
+        call(*arguments, **named)
+    except ClientError as error:
+        equal(error.response["Error"]["Code"], code)
+        return error.response
+    raise AssertionError(f"expected {code}, found success")
+
+
+def received(sqs, url):
+    """All messages of a queue, in order; they are deleted."""
+    messages = []
+    while True:
+        answer = sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
+        )
+        if not answer.get("Messages"):
+            return messages
+        messages += answer["Messages"]
+        for message in answer["Messages"]:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def aws_cli(endpoint):

@@ -9,12 +9,8 @@ import json
 import pathlib
 import sys
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from checks import check, command_line, equal, perform_all  # noqa: E402
+from checks import check, client, command_line, equal, perform_all, refused  # noqa: E402
 
 # A function that every `taskferry dev` has, and a payload that it takes and does nothing about.
 FUNCTION = "s3"
@@ -24,15 +20,6 @@ PAYLOAD = b'{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "check"}
 def entry(**changes):
     members = {"Source": "check", "DetailType": "Checked", "Detail": "{}", **changes}
     return {name: value for name, value in members.items() if value is not None}
-
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        equal(error.response["Error"]["Code"], code)
-        return error.response
-    raise AssertionError(f"expected {code}, found success")
 
 
 def entry_error(events, bad):
@@ -272,18 +259,7 @@ def an_asynchronous_payload_is_at_most_one_megabyte(functions, **_):
 def main():
     given = command_line(__doc__)
 
-    def client(service):
-        # Parameters are not checked by the client: what the server says is what is checked.
-        return boto3.client(
-            service,
-            endpoint_url=given.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
-        )
-
-    events, functions = client("events"), client("lambda")
+    events, functions = client(given.endpoint_url, "events"), client(given.endpoint_url, "lambda")
     perform_all(given, lambda test: test(events=events, functions=functions))
 
 

@@ -9,12 +9,8 @@ import pathlib
 import sys
 import uuid
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from checks import aws_cli, check, command_line, equal, perform_all  # noqa: E402
+from checks import aws_cli, check, client, command_line, equal, perform_all, received, refused  # noqa: E402
 
 ACCOUNT = "arn:aws:{}:us-east-1:000000000000:{}"
 
@@ -23,15 +19,10 @@ class World:
     """Clients, and what a check makes."""
 
     def __init__(self, endpoint):
-        def client(service):
-            config = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
-            return boto3.client(
-                service, endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="any",
-                aws_secret_access_key="any", config=config,
-            )
-
         self.aws = aws_cli(endpoint)
-        self.events, self.sqs, self.sns, self.s3 = map(client, ["events", "sqs", "sns", "s3"])
+        self.events, self.sqs, self.sns, self.s3 = (
+            client(endpoint, service) for service in ["events", "sqs", "sns", "s3"]
+        )
         # A source of the check's own: no other rule hears it.
         self.source = "check." + uuid.uuid4().hex[:12]
         self.rules, self.buses, self.queues, self.topics = [], [], [], []
@@ -68,20 +59,8 @@ class World:
         equal(answer["FailedEntryCount"], 0)
         return answer["Entries"][0]["EventId"]
 
-    def received(self, url):
-        messages = []
-        while True:
-            answer = self.sqs.receive_message(
-                QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
-            )
-            if not answer.get("Messages"):
-                return messages
-            messages += answer["Messages"]
-            for message in answer["Messages"]:
-                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-
     def bodies(self, url):
-        return [message["Body"] for message in self.received(url)]
+        return [message["Body"] for message in received(self.sqs, url)]
 
     def clean(self):
         for bus, rule in self.rules:
@@ -95,15 +74,6 @@ class World:
             self.sqs.delete_queue(QueueUrl=queue)
         for topic in self.topics:
             self.sns.delete_topic(TopicArn=topic)
-
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        equal(error.response["Error"]["Code"], code)
-        return error.response["Error"]["Message"]
-    raise AssertionError(f"expected {code}, found success")
 
 
 @check
@@ -126,7 +96,7 @@ def a_fifo_queue_gets_the_event_in_its_group(world):
     world.rule({"Arn": arn, "SqsParameters": {"MessageGroupId": "g"}})
     for n in range(3):
         world.send({"n": n})
-    messages = world.received(url)
+    messages = received(world.sqs, url)
     equal([json.loads(it["Body"])["detail"]["n"] for it in messages], [0, 1, 2])
     equal({it["Attributes"]["MessageGroupId"] for it in messages}, {"g"})
     name = world.rule()
@@ -160,7 +130,7 @@ def what_is_not_delivered_goes_to_the_dead_letters(world):
     gone = ACCOUNT.format("sqs", world.name())
     name = world.rule({"Arn": gone, "DeadLetterConfig": {"Arn": dead_letters}, "RetryPolicy": {"MaximumRetryAttempts": 1}})
     event_id = world.send({})
-    [message] = world.received(url)
+    [message] = received(world.sqs, url)
     equal(json.loads(message["Body"])["id"], event_id)
     attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
     equal(attributes.pop("ERROR_MESSAGE") != "", True)
@@ -261,7 +231,7 @@ def a_rule_fires_by_a_schedule_on_the_default_bus(world):
     world.rules.append(("default", name))
     equal(world.events.describe_rule(Name=name)["ScheduleExpression"], "rate(1 minute)")
     for bad in ["rate(1 minutes)", "cron(0 1 * * * *)", "at(2030-01-01T00:00:00)"]:
-        message = refused("ValidationException", world.events.put_rule, Name=name, ScheduleExpression=bad)
+        message = refused("ValidationException", world.events.put_rule, Name=name, ScheduleExpression=bad)["Error"]["Message"]
         equal(message, "Parameter ScheduleExpression is not valid.")
     bus = world.bus()
     refused("ValidationException", world.events.put_rule, Name=name, ScheduleExpression="rate(1 minute)", EventBusName=bus)

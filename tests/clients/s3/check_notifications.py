@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from checks import aws_cli, check, command_line, equal, perform_all  # noqa: E402
+from checks import aws_cli, check, command_line, equal, perform_all, received  # noqa: E402
 
 ACCOUNT = "arn:aws:{}:us-east-1:000000000000:{}"
 CREATED = ["s3:ObjectCreated:*"]
@@ -55,14 +55,7 @@ class World:
         return self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def bodies(self, url):
-        bodies = []
-        while True:
-            answer = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
-            if not answer.get("Messages"):
-                return bodies
-            for message in answer["Messages"]:
-                bodies.append(json.loads(message["Body"]))
-                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in received(self.sqs, url)]
 
     def records(self, url):
         return [record for body in self.bodies(url) for record in body.get("Records", [])]

@@ -15,10 +15,9 @@ import uuid
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from checks import check, command_line, equal, perform_all  # noqa: E402
+from checks import check, command_line, equal, perform_all, refused  # noqa: E402
 
 ROLE = "arn:aws:iam::000000000000:role/scheduler"
 # A function that every `taskferry dev` has, and a payload that it takes and does nothing about.
@@ -43,15 +42,6 @@ def create(scheduler, expression="rate(1 hour)", **changes):
     members |= changes
     scheduler.create_schedule(**{key: value for key, value in members.items() if value is not None})
     return members["Name"]
-
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        equal(error.response["Error"]["Code"], code)
-        return error.response
-    raise AssertionError(f"expected {code}, found success")
 
 
 def soon(seconds=1):

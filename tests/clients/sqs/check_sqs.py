@@ -7,7 +7,6 @@ With `--peer ministack` it is held against that emulator, which we did not write
 reason that AWS's documentation decides, must fail, and all others must pass. So an error of these checks' own is seen too.
 """
 
-import base64
 import concurrent.futures
 import hashlib
 import json
@@ -26,7 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from checks import CHECKS, check, command_line, equal, perform_all  # noqa: E402
+from checks import CHECKS, check, command_line, equal, perform_all, refused  # noqa: E402
 
 MIB = 1024 * 1024
 REFERENCE = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/"
@@ -155,15 +154,6 @@ class World:
                 self.sqs.delete_queue(QueueUrl=url)
             except ClientError:
                 pass
-
-
-def refused(code, call, *arguments, **named):
-    try:
-        call(*arguments, **named)
-    except ClientError as error:
-        equal(error.response["Error"]["Code"], code)
-        return error.response
-    raise AssertionError(f"expected {code}, found success")
 
 
 def md5(text):
