@@ -407,9 +407,7 @@ async fn a_conflict_over_somebody_elses_task_fails_the_run() {
 
 #[tokio::test]
 async fn a_throttle_spends_nothing_and_is_tried_again() {
-    let message = "ThrottlingException: Rate exceeded".to_owned();
-    let throttled = Answer::NotNow { class: FailureClass::Throttled, message };
-    let world = World::new([throttled, started()]);
+    let world = World::new([throttled(), started()]);
     assert_eq!(world.dispatch().await, How::Recorded);
     world.sweep_when_due().await;
     let run = world.run().await;
@@ -505,6 +503,48 @@ async fn a_throttled_stop_holds_up_the_next_one_of_the_sweep_and_is_said_again()
         assert_eq!((run.status, run.attempts.len()), (Status::Stopping, 1));
         assert_eq!(run.attempts[0].failure_class, None);
     }
+}
+
+fn throttled() -> Answer {
+    let message = "ThrottlingException: Rate exceeded".to_owned();
+    Answer::NotNow { class: FailureClass::Throttled, message }
+}
+
+#[tokio::test]
+async fn what_the_quota_holds_up_goes_on_before_the_next_sweep() {
+    let world = World::new([throttled(), started()]);
+    let engine = world.engine();
+    let begun = world.clock.now();
+    let dispatched = engine.dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    assert_eq!(dispatched[0].how, How::Recorded);
+    engine.catch_up(begun + SignedDuration::from_secs(50)).await;
+    assert_eq!(world.script.requests().len(), 2);
+    assert_eq!(world.run().await.attempts.len(), 1);
+    let took = world.clock.now().duration_since(begun);
+    assert!(took < SignedDuration::from_secs(20), "it leaves when nothing is due: {took}");
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_goes_on_with_what_the_quota_holds_up() {
+    let world = World::new([throttled()]);
+    let engine = world.engine();
+    engine.dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    let begun = world.clock.now();
+    let turn = pace::window(&Quotas::default(), Bucket::Turn, begun);
+    world.runs().close_window(&turn).await.unwrap();
+    engine.catch_up(begun + SignedDuration::from_secs(50)).await;
+    assert_eq!((world.script.requests().len(), world.clock.now()), (1, begun));
+}
+
+#[tokio::test]
+async fn a_process_that_nothing_was_held_up_in_takes_no_turn() {
+    let world = World::new([started()]);
+    let engine = world.engine();
+    engine.dispatch(Origin::EventBridge, &event(1)).await.unwrap();
+    let begun = world.clock.now();
+    engine.catch_up(begun + SignedDuration::from_secs(50)).await;
+    let turn = pace::window(&Quotas::default(), Bucket::Turn, begun);
+    assert!(world.runs().take_token(&turn).await.unwrap(), "the turn is free");
 }
 
 #[tokio::test]

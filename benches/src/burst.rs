@@ -7,7 +7,7 @@
 mod account;
 mod time;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -47,8 +47,11 @@ rules:
 /// How many events come.
 const EVENTS: u32 = 10_000;
 
-/// One a millisecond, to so many processes in turn.
-const PROCESSES: u32 = 10;
+/// How long a function has for one.
+const FUNCTION_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
+
+/// What is left of it when it begins to see to no other run.
+const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// How often it is looked whether there is something to tell of tasks.
 const TELL: SignedDuration = SignedDuration::from_millis(100);
@@ -134,6 +137,8 @@ struct Burst {
     rules: Arc<Rules>,
     world: World,
     began: Timestamp,
+    /// Processes of the function that wait for their next event.
+    idle: Mutex<Vec<Engine<World>>>,
     // Where the records are.
     _dir: TempDir,
 }
@@ -147,14 +152,14 @@ impl Burst {
         let runs = Arc::new(SqliteRuns::open(&dir.path().join("runs.db"))?);
         let began = time.now();
         let world = World { runs, ecs, time };
-        Ok(Self { rules, world, began, _dir: dir })
+        Ok(Self { rules, world, began, idle: Mutex::default(), _dir: dir })
     }
 
     /// Has the burst come, and waits until the last task has ended.
     fn drain(&self, sweeps: Sweeps) -> anyhow::Result<Pass> {
         let mut all: FuturesUnordered<BoxFuture<'_, anyhow::Result<()>>> = FuturesUnordered::new();
-        for process in 0..PROCESSES {
-            all.push(Box::pin(self.take_events(process)));
+        for number in 0..EVENTS {
+            all.push(Box::pin(self.take(number)));
         }
         for sweeper in 1..=sweeps.sweepers {
             all.push(Box::pin(self.sweep(sweeps, self.began + sweeps.every * sweeper)));
@@ -174,14 +179,16 @@ impl Burst {
         Engine::new(Arc::clone(&self.rules), self.world.clone())
     }
 
-    /// The events whose turn it is with this process.
-    async fn take_events(&self, process: u32) -> anyhow::Result<()> {
-        let engine = self.engine();
-        for number in (process..EVENTS).step_by(PROCESSES as usize) {
-            let at = self.began + SignedDuration::from_millis(i64::from(number));
-            self.world.time.sleep_until(at).await;
-            engine.dispatch(Origin::EventBridge, &event(number)?).await?;
-        }
+    /// An event comes, one each millisecond, to a process that has nothing to do; if there is none, Lambda starts one.
+    async fn take(&self, number: u32) -> anyhow::Result<()> {
+        let time = &self.world.time;
+        time.sleep_until(self.began + SignedDuration::from_millis(i64::from(number))).await;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let engine = idle.unwrap_or_else(|| self.engine());
+        let deadline = time.now() + FUNCTION_TIMEOUT;
+        engine.dispatch(Origin::EventBridge, &event(number)?).await?;
+        engine.catch_up(deadline - MARGIN).await;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
         Ok(())
     }
 

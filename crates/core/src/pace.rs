@@ -23,11 +23,14 @@ pub enum Bucket {
     Modify,
     /// Calls that read tasks.
     Read,
+    /// No call of ECS: the turn to see to runs that the quota holds up, of one process a second. It is counted the same way,
+    /// so that who has it need not be remembered, and is nobody's once a process that had it has died.
+    Turn,
 }
 
 impl Bucket {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fargate, Self::Modify, Self::Read];
+    pub const ALL: [Self; 4] = [Self::Fargate, Self::Modify, Self::Read, Self::Turn];
 
     /// The word in a store's keys.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Bucket {
             Self::Fargate => "fargate",
             Self::Modify => "modify",
             Self::Read => "read",
+            Self::Turn => "turn",
         }
     }
 
@@ -126,6 +130,7 @@ impl Quotas {
                 self.modify.burst.get().saturating_sub(fargate.burst.get()),
             ),
             Bucket::Read => self.read,
+            Bucket::Turn => quota(1, 2),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Does what `taskferry-core` decides: performs its answers through ports, and feeds back what comes of them.
 //!
 //! The functions hand each event to [`Engine::dispatch`] or [`Engine::track`], each batch of messages to [`Engine::receive`],
-//! and call [`Engine::sweep`] each minute; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that
+//! and call [`Engine::sweep`] each minute and [`Engine::catch_up`] before they answer; the program asks [`Engine::stop`]. All of them end in `advance`, the loop that
 //! writes what was decided, does it, and feeds back what came of it. There are no decisions in here but one: a write that
 //! lost a race is decided anew, upon the record that won.
 
 mod admit;
 mod advance;
 mod batch;
+mod catch_up;
 mod dispatch;
 mod messages;
 mod pacer;

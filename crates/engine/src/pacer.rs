@@ -4,7 +4,10 @@
 //! is shared by all processes are the windows of `core::pace`, kept by the store; what is kept here is whether this process
 //! needs to ask.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use jiff::Timestamp;
 use taskferry_core::{
@@ -24,6 +27,8 @@ use crate::{
 pub(crate) struct Pacer {
     quotas: Option<Quotas>,
     seen: Mutex<[Seen; Bucket::ALL.len()]>,
+    /// Whether a run was told to wait, or throttled, since that was last asked.
+    has_held_up: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -60,11 +65,11 @@ impl Room {
 
 impl Pacer {
     pub(crate) fn new(quotas: Quotas) -> Self {
-        Self { quotas: Some(quotas), seen: Mutex::default() }
+        Self { quotas: Some(quotas), seen: Mutex::default(), has_held_up: AtomicBool::default() }
     }
 
     pub(crate) fn unpaced() -> Self {
-        Self { quotas: None, seen: Mutex::default() }
+        Self { quotas: None, seen: Mutex::default(), has_held_up: AtomicBool::default() }
     }
 
     fn seen<T>(&self, bucket: Bucket, look: impl FnOnce(&mut Seen) -> T) -> T {
@@ -103,10 +108,16 @@ impl Pacer {
 
     /// From now on it asks before each call, for a while.
     fn stay_alert(&self, bucket: Bucket, now: Timestamp) {
+        self.has_held_up.store(true, Ordering::Relaxed);
         self.seen(bucket, |seen| seen.busy_until = now.checked_add(pace::BUSY).ok());
     }
 
-    fn window(&self, bucket: Bucket, now: Timestamp) -> Option<Window> {
+    /// Whether a call was held up since this was last asked.
+    pub(crate) fn has_held_up(&self) -> bool {
+        self.has_held_up.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn window(&self, bucket: Bucket, now: Timestamp) -> Option<Window> {
         self.quotas.as_ref().map(|quotas| pace::window(quotas, bucket, now))
     }
 }

@@ -20,6 +20,8 @@ pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Res
         Some(event) => (Origin::Schedule, event?),
         None => (Origin::EventBridge, Event::parse(&invocation.payload)?),
     };
-    Box::pin(engine.dispatch(origin, &event)).await?;
+    let dispatched = Box::pin(engine.dispatch(origin, &event)).await;
+    Box::pin(engine.catch_up(invocation.sweeps_until())).await;
+    dispatched?;
     Ok(())
 }

@@ -8,7 +8,7 @@ mod records;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -29,6 +29,16 @@ pub struct Invocation {
     pub payload: String,
     /// When Lambda ends the process if it has not answered.
     pub deadline: Timestamp,
+}
+
+/// What is left of a function's time for calls that are under way, when a sweep begins no more.
+const SWEEP_MARGIN: SignedDuration = SignedDuration::from_secs(10);
+
+impl Invocation {
+    /// Until when it may begin to see to another run that is due.
+    pub fn sweeps_until(&self) -> Timestamp {
+        self.deadline - SWEEP_MARGIN
+    }
 }
 
 /// The environment variable with the path of the rules, as `taskferry` deploys them (JSON).

@@ -49,5 +49,6 @@ pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Res
             has_failed(error.into());
         }
     }
+    Box::pin(engine.catch_up(invocation.sweeps_until())).await;
     failed.map_or(Ok(()), Err)
 }

@@ -39,6 +39,7 @@ pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Res
     let messages = batch.len();
     let kept = engine.receive(batch, invocation.deadline - MARGIN).await;
     info!(messages, kept = kept.len(), "received");
+    Box::pin(engine.catch_up(invocation.sweeps_until())).await;
     let failure = |item_identifier| Failure { item_identifier };
     Ok(Answer { batch_item_failures: kept.into_iter().map(failure).collect() })
 }

@@ -4,11 +4,7 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
 use taskferry_function::{Error, FunctionEngine, Invocation};
-
-/// What is left of the function's time for calls that are under way, when the sweep begins no more.
-const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Sees to what is due, until nothing is or time runs out; the payload says nothing.
 ///
@@ -16,6 +12,6 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 ///
 /// If what is due could not be read.
 pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Result<(), Error> {
-    engine.sweep(invocation.deadline - MARGIN).await?;
+    engine.sweep(invocation.sweeps_until()).await?;
     Ok(())
 }

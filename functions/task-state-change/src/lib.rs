@@ -14,6 +14,8 @@ use taskferry_function::{Error, FunctionEngine, Invocation};
 /// If the payload is not a Task State Change, or the run could not be read or written.
 pub async fn handler(engine: Arc<FunctionEngine>, invocation: Invocation) -> Result<(), Error> {
     let event = Event::parse(&invocation.payload)?;
-    engine.track(&event).await?;
+    let tracked = engine.track(&event).await;
+    Box::pin(engine.catch_up(invocation.sweeps_until())).await;
+    tracked?;
     Ok(())
 }
