@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::{
     dispatch::{BUCKET, Dev},
     figures::{Figure, Pass},
+    http::Client,
     percentile,
-    put::Connection,
 };
 
 const RULES: &str = include_str!("../rules/admission.yaml");
@@ -21,9 +21,9 @@ const RUNS: usize = 200;
 
 pub(crate) fn measure() -> anyhow::Result<Pass> {
     let dev = Dev::start(RULES, &[])?;
-    let mut connection = Connection::open(&dev.endpoint)?;
+    let mut client = Client::new(&dev.endpoint);
     for index in 0..RUNS {
-        connection.put(BUCKET, &format!("in/{index}"), "a small object")?;
+        client.put(BUCKET, &format!("in/{index}"), "a small object")?;
     }
     dev.log("task-state-change").wait_for(RUNS, |line| line.ends_run().then_some(()))?;
     let runs = dev.runs()?;

@@ -20,8 +20,8 @@ use tempfile::TempDir;
 
 use crate::{
     figures::{Figure, Pass},
+    http::Client,
     process::{processor_seconds, processor_seconds_of_ended_children},
-    put::Connection,
     times,
 };
 
@@ -57,13 +57,13 @@ pub(crate) fn measure() -> anyhow::Result<Pass> {
 
 /// One object after the other, on a machine that does nothing else.
 fn single(dev: &Dev) -> anyhow::Result<Pass> {
-    let mut connection = Connection::open(&dev.endpoint)?;
+    let mut client = Client::new(&dev.endpoint);
     let mut log = dev.log("task-state-change");
     let mut puts = Vec::with_capacity(WARM_UP + SINGLE);
     let mut ends = Vec::with_capacity(WARM_UP + SINGLE);
     for index in 0..WARM_UP + SINGLE {
         let began = Timestamp::now();
-        connection.put(BUCKET, &format!("in/single-{index}"), "a small object")?;
+        client.put(BUCKET, &format!("in/single-{index}"), "a small object")?;
         puts.push((began, Timestamp::now()));
         ends.push(log.wait_for(1, |line| line.ends_run().then_some(line.at))?[0]);
     }
@@ -107,9 +107,9 @@ fn flood(
     log.wait_for(before.ended_runs, |line| line.ends_run().then_some(()))?;
     let began = Timestamp::now();
     let clients: Vec<_> = (0..CONNECTIONS)
-        .map(|client| {
+        .map(|turn| {
             let endpoint = dev.endpoint.clone();
-            thread::spawn(move || put_every(&endpoint, client, count))
+            thread::spawn(move || put_every(&endpoint, turn, count))
         })
         .collect();
     let ended = log.wait_for(count, |line| line.ends_run().then_some(line.at));
@@ -146,10 +146,10 @@ fn flood(
 }
 
 /// Puts every object whose number is this client's turn.
-fn put_every(endpoint: &str, client: usize, count: usize) -> anyhow::Result<()> {
-    let mut connection = Connection::open(endpoint)?;
-    for index in (client..count).step_by(CONNECTIONS) {
-        connection.put(BUCKET, &format!("in/flood-{index}"), "a small object")?;
+fn put_every(endpoint: &str, turn: usize, count: usize) -> anyhow::Result<()> {
+    let mut client = Client::new(endpoint);
+    for index in (turn..count).step_by(CONNECTIONS) {
+        client.put(BUCKET, &format!("in/flood-{index}"), "a small object")?;
     }
     Ok(())
 }
@@ -248,8 +248,9 @@ pub(crate) struct Log {
 
 /// A line of it, as much as is looked at.
 pub(crate) struct Line {
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     message: String,
+    rule: Option<String>,
     status: Option<String>,
 }
 
@@ -295,8 +296,14 @@ impl Line {
         Some(Self {
             at: line["timestamp"].as_str()?.parse().ok()?,
             message: line["message"].as_str()?.to_owned(),
+            rule: line["rule"].as_str().map(str::to_owned),
             status: line["status"].as_str().map(str::to_owned),
         })
+    }
+
+    /// Whether it says that a task of this rule was started: its run stands in the records, and `RunTask` has answered.
+    pub(crate) fn launches(&self, rule: &str) -> bool {
+        self.message == "launched" && self.rule.as_deref() == Some(rule)
     }
 
     /// Whether it says that a run has ended.

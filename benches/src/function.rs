@@ -46,7 +46,7 @@ pub(crate) fn measure() -> anyhow::Result<Pass> {
     let mut pass = Pass::new();
     // The tasks that the first function starts are those that the last is told of.
     let mut started_by = Vec::new();
-    for name in ["s3", "eventbridge", "task-state-change"] {
+    for name in ["s3", "eventbridge", "sqs", "task-state-change", "sweep"] {
         let program = Path::new("target/lambda").join(format!("bootstrap-{name}"));
         let program = fs::canonicalize(&program)
             .with_context(|| format!("{} is not built", program.display()))?;
@@ -54,6 +54,10 @@ pub(crate) fn measure() -> anyhow::Result<Pass> {
         let megabytes = fs::metadata(&program)?.len() as f64 / 1e6;
         pass.push(Figure::new(format!("{name}: size"), megabytes, "MB").at_most(6.0));
         pass.extend(starts(name, &program, dir.path())?);
+        if matches!(name, "sqs" | "sweep") {
+            // What they do with an event is what the others do.
+            continue;
+        }
         for endpoint in [Endpoint::Plain, Endpoint::Https] {
             let payloads = payloads(name, endpoint, &started_by);
             let (figures, tasks) = invocations(name, &program, dir.path(), endpoint, payloads)?;

@@ -10,12 +10,13 @@ mod decision;
 mod dispatch;
 mod figures;
 mod function;
+mod http;
 mod machine;
 mod notification;
 mod nowhere;
 mod process;
-mod put;
 mod runtime_api;
+mod sources;
 mod sqs;
 mod waiting;
 
@@ -34,13 +35,14 @@ const PASSES: usize = 3;
 /// A measurement: one pass of it.
 type Measure = fn() -> anyhow::Result<Pass>;
 
-const MEASUREMENTS: [(&str, Measure); 7] = [
+const MEASUREMENTS: [(&str, Measure); 8] = [
     ("dispatch", dispatch::measure),
     ("dispatch/burst", burst::measure),
     ("dispatch/admission", admission::measure),
     ("dispatch/waiting", waiting::measure),
     ("function", function::measure),
     ("decision", decision::measure),
+    ("sources/events", sources::measure),
     ("sources/sqs", sqs::measure),
 ];
 

@@ -5,18 +5,17 @@
 //! itself, with the others idle.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use serde_json::json;
 
 use crate::{
     dispatch::{Dev, RULES},
     figures::{Figure, Pass},
+    http::Client,
 };
 
 /// How many clients there are, each with a connection.
@@ -27,9 +26,6 @@ const PERIOD: Duration = Duration::from_secs(2);
 
 /// A message's body: about as long as a notification of S3.
 const BODY_BYTES: usize = 1000;
-
-/// How long a server may take for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// By what part the goals are measured: of moto's figure, and of the faster one's.
 const TIMES_MOTO: f64 = 5.0;
@@ -92,7 +88,7 @@ fn rate(endpoint: &str, kind: Kind, batch: usize) -> anyhow::Result<f64> {
     let mut client = Client::new(endpoint);
     // Another queue for each pass: one of the last is not empty.
     let name = format!("{name}-{}", u64::from(std::process::id()) + elapsed_nanos());
-    let made = client.call("CreateQueue", &json!({ "QueueName": name }))?;
+    let made = client.call("AmazonSQS.CreateQueue", &json!({ "QueueName": name }))?;
     let url = made["QueueUrl"].as_str().context("a queue without a URL")?.to_owned();
     if matches!(kind, Kind::Receive) {
         fill(endpoint, &url)?;
@@ -110,7 +106,7 @@ fn rate(endpoint: &str, kind: Kind, batch: usize) -> anyhow::Result<f64> {
     }
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
     let rate = messages as f64 / began.elapsed().as_secs_f64();
-    client.call("DeleteQueue", &json!({ "QueueUrl": url }))?;
+    client.call("AmazonSQS.DeleteQueue", &json!({ "QueueUrl": url }))?;
     Ok(rate)
 }
 
@@ -146,13 +142,18 @@ fn work(
     let mut client = Client::new(endpoint);
     let body = "x".repeat(BODY_BYTES);
     let (operation, request) = match (kind, batch) {
-        (Kind::Send, 1) => ("SendMessage", json!({ "QueueUrl": url, "MessageBody": body })),
+        (Kind::Send, 1) => {
+            ("AmazonSQS.SendMessage", json!({ "QueueUrl": url, "MessageBody": body }))
+        }
         (Kind::Send, _) => {
             let entries = (0..batch).map(|id| json!({ "Id": id.to_string(), "MessageBody": body }));
-            ("SendMessageBatch", json!({ "QueueUrl": url, "Entries": entries.collect::<Vec<_>>() }))
+            (
+                "AmazonSQS.SendMessageBatch",
+                json!({ "QueueUrl": url, "Entries": entries.collect::<Vec<_>>() }),
+            )
         }
         (Kind::Receive, _) => (
-            "ReceiveMessage",
+            "AmazonSQS.ReceiveMessage",
             json!({ "QueueUrl": url, "MaxNumberOfMessages": batch, "VisibilityTimeout": 600 }),
         ),
     };
@@ -169,78 +170,4 @@ fn work(
         };
     }
     Ok(messages)
-}
-
-/// A client of SQS's JSON protocol, for as little work as can be.
-struct Client {
-    host: String,
-    stream: Option<BufReader<TcpStream>>,
-}
-
-impl Client {
-    fn new(endpoint: &str) -> Self {
-        Self { host: endpoint.trim_start_matches("http://").to_owned(), stream: None }
-    }
-
-    fn call(&mut self, operation: &str, request: &Value) -> anyhow::Result<Value> {
-        let body = request.to_string();
-        let head = format!(
-            "POST / HTTP/1.1\r\nhost: {}\r\nx-amz-target: AmazonSQS.{operation}\r\n\
-             content-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\
-             authorization: AWS4-HMAC-SHA256 Credential=any/20261121/us-east-1/sqs/aws4_request, SignedHeaders=host, \
-             Signature=0\r\n\r\n",
-            self.host,
-            body.len()
-        );
-        let mut stream = if let Some(stream) = self.stream.take() {
-            stream
-        } else {
-            let stream = TcpStream::connect(&self.host)
-                .with_context(|| format!("cannot reach {}", self.host))?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-            BufReader::new(stream)
-        };
-        stream.get_mut().write_all((head + &body).as_bytes())?;
-        let (mut status, mut length, mut is_kept) = (String::new(), None, true);
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line)? == 0 {
-                bail!("the server closed the connection");
-            }
-            let line = line.trim_end();
-            if line.is_empty() {
-                break;
-            }
-            if status.is_empty() {
-                line.clone_into(&mut status);
-                is_kept = status.starts_with("HTTP/1.1");
-            } else if let Some((name, value)) = line.split_once(':') {
-                match (name.to_ascii_lowercase().as_str(), value.trim()) {
-                    ("content-length", value) => length = Some(value.parse()?),
-                    ("connection", value) if value.eq_ignore_ascii_case("close") => is_kept = false,
-                    _ => {}
-                }
-            }
-        }
-        let mut answer = Vec::new();
-        match length {
-            Some(length) => {
-                answer.resize(length, 0);
-                stream.read_exact(&mut answer)?;
-            }
-            None if is_kept => bail!("{operation}: an answer without a length"),
-            None => {
-                stream.read_to_end(&mut answer)?;
-            }
-        }
-        if status.split(' ').nth(1) != Some("200") {
-            bail!("{operation}: {status}: {}", String::from_utf8_lossy(&answer));
-        }
-        self.stream = is_kept.then_some(stream);
-        if answer.is_empty() {
-            return Ok(Value::Null);
-        }
-        Ok(serde_json::from_slice(&answer)?)
-    }
 }

@@ -31,19 +31,13 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         "taskferry-benches",
     ]))?;
     if is_wanted("function") {
-        step(cargo().args([
-            "build",
-            "--locked",
-            "--profile",
-            "lambda",
-            "--package",
-            "taskferry-function-s3",
-            "--package",
-            "taskferry-function-eventbridge",
-            "--package",
-            "taskferry-function-sweep",
-            "taskferry-function-task-state-change",
-        ]))?;
+        let functions = ["s3", "eventbridge", "sqs", "task-state-change", "sweep"];
+        let mut build = cargo();
+        build.args(["build", "--locked", "--profile", "lambda"]);
+        for function in functions {
+            build.arg("--package").arg(format!("taskferry-function-{function}"));
+        }
+        step(&mut build)?;
     }
     let mut measure = Command::new(target().join("release/taskferry-benches"));
     measure.args(&names);
