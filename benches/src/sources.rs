@@ -38,8 +38,9 @@ struct Source {
     send: fn(&mut Client, &str, usize) -> anyhow::Result<()>,
 }
 
-const SOURCES: [Source; 7] = [
+const SOURCES: [Source; 8] = [
     Source { rule: "s3", function: "s3", send: |client, _, n| put(client, "direct", n) },
+    Source { rule: "s3-by-topic", function: "s3", send: |client, _, n| put(client, "by-topic", n) },
     Source {
         rule: "s3-by-bus",
         function: "eventbridge",
