@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::StatementStatus;
 use serde_json::json;
-use taskferry_core::{event::Event, run::Run};
-use taskferry_engine::ports::Runs as _;
+use taskferry_core::{event::Event, limits::LimitId, run::Run};
+use taskferry_engine::ports::{RunQuery, Runs as _};
 use uuid::Uuid;
 
 use super::{MIGRATIONS, SqliteRuns};
@@ -190,4 +190,35 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_its_turn() {
         .unwrap();
     assert_eq!(due(3604).await, [1, 2]);
     assert_eq!(runs.due(at(3605), 9).await.unwrap().runs.len(), 3);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_hides_no_other_and_keeps_none_waiting() {
+    let (dir, runs) = open();
+    for index in 0..3 {
+        let mut run = waiting(index, at(5));
+        (run.due_at, run.queue) = (None, Some(limit()));
+        runs.create(&run, &event()).await.unwrap();
+    }
+    let ids = |runs: &[Run]| -> Vec<String> { runs.iter().map(|run| run.id.to_string()).collect() };
+    let id = |index: u32| format!("{index:032x}");
+    let other = Db::open(&dir.db(), MIGRATIONS).unwrap();
+    for document in ["", "{}", r#"{"id": 1, "version": 9}"#] {
+        other
+            .write(|tx| tx.execute("UPDATE runs SET run = ?2 WHERE id = ?1", (id(1), document)))
+            .unwrap();
+        let listed = runs.list(&RunQuery::default()).await.unwrap();
+        assert_eq!((ids(&listed.runs), listed.next), (vec![id(2), id(0)], None));
+        // It has its place all the same, so that a list goes on behind it.
+        let query = RunQuery { limit: Some(2), ..RunQuery::default() };
+        let first = runs.list(&query).await.unwrap();
+        assert_eq!(ids(&first.runs), [id(2)]);
+        let second = runs.list(&RunQuery { after: first.next, ..query }).await.unwrap();
+        assert_eq!((ids(&second.runs), second.next), (vec![id(0)], None));
+        assert_eq!(ids(&runs.limit(&limit(), 10).await.unwrap().queue), [id(0), id(2)]);
+    }
+}
+
+fn limit() -> LimitId {
+    LimitId { name: "all".to_owned(), key: String::new() }
 }
