@@ -142,6 +142,11 @@ impl SqliteRuns {
         self
     }
 
+    /// Whether the file is still the one that was opened: false once somebody has deleted or replaced it.
+    pub fn is_in_place(&self) -> bool {
+        self.db.is_in_place()
+    }
+
     /// Deletes records that have been kept for long enough by `now`, with their events, and says how many: at most a hundred,
     /// the longest expired first. What DynamoDB does by itself, `taskferry dev` has done here.
     ///

@@ -154,7 +154,7 @@ impl Platform {
 
     /// Whether the state is still where other commands, and the next start, will look for it.
     pub(crate) fn is_state_in_place(&self) -> bool {
-        self.aws.locked.is_in_place()
+        self.aws.locked.is_in_place() && self.aws.runs.is_in_place()
     }
 
     pub(crate) fn endpoint_url(&self) -> String {
