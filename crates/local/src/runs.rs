@@ -174,6 +174,40 @@ impl SqliteRuns {
         deleted.map_err(unavailable("deleting expired runs"))
     }
 
+    /// Has the runs that are being launched looked at by `now`, and says how many: for a start, when whoever was about to
+    /// launch them has died. By their own dates they would be, some minutes later, with all that wait for them.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, if the file cannot be read or written.
+    pub fn look_at_launches(&self, now: Timestamp) -> Result<usize, Error> {
+        let select = "SELECT id, run FROM runs WHERE due_at > ?1 AND status = 'launching'";
+        let looked_at = self.db.write(|tx| {
+            let launching: Vec<Option<Run>> = tx
+                .prepare_cached(select)?
+                .query_map([now.as_microsecond()], readable_row)?
+                .collect::<Result<_, _>>()?;
+            for mut run in launching.iter().flatten().cloned() {
+                run.due_at = Some(now);
+                if let Some(message) = run.message.as_deref_mut() {
+                    message.own_due_at = Some(now);
+                }
+                run.revision += 1;
+                tx.prepare_cached(
+                    "UPDATE runs SET revision = ?2, due_at = ?3, run = ?4 WHERE id = ?1",
+                )?
+                .execute(params![
+                    run.id.as_str(),
+                    run.revision,
+                    now.as_microsecond(),
+                    document(&run)
+                ])?;
+            }
+            Ok(launching.into_iter().flatten().count())
+        });
+        looked_at.map_err(unavailable("looking at launches"))
+    }
+
     /// The runs that are due. A record that this version cannot read, such as a newer one's, is told of and asked for again in
     /// an hour: it keeps no other run from its turn.
     fn due_runs(&self, now: i64, limit: u32) -> rusqlite::Result<Vec<Run>> {
