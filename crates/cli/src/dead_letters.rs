@@ -26,7 +26,7 @@ use taskferry_engine::{
 use crate::{
     event,
     output::hinted,
-    records::{Records, RecordsArguments},
+    records::{Records, RecordsArguments, tell_of_unreadable},
     runs::{
         list::on_terminal,
         show,
@@ -141,6 +141,7 @@ async fn list(
     arguments: &List,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    tell_of_unreadable();
     let runs = dead_letters(records, &arguments.filter, Some(arguments.limit)).await?;
     if arguments.json {
         let views: Vec<_> = runs.iter().map(RunView::from).collect();
@@ -184,6 +185,7 @@ async fn redrive(
         let hint = "name the runs, or say --all with what they have in common";
         return Err(hinted("filters choose among all dead letters, not among ids", hint));
     }
+    tell_of_unreadable();
     let runs = chosen(records, arguments).await?;
     if runs.is_empty() {
         writeln!(out, "{}", arguments.filter.none())?;

@@ -1,5 +1,6 @@
 //! `taskferry dev`: all of it on this machine, on one loopback port.
 
+mod clock;
 pub(crate) mod deploy;
 pub(crate) mod platform;
 mod reload;
@@ -13,10 +14,11 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use taskferry_core::rules::Rules;
 use taskferry_local::ecs::Containers;
 use tokio::{
@@ -24,7 +26,7 @@ use tokio::{
     time::interval,
 };
 
-use self::{platform::Platform, reload::Reloads, steps::Steps};
+use self::{clock::Clock, platform::Platform, reload::Reloads, steps::Steps};
 use crate::{
     check,
     output::{Tone, hinted, wants_colour_on_stderr},
@@ -81,6 +83,7 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     warn(&platform, &steps, &rules);
 
     let mut look_at_state = interval(STATE_PERIOD);
+    let mut clock = Clock::new(Instant::now(), Timestamp::now());
     let ended = loop {
         tokio::select! {
             line = steps.next() => tell(line),
@@ -98,9 +101,13 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
                 }
             }
             _ = look_at_state.tick() => {
+                if let Some(back) = clock.set_back(Instant::now(), Timestamp::now()) {
+                    let told = format!("set back by {back:#}: what waits for a time waits as much longer");
+                    tell(steps.line("clock", &told, Some(Tone::Bad)));
+                }
                 if !platform.is_state_in_place() {
                     let lost = format!("{} was deleted or moved while in use", state.path().display());
-                    break Err(hinted(lost, "what it held is lost; start `taskferry dev` again"));
+                    break Err(hinted(lost, "what is gone is lost; start `taskferry dev` again"));
                 }
             }
             _ = interrupt.recv() => break Ok(()),

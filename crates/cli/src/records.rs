@@ -17,6 +17,12 @@ use taskferry_core::{rules::Rules, run::Run};
 use taskferry_engine::ports::{Page, RunQuery, Runs as _};
 use taskferry_function::{FunctionEngine, Location, StoredRuns};
 use taskferry_local::{runs::SqliteRuns, state};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
     check,
@@ -68,6 +74,19 @@ pub(crate) struct Records {
     pub(crate) runs: StoredRuns,
     location: Location,
     place: Place,
+}
+
+/// Has a list say which records it lacks, since this version cannot read them.
+pub(crate) fn tell_of_unreadable() {
+    let lines = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(io::stderr)
+        .log_internal_errors(false);
+    let stores = ["taskferry_local::runs", "taskferry_aws::runs"];
+    let stores = Targets::new().with_targets(stores.map(|store| (store, LevelFilter::ERROR)));
+    tracing_subscriber::registry().with(lines.with_filter(stores)).init();
 }
 
 /// Where the tasks of the runs are.

@@ -5,6 +5,8 @@
 //! (`kill -9`), which is the promise; it need not survive the loss of power.
 
 use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -58,6 +60,23 @@ impl Error {
 #[derive(Debug)]
 pub struct Db {
     connection: Mutex<Connection>,
+    path: PathBuf,
+    file: Option<FileId>,
+}
+
+/// Which file it is, whatever it is called.
+type FileId = (u64, u64);
+
+pub(crate) fn file_id(metadata: &fs::Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Whether a path still leads to the file; true where that cannot be told now, as with a directory in its way.
+pub(crate) fn leads_to(path: &Path, file: FileId) -> bool {
+    match fs::metadata(path) {
+        Ok(there) => file_id(&there) == file || !there.is_file(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 impl Db {
@@ -99,7 +118,15 @@ impl Db {
             tx.pragma_update(None, "user_version", known).map_err(sqlite)?;
             tx.commit().map_err(sqlite)?;
         }
-        Ok(Self { connection: Mutex::new(connection) })
+        let file = fs::metadata(path).ok().as_ref().map(file_id);
+        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), file })
+    }
+
+    /// Whether the file is still the one that was opened: false once somebody has deleted or replaced it.
+    ///
+    /// What is written then is not there at the next start, though no write fails.
+    pub fn is_in_place(&self) -> bool {
+        self.file.is_none_or(|file| leads_to(&self.path, file))
     }
 
     /// Reads.
@@ -136,6 +163,21 @@ impl Db {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_deleted_or_replaced_while_it_is_open_is_not_in_place() {
+        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&dir).unwrap();
+        let path = dir.join("file.db");
+        let db = Db::open(&path, &["CREATE TABLE t (n INTEGER)"]).unwrap();
+        let before = db.is_in_place();
+        fs::rename(&path, dir.join("moved")).unwrap();
+        let moved = db.is_in_place();
+        fs::write(&path, "").unwrap();
+        let replaced = db.is_in_place();
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!([before, moved, replaced], [true, false, false]);
+    }
 
     #[test]
     fn a_file_that_is_up_to_date_is_opened_while_another_writes() {

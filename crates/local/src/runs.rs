@@ -142,6 +142,11 @@ impl SqliteRuns {
         self
     }
 
+    /// Whether the file is still the one that was opened: false once somebody has deleted or replaced it.
+    pub fn is_in_place(&self) -> bool {
+        self.db.is_in_place()
+    }
+
     /// Deletes records that have been kept for long enough by `now`, with their events, and says how many: at most a hundred,
     /// the longest expired first. What DynamoDB does by itself, `taskferry dev` has done here.
     ///
@@ -169,6 +174,40 @@ impl SqliteRuns {
         deleted.map_err(unavailable("deleting expired runs"))
     }
 
+    /// Has the runs that are being launched looked at by `now`, and says how many: for a start, when whoever was about to
+    /// launch them has died. By their own dates they would be, some minutes later, with all that wait for them.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, if the file cannot be read or written.
+    pub fn look_at_launches(&self, now: Timestamp) -> Result<usize, Error> {
+        let select = "SELECT id, run FROM runs WHERE due_at > ?1 AND status = 'launching'";
+        let looked_at = self.db.write(|tx| {
+            let launching: Vec<Option<Run>> = tx
+                .prepare_cached(select)?
+                .query_map([now.as_microsecond()], readable_row)?
+                .collect::<Result<_, _>>()?;
+            for mut run in launching.iter().flatten().cloned() {
+                run.due_at = Some(now);
+                if let Some(message) = run.message.as_deref_mut() {
+                    message.own_due_at = Some(now);
+                }
+                run.revision += 1;
+                tx.prepare_cached(
+                    "UPDATE runs SET revision = ?2, due_at = ?3, run = ?4 WHERE id = ?1",
+                )?
+                .execute(params![
+                    run.id.as_str(),
+                    run.revision,
+                    now.as_microsecond(),
+                    document(&run)
+                ])?;
+            }
+            Ok(launching.into_iter().flatten().count())
+        });
+        looked_at.map_err(unavailable("looking at launches"))
+    }
+
     /// The runs that are due. A record that this version cannot read, such as a newer one's, is told of and asked for again in
     /// an hour: it keeps no other run from its turn.
     fn due_runs(&self, now: i64, limit: u32) -> rusqlite::Result<Vec<Run>> {
@@ -182,22 +221,14 @@ impl SqliteRuns {
         })?;
         let mut runs = Vec::with_capacity(rows.len());
         for (run_id, document) in rows {
-            match serde_json::from_str(&document) {
-                Ok(run) => runs.push(run),
-                Err(error) => {
-                    // Where it is wrong, and not what is written there.
-                    let (line, column) = (error.line(), error.column());
-                    tracing::error!(run_id, line, column, "a run's record cannot be read");
-                    self.db.write(|tx| {
-                        tx.prepare_cached("UPDATE runs SET due_at = ?2 WHERE id = ?1 AND run = ?3")?
-                            .execute(params![
-                                run_id,
-                                now.saturating_add(UNREADABLE_MICROS),
-                                document
-                            ])
-                    })?;
-                }
+            if let Some(run) = readable(&run_id, &document) {
+                runs.push(run);
+                continue;
             }
+            self.db.write(|tx| {
+                tx.prepare_cached("UPDATE runs SET due_at = ?2 WHERE id = ?1 AND run = ?3")?
+                    .execute(params![run_id, now.saturating_add(UNREADABLE_MICROS), document])
+            })?;
         }
         Ok(runs)
     }
@@ -336,10 +367,22 @@ impl Runs for SqliteRuns {
             format!("WHERE {} ", clauses.join(" AND "))
         };
         values.push(&limit);
-        let runs =
-            self.select(&format!("{filter}ORDER BY created_at DESC, id DESC LIMIT ?"), &values)?;
-        let is_full = u32::try_from(runs.len()).unwrap_or(u32::MAX) >= limit;
-        let next = runs.last().filter(|_| is_full).map(|last| Place::of(last).to_string());
+        let select = format!(
+            "SELECT id, run, created_at FROM runs {filter}ORDER BY created_at DESC, id DESC LIMIT ?"
+        );
+        let rows: Result<Vec<(Place, Option<Run>)>, _> = self.db.read(|connection| {
+            connection
+                .prepare_cached(&select)?
+                .query_map(&*values, |row| {
+                    let place = Place { id: row.get(0)?, created_at: row.get(2)? };
+                    Ok((place, readable_row(row)?))
+                })?
+                .collect()
+        });
+        let rows = rows.map_err(unavailable("reading runs"))?;
+        let is_full = u32::try_from(rows.len()).unwrap_or(u32::MAX) >= limit;
+        let next = rows.last().filter(|_| is_full).map(|(place, _)| place.to_string());
+        let runs = rows.into_iter().filter_map(|(_, run)| run).collect();
         Ok(Page { runs, next })
     }
 
@@ -431,10 +474,6 @@ struct Place {
 }
 
 impl Place {
-    fn of(run: &Run) -> Self {
-        Self { created_at: run.created_at.as_microsecond(), id: run.id.to_string() }
-    }
-
     fn parse(text: &str) -> Result<Self, Error> {
         let place = text.split_once('/').and_then(|(created_at, id)| {
             Some(Self { created_at: created_at.parse().ok()?, id: id.to_owned() })
@@ -450,6 +489,21 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.created_at, self.id)
     }
+}
+
+/// A record of several: one that this version cannot read, such as a newer one's, does not keep the others back.
+fn readable(run_id: &str, document: &str) -> Option<Run> {
+    let told = |error: &serde_json::Error| {
+        // Where it is wrong, and not what is written there.
+        let (line, column) = (error.line(), error.column());
+        tracing::error!(run_id, line, column, "a run's record cannot be read");
+    };
+    serde_json::from_str(document).inspect_err(told).ok()
+}
+
+/// [`readable`], of a row that begins with the id and the record.
+fn readable_row(row: &Row<'_>) -> rusqlite::Result<Option<Run>> {
+    Ok(readable(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?))
 }
 
 fn run(row: &Row<'_>) -> rusqlite::Result<Run> {

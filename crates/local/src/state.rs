@@ -7,7 +7,6 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
     net::SocketAddr,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -132,19 +131,14 @@ impl State {
         Arc::clone(&self.db)
     }
 
-    /// Whether the directory is still the one that was opened: false once somebody has deleted or replaced it.
+    /// Whether the directory and its database are still those that were opened: false once somebody has deleted or replaced
+    /// one of them.
     ///
     /// What is written then is not there at the next start, though no write fails.
     pub fn is_in_place(&self) -> bool {
-        let is_same = |opened: fs::Metadata, there: fs::Metadata| {
-            (opened.dev(), opened.ino()) == (there.dev(), there.ino())
-        };
-        match (self.lock.metadata(), fs::metadata(self.dir.join(LOCK))) {
-            (Ok(opened), Ok(there)) => is_same(opened, there),
-            (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => false,
-            // It cannot be told now.
-            (Err(_), _) | (_, Err(_)) => true,
-        }
+        // Without the lock's own metadata it cannot be told now.
+        let lock = self.lock.metadata().ok().as_ref().map(db::file_id);
+        lock.is_none_or(|lock| db::leads_to(&self.dir.join(LOCK), lock)) && self.db.is_in_place()
     }
 
     /// Where logs go.

@@ -12,7 +12,7 @@ use std::{
 use axum::body::Bytes;
 use serde_json::{Value, json};
 use support::{Local, TempDir, function, last_attempt, receive, soon};
-use taskferry_local::lambda::{FailedInvocation, InvokeOutcome};
+use taskferry_local::lambda::{FailedInvocation, FunctionsConfig, InvokeOutcome};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     net::{TcpListener, TcpStream},
@@ -48,7 +48,16 @@ async fn fail_for_good(
     environment: &[(&str, &str)],
     timeout: Duration,
 ) -> FailedInvocation {
-    let local = Local::start().await;
+    fail_for_good_with(event, environment, timeout, |_| {}).await
+}
+
+async fn fail_for_good_with(
+    event: Value,
+    environment: &[(&str, &str)],
+    timeout: Duration,
+    configure: impl FnOnce(&mut FunctionsConfig),
+) -> FailedInvocation {
+    let local = Local::start_with(TempDir::new(), configure).await;
     let mut ended = local.functions.ended();
     local.functions.deploy("f", function(environment, timeout)).unwrap();
     local.enqueue("f", &event);
@@ -164,18 +173,48 @@ async fn a_function_that_takes_too_long_is_killed() {
     assert!(kept.error_message.ends_with("Task timed out after 0.25 seconds"), "{kept:?}");
 }
 
+/// An event that has waited for a process for too long.
+async fn wait_for_good(init: &str) -> FailedInvocation {
+    let too_old = |config: &mut FunctionsConfig| {
+        (config.event_age_max, config.init_timeout) = (Duration::ZERO, Duration::from_millis(250));
+    };
+    fail_for_good_with(json!({}), &[("INIT", init)], LONG, too_old).await
+}
+
 #[tokio::test]
-async fn an_exit_before_the_first_invocation_fails_those_that_wait() {
-    let kept = fail_for_good(json!({}), &[("INIT", "exit")], LONG).await;
+async fn an_exit_before_the_first_invocation_fails_those_that_have_waited_too_long() {
+    let kept = wait_for_good("exit").await;
     assert_eq!(kept.error_type, "Runtime.ExitError");
     assert!(kept.error_message.contains("exit status: 7"), "{kept:?}");
 }
 
 #[tokio::test]
 async fn a_reported_init_error_is_the_one_kept() {
-    let kept = fail_for_good(json!({}), &[("INIT", "report")], LONG).await;
+    let kept = wait_for_good("report").await;
     assert_eq!(kept.error_type, "Test.NoConfiguration");
     assert_eq!(kept.error_message, "no configuration");
+}
+
+#[tokio::test]
+async fn processes_that_do_not_get_to_their_first_invocation_count_against_no_event() {
+    let local = Local::start_with(TempDir::new(), |config| {
+        config.passing_delays = [Duration::from_millis(1); 2];
+        config.init_timeout = Duration::from_secs(20);
+    })
+    .await;
+    let mut ended = local.functions.ended();
+    for init in ["exit", "report", "exit"] {
+        local.functions.deploy("f", function(&[("INIT", init)], LONG)).unwrap();
+        local.enqueue("f", &json!({}));
+        for _ in 0..3 {
+            let attempt = receive(&mut ended).await;
+            assert_eq!((attempt.attempt, attempt.is_counted), (1, false));
+        }
+    }
+    local.functions.deploy("f", function(&[], LONG)).unwrap();
+    local.until_queued(0).await;
+    assert_eq!(local.functions.failed().unwrap(), []);
+    local.stop().await;
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ impl Platform {
 
     /// Whether the state is still where other commands, and the next start, will look for it.
     pub(crate) fn is_state_in_place(&self) -> bool {
-        self.aws.locked.is_in_place()
+        self.aws.locked.is_in_place() && self.aws.runs.is_in_place()
     }
 
     pub(crate) fn endpoint_url(&self) -> String {
@@ -235,6 +235,8 @@ impl Aws {
         ));
         let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
         let functions = Functions::open(locked.db(), invocations, config)?;
+        // No function of the last `dev` is left, and none of this one has begun.
+        runs.look_at_launches(Timestamp::now()).context("cannot look at the runs")?;
         let sqs = Sqs::open(locked.db(), queues.clone()).context("cannot open the queues")?;
         let mappings = EventSourceMappings::new(locked.db(), queues.clone(), functions.clone());
         let aws = Self {

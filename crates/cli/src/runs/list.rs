@@ -17,7 +17,7 @@ use taskferry_engine::ports::{Page, RunQuery};
 use super::view::{RunView, duration, short_id};
 use crate::{
     output::{printable, wants_colour},
-    records::Records,
+    records::{Records, tell_of_unreadable},
 };
 
 /// What `taskferry runs list` takes.
@@ -69,6 +69,7 @@ pub(crate) async fn run(
         after: arguments.after.clone(),
         ..RunQuery::default()
     };
+    tell_of_unreadable();
     let Page { runs, next } = records.list(query, arguments.limit).await?;
     if arguments.json {
         let views: Vec<_> = runs.iter().map(RunView::from).collect();

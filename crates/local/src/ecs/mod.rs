@@ -10,6 +10,7 @@ mod container_definitions;
 mod containers;
 mod launch;
 mod lifecycle;
+mod memory;
 mod metadata;
 mod paging;
 mod placement;
@@ -33,6 +34,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicBool},
+    time::Instant,
 };
 
 use rusqlite::Connection;
@@ -127,6 +129,7 @@ pub struct Ecs {
     lifecycles: Mutex<JoinSet<()>>,
     closing: AtomicBool,
     purge: tasks::Purge,
+    memory: memory::Memory,
     strays: strays::Strays,
 }
 
@@ -192,6 +195,7 @@ impl Ecs {
             lifecycles: Mutex::default(),
             closing: AtomicBool::new(false),
             purge: tasks::Purge::default(),
+            memory: memory::Memory::new(Instant::now(), task::Epoch::now()),
             strays: strays::Strays::default(),
         }))
     }

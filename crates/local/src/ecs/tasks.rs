@@ -1,11 +1,14 @@
 //! The operations on tasks that are there: `DescribeTasks`, `ListTasks`, `StopTask`.
 //!
-//! A stopped task is shown for an hour. It is kept as long as the token that launched it can be replayed, and then
+//! A stopped task is shown for an hour (`memory`). It is kept as long as the token that launched it can be replayed, and then
 //! deleted, by the next `RunTask` that finds time for it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Instant,
 };
 
 use rusqlite::params;
@@ -16,7 +19,7 @@ use crate::protocol::Exception;
 
 use super::{
     Ecs, Fault, arn, clusters, invalid, object, paging,
-    run_task::{self, HOUR_MS, TOKEN_MS},
+    run_task::{self, TOKEN_MS},
     tags,
     task::{self, Epoch, Status, StopCode, Task},
 };
@@ -69,12 +72,14 @@ impl Ecs {
         }
         let cluster = arn::cluster_name(request.cluster.as_deref())?;
         let with_tags = request.include.iter().any(|field| field == "TAGS");
+        let forgotten = self.forgotten();
         self.db.read(|connection| {
             clusters::require_active(connection, cluster)?;
             let (mut tasks, mut failures) = (Vec::new(), Vec::new());
             for reference in &request.tasks {
                 let id = arn::task_id(cluster, reference)?;
-                let task = task::find(connection, id)?.filter(|task| is_shown(task, cluster));
+                let task = task::find(connection, id)?;
+                let task = task.filter(|task| is_shown(task, cluster, forgotten));
                 let Some(task) = task else {
                     let is_arn = reference.starts_with("arn:");
                     let arn = if is_arn { reference.clone() } else { arn::task(cluster, id) };
@@ -100,7 +105,7 @@ impl Ecs {
             Some(after) => after.parse().map_err(|_| invalid("Invalid token"))?,
         };
         let desired = request.desired_status.as_deref().unwrap_or("RUNNING");
-        let stopped_after = Epoch::now().0 - HOUR_MS;
+        let stopped_after = self.forgotten();
         let found: Vec<(i64, String)> = self.db.read(|connection| {
             clusters::require_active(connection, cluster)?;
             if request.service_name.is_some() {
@@ -148,9 +153,10 @@ impl Ecs {
         }
         let cluster = arn::cluster_name(request.cluster.as_deref())?;
         let id = arn::task_id(cluster, &request.task)?;
+        let forgotten = self.forgotten();
         let task = self.db.write(|tx| {
             clusters::require_active(tx, cluster)?;
-            let task = task::find(tx, id)?.filter(|task| is_shown(task, cluster));
+            let task = task::find(tx, id)?.filter(|task| is_shown(task, cluster, forgotten));
             let task = task.ok_or_else(|| invalid("The referenced task was not found."))?;
             // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
             // "When you call StopTask on a task, ... tags ... are deleted."
@@ -175,6 +181,11 @@ impl Ecs {
         }
     }
 
+    /// Tasks that stopped by then are not shown any more.
+    fn forgotten(&self) -> i64 {
+        self.memory.forgets(Instant::now(), Epoch::now())
+    }
+
     /// Deletes what nobody can ask for any more, if it has not been done lately.
     pub(super) fn purge_now_and_then(&self) {
         let now = Epoch::now().0;
@@ -184,6 +195,7 @@ impl Ecs {
         if now < last + PURGE_MS || claim().is_err() {
             return;
         }
+        let forgotten = self.forgotten();
         let purged = self.db.write(|tx| {
             tx.prepare_cached("DELETE FROM ecs_launches WHERE created_at <= ?1")?
                 .execute([now - TOKEN_MS])?;
@@ -195,7 +207,7 @@ impl Ecs {
                                        AND launches.client_token = ecs_tasks.client_token)
                      RETURNING cluster, id",
                 )?
-                .query_map([now - HOUR_MS], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map([forgotten], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
             for (cluster, id) in purged {
                 tags::clear(tx, &arn::task(&cluster, &id))?;
@@ -236,9 +248,9 @@ impl ListTasks {
     }
 }
 
-/// Whether a task is in the cluster, and has not been stopped for too long.
-fn is_shown(task: &Task, cluster: &str) -> bool {
+/// Whether a task is in the cluster, and has not been forgotten: it stopped by `forgotten`.
+fn is_shown(task: &Task, cluster: &str, forgotten: i64) -> bool {
     let here = task.cluster_arn == arn::cluster(cluster);
-    let stopped_for = task.stopped_at.map_or(0, |at| Epoch::now().0 - at.0);
-    here && (task.last_status != Status::Stopped || stopped_for < HOUR_MS)
+    let is_kept = task.stopped_at.is_none_or(|at| at.0 > forgotten);
+    here && (task.last_status != Status::Stopped || is_kept)
 }

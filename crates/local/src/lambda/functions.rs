@@ -178,6 +178,7 @@ pub(super) struct Inner {
     fleet: Mutex<Fleet>,
     logs: Arc<Logs>,
     ended: broadcast::Sender<InvocationEnded>,
+    opened: Instant,
     /// A process ended, or stopped working on an invocation.
     pub(super) quiet: Notify,
 }
@@ -208,6 +209,7 @@ impl Functions {
             config,
             logs: Arc::new(logs),
             ended: broadcast::channel(ENDED_BEHIND_MAX).0,
+            opened: Instant::now(),
             quiet: Notify::new(),
         });
         tokio::spawn(dispatch(Arc::clone(&inner)));
@@ -362,6 +364,20 @@ impl Inner {
 
     /// Tells whom it concerns how an attempt ended, and has a failed one repeated, or kept.
     pub(super) fn finish(&self, function: &Arc<str>, work: Work, outcome: InvokeOutcome) {
+        let may_pass = match &outcome {
+            InvokeOutcome::Failed(error) => self.fleet().is_passing(function, error),
+            InvokeOutcome::Succeeded(_) => false,
+        };
+        self.end(function, work, outcome, may_pass);
+    }
+
+    /// [`Self::finish`] for what waited for a process that ended before it took anything: that is the fault of no event, and
+    /// on a machine that has no time for a new process it would be counted against each one that waits.
+    fn not_begun(&self, function: &Arc<str>, work: Work, error: FunctionError) {
+        self.end(function, work, InvokeOutcome::Failed(error), true);
+    }
+
+    fn end(&self, function: &Arc<str>, work: Work, outcome: InvokeOutcome, may_pass: bool) {
         let Work { request_id, origin, .. } = work;
         let error = match &outcome {
             InvokeOutcome::Failed(error) => Some(error.clone()),
@@ -375,7 +391,8 @@ impl Inner {
                 (1, Next::None)
             }
             Origin::Queued { id, attempts, queued_at } => {
-                let next = self.record(function, id, attempts, queued_at, error.as_ref());
+                let next =
+                    self.record(function, (id, attempts, queued_at), error.as_ref(), may_pass);
                 if let Next::Counted(delay) | Next::Uncounted(delay) = next {
                     self.fleet().try_again(function, id, Instant::now() + delay);
                     self.invocations.wake();
@@ -407,10 +424,9 @@ impl Inner {
     fn record(
         &self,
         function: &Arc<str>,
-        id: i64,
-        attempts: u32,
-        queued_at: Timestamp,
+        (id, attempts, queued_at): (i64, u32, Timestamp),
         error: Option<&FunctionError>,
+        may_pass: bool,
     ) -> Next {
         let Some(error) = error else {
             self.invocations.answered(id);
@@ -419,9 +435,11 @@ impl Inner {
         // A clock that was set back makes the event young again, and no more.
         let age =
             Duration::try_from(Timestamp::now().duration_since(queued_at)).unwrap_or_default();
+        // While nothing ran here, or the machine slept, nothing was tried.
+        let age = age.min(self.opened.elapsed());
         let [shortest, longest] = self.config.passing_delays;
         let passing = Next::Uncounted(age.clamp(shortest, longest));
-        if age < self.config.event_age_max && self.fleet().is_passing(function, error) {
+        if age < self.config.event_age_max && may_pass {
             // The row is as it was, so there is nothing to record, which may be what cannot be done.
             return passing;
         }
@@ -599,7 +617,7 @@ fn removed(inner: &Inner, start: &Start, error: FunctionError) {
             inner.logs.note(name, id, &format!("INIT_REPORT {error_type}: {message}"));
             tracing::warn!(function = %name, %error_type, error = %message, "function failed to initialise");
             for work in failed {
-                inner.finish(name, work, InvokeOutcome::Failed(error.clone()));
+                inner.not_begun(name, work, error.clone());
             }
         }
     }

@@ -121,10 +121,11 @@ pub(super) fn state(
         .collect::<Result<_, _>>()?;
     let queue = tx
         .prepare_cached(
-            "SELECT runs.run FROM limit_queue JOIN runs ON runs.id = limit_queue.run_id
+            "SELECT runs.id, runs.run FROM limit_queue JOIN runs ON runs.id = limit_queue.run_id
              WHERE name = ?1 AND key = ?2 ORDER BY limit_queue.created_at, run_id LIMIT ?3",
         )?
-        .query_map(params![limit.name, limit.key, queue_length], super::run)?
+        .query_map(params![limit.name, limit.key, queue_length], super::readable_row)?
+        .filter_map(Result::transpose)
         .collect::<Result<_, _>>()?;
     Ok(LimitState { holders, queue, revision: revision.unwrap_or_default().cast_unsigned() })
 }

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::StatementStatus;
 use serde_json::json;
-use taskferry_core::{event::Event, run::Run};
-use taskferry_engine::ports::Runs as _;
+use taskferry_core::{
+    event::Event,
+    limits::LimitId,
+    run::{HeldMessage, Run, Status},
+};
+use taskferry_engine::ports::{RunQuery, Runs as _, Updated};
 use uuid::Uuid;
 
 use super::{MIGRATIONS, SqliteRuns};
@@ -35,7 +39,7 @@ fn waiting(index: u32, due_at: Timestamp) -> Run {
 fn ended(run: &Run, ended_at: Timestamp) -> Run {
     let mut ended = run.clone();
     ended.revision += 1;
-    ended.status = taskferry_core::run::Status::Failed;
+    ended.status = Status::Failed;
     (ended.ended_at, ended.due_at) = (Some(ended_at), None);
     ended
 }
@@ -190,4 +194,66 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_its_turn() {
         .unwrap();
     assert_eq!(due(3604).await, [1, 2]);
     assert_eq!(runs.due(at(3605), 9).await.unwrap().runs.len(), 3);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_hides_no_other_and_keeps_none_waiting() {
+    let (dir, runs) = open();
+    for index in 0..3 {
+        let mut run = waiting(index, at(5));
+        (run.due_at, run.queue) = (None, Some(limit()));
+        runs.create(&run, &event()).await.unwrap();
+    }
+    let ids = |runs: &[Run]| -> Vec<String> { runs.iter().map(|run| run.id.to_string()).collect() };
+    let id = |index: u32| format!("{index:032x}");
+    let other = Db::open(&dir.db(), MIGRATIONS).unwrap();
+    for document in ["", "{}", r#"{"id": 1, "version": 9}"#] {
+        other
+            .write(|tx| tx.execute("UPDATE runs SET run = ?2 WHERE id = ?1", (id(1), document)))
+            .unwrap();
+        let listed = runs.list(&RunQuery::default()).await.unwrap();
+        assert_eq!((ids(&listed.runs), listed.next), (vec![id(2), id(0)], None));
+        // It has its place all the same, so that a list goes on behind it.
+        let query = RunQuery { limit: Some(2), ..RunQuery::default() };
+        let first = runs.list(&query).await.unwrap();
+        assert_eq!(ids(&first.runs), [id(2)]);
+        let second = runs.list(&RunQuery { after: first.next, ..query }).await.unwrap();
+        assert_eq!((ids(&second.runs), second.next), (vec![id(0)], None));
+        assert_eq!(ids(&runs.limit(&limit(), 10).await.unwrap().queue), [id(0), id(2)]);
+    }
+}
+
+#[tokio::test]
+async fn runs_whose_launch_may_have_died_are_looked_at_at_the_start() {
+    let (_dir, runs) = open();
+    let mut launching = waiting(1, at(300));
+    launching.status = Status::Launching;
+    let mut held = Run { id: waiting(2, at(300)).id, ..launching.clone() };
+    held.message = Some(Box::new(HeldMessage {
+        queue_arn: "q".to_owned(),
+        id: "m".to_owned(),
+        receipt_handle: "r".to_owned(),
+        received_at: at(0),
+        extend_at: at(200),
+        own_due_at: Some(at(300)),
+        others: Vec::new(),
+    }));
+    held.due_at = Some(at(200));
+    for run in [&launching, &held, &waiting(3, at(300))] {
+        runs.create(run, &event()).await.unwrap();
+    }
+    assert_eq!(runs.look_at_launches(at(10)).unwrap(), 2);
+    assert_eq!(runs.look_at_launches(at(10)).unwrap(), 0);
+    let due = runs.due(at(10), 100).await.unwrap().runs;
+    let dates =
+        |run: &Run| (run.due_at, run.message.as_ref().map(|it| (it.extend_at, it.own_due_at)));
+    let expected = [(Some(at(10)), None), (Some(at(10)), Some((at(200), Some(at(10)))))];
+    assert_eq!(due.iter().map(dates).collect::<Vec<_>>(), expected);
+    // Whoever had read it before writes nothing over it.
+    let late = runs.update(&launching, &ended(&launching, at(11))).await.unwrap();
+    assert_eq!(late, Updated::Conflict);
+}
+
+fn limit() -> LimitId {
+    LimitId { name: "all".to_owned(), key: String::new() }
 }

@@ -140,13 +140,13 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The present time, in whole milliseconds.
     /// Fires schedules as they come due, for as long as it is polled. Must run on a Tokio runtime: tasks are started from here.
     pub async fn run(self: Arc<Self>) {
         let fire = |now| self.fire_due(now);
         timer::keep_time("schedules", &self.changed, || self.now(), fire).await;
     }
 
+    /// The present time, in whole milliseconds.
     fn now(&self) -> Timestamp {
         Timestamp::from_millisecond(self.clock.now()).unwrap_or(Timestamp::UNIX_EPOCH)
     }

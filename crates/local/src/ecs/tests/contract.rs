@@ -212,6 +212,9 @@ async fn a_client_token_is_good_for_a_day_or_an_hour_after_its_last_task() {
     stopped(HOUR - 60_000);
     assert_eq!(arns(&fixture.ok("RunTask", &request)), first);
     stopped(HOUR + 1000);
+    let shown = fixture.ok("DescribeTasks", &json!({ "cluster": "c", "tasks": first }));
+    assert_eq!(shown["tasks"][0]["lastStatus"], "STOPPED", "not told for long enough");
+    fixture.ecs.memory.is_told();
     let second = arns(&fixture.ok("RunTask", &request));
     assert_ne!(second, first);
     let described = fixture.ok("DescribeTasks", &json!({ "cluster": "c", "tasks": first }));
