@@ -98,7 +98,10 @@ impl S3 {
         // For a copy an unmodified source is a failed precondition too.
         match conditions.check(&object.etag, &object.modified()) {
             Ok(()) => Ok((object, file)),
-            Err(_) => Err(S3ErrorCode::PreconditionFailed.into()),
+            Err(unmet) => {
+                let condition = format!("x-amz-copy-source-{}", unmet.header());
+                Err(Fault::from(S3ErrorCode::PreconditionFailed).with("Condition", &condition))
+            }
         }
     }
 }
@@ -135,7 +138,7 @@ fn copied(
     let properties = Properties {
         website_redirect_location: given.website_redirect_location.take(),
         storage_class: given.storage_class.take(),
-        ..if replace { given } else { source.properties }
+        ..if replace { given } else { Properties { upload: None, ..source.properties } }
     };
     let tags =
         if replace_tags { tagging::read_header(input.tagging.as_deref())? } else { source.tags };

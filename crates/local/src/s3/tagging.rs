@@ -96,6 +96,10 @@ fn check(tags: Tags) -> Result<Tags, Fault> {
         if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
             return Err(refuse(S3ErrorCode::InvalidTag, "The TagKey you have provided is invalid"));
         }
+        if key.starts_with("aws:") {
+            let message = "System tags cannot be added/updated by requester";
+            return Err(refuse(S3ErrorCode::InvalidTag, message).with("TagKey", key));
+        }
         if value.chars().count() > VALUE_CHARS_MAX {
             return Err(refuse(
                 S3ErrorCode::InvalidTag,
