@@ -93,7 +93,8 @@ impl S3 {
             return Err(S3ErrorCode::NotImplemented.into());
         };
         check_version(version_id.as_deref())?;
-        let (object, file) = self.open_object(bucket, key).await?;
+        let (object, file) =
+            self.open_object(bucket, key).await.map_err(|fault| fault.about(bucket, key))?;
         // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
         // For a copy an unmodified source is a failed precondition too.
         match conditions.check(&object.etag, &object.modified()) {

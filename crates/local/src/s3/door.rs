@@ -173,13 +173,10 @@ fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
             return Err(S3ErrorCode::AccessDenied.into());
         }
     }
-    // A range that is none, or several, or ends before it begins, asks for the whole object.
+    // A range that is none, or several, asks for the whole object.
     let range = headers.get(header::RANGE).map(HeaderValue::to_str);
     if let Some(Ok(range)) = range
-        && !matches!(
-            s3s::dto::Range::parse(range),
-            Ok(range) if !matches!(range, s3s::dto::Range::Int { first, last: Some(last) } if last < first)
-        )
+        && (range == "bytes=-" || s3s::dto::Range::parse(range).is_err())
     {
         headers.remove(header::RANGE);
     }
@@ -348,6 +345,10 @@ fn complete(
         response.headers_mut().insert("x-amz-id-2", id);
     }
     if status.is_success() {
+        // `s3s` takes no status for the head of an object.
+        if response.headers().contains_key(header::CONTENT_RANGE) {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
         if asked.attributes {
             take_quotes_off(response);
         }
@@ -366,7 +367,10 @@ fn complete(
     let Some((head, tail)) = text.split_once("</Code>") else { return };
     let Some(tail) = tail.strip_suffix("</Error>") else { return };
     let code = head.rsplit('>').next().unwrap_or_default();
-    let details = details + &asked.details(code);
+    let details = match &*details {
+        "" => asked.details(code),
+        _ => details,
+    };
     let said = if tail.contains("<Message>") {
         String::new()
     } else {

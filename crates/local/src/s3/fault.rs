@@ -89,6 +89,21 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Says which bucket or object is not there, where it is not the one of the request.
+    pub(super) fn about(self, bucket: &str, key: &str) -> Self {
+        match &self {
+            Self::Refused(error) if *error.code() == S3ErrorCode::NoSuchKey => {
+                self.with("Key", key)
+            }
+            Self::Refused(error) if *error.code() == S3ErrorCode::NoSuchBucket => {
+                self.with("BucketName", bucket)
+            }
+            _ => self,
+        }
+    }
+}
+
 /// What an error says beside its text, in XML; taken out of the answer's headers.
 pub(super) fn take_details(headers: &mut HeaderMap) -> String {
     let details = headers.remove(DETAILS);

@@ -340,7 +340,8 @@ fn find_upload(
         )?
         .query_row((id, bucket, key.as_bytes()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let (summing, properties, tags) = row.ok_or(S3ErrorCode::NoSuchUpload)?;
+    let (summing, properties, tags) =
+        row.ok_or_else(|| Fault::from(S3ErrorCode::NoSuchUpload).with("UploadId", id))?;
     Ok(Upload {
         summing: serde_json::from_str(&summing)?,
         properties: serde_json::from_str(&properties)?,
