@@ -134,7 +134,7 @@ impl Notified {
     ) -> Result<Self, Fault> {
         let destination = Destination::parse(&arn).ok();
         let destination = destination.filter(|it| Kind::of(it) == Some(kind));
-        let destination = destination.ok_or_else(|| invalid("The ARN is not well formed"))?;
+        let destination = destination.ok_or_else(|| invalid("The ARN could not be parsed"))?;
         if destination.is_fifo() {
             return Err(invalid("FIFO destinations are not supported."));
         }
