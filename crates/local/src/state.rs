@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     eventbridge::SCHEDULE_SCHEMA,
     scheduler::SCHEMA,
     lambda::MAPPINGS_SCHEMA,
+    sqs::IN_HAND_SCHEMA,
 ];
 
 const DB: &str = "aws.db";

@@ -254,6 +254,30 @@ async fn what_was_begun_at_the_end_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_had_in_hand_comes_again_at_once() {
+    let world = World::start(None).await;
+    world.create("q", &[("VisibilityTimeout", "3600")]);
+    world.map(Mapping::new("q", "f"));
+    world.send("q", &["begins"]);
+    world.until_left("q", 0).await;
+    let dir = world.local.stop().await;
+    let world = World::start_in(dir, None).await;
+    world.send("q", &["a"]);
+    let hour = jiff::Timestamp::now().as_millisecond() + 3_600_000;
+    world
+        .local
+        .db
+        .write(|tx| {
+            tx.execute("UPDATE sqs_messages SET in_hand = 1, receives = 1, visible_at = ?1", [hour])
+        })
+        .unwrap();
+    world.map(Mapping::new("q", "f"));
+    assert_eq!(world.until_seen(2).await[1], ["a"]);
+    world.until_left("q", 0).await;
+    world.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_event_is_lambda_s() {
     let world = World::start(None).await;
     let file = world.local.dir.path().join("event");

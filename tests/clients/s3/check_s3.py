@@ -113,7 +113,13 @@ def bucket_made_found_listed_and_deleted(w):
     equal(made["Location"], "/" + name)
     equal(w.s3.head_bucket(Bucket=name)["BucketRegion"], "us-east-1")
     assert name in [b["Name"] for b in w.s3.list_buckets()["Buckets"]]
-    refused("BucketAlreadyOwnedByYou", w.s3.create_bucket, Bucket=name, status=409)
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html: made again in us-east-1 it is no error.
+    equal(w.s3.create_bucket(Bucket=name)["Location"], "/" + name)
+    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+    refused("BucketAlreadyOwnedByYou", w.s3.create_bucket, Bucket=name, **elsewhere, status=409)
+    for location in ["us-east-1", "Europe"]:
+        nowhere = {"CreateBucketConfiguration": {"LocationConstraint": location}}
+        refused("InvalidLocationConstraint", w.s3.create_bucket, Bucket="check-nowhere", **nowhere, status=400)
     w.s3.delete_bucket(Bucket=name)
     refused("404", w.s3.head_bucket, Bucket=name)
     refused("NoSuchBucket", w.s3.delete_bucket, Bucket=name, status=404)
@@ -319,6 +325,48 @@ def only_the_null_version_is_there(w):
     w.put("a", b"x")
     equal(w.get("a", VersionId="null")["Body"].read(), b"x")
     refused("NoSuchVersion", w.s3.get_object, Bucket=w.bucket, Key="a", VersionId="3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY")
+    refused("InvalidArgument", w.s3.get_object, Bucket=w.bucket, Key="a", VersionId="none", status=400)
+
+
+@check
+def an_error_tells_what_it_is_about(w):
+    w.put("a", b"0123456789")
+    get, put = w.s3.get_object, w.s3.put_object
+    for code, call, asked, told in [
+        ("NoSuchKey", get, {"Key": "n ö&"}, {"Key": "n ö&", "Message": "The specified key does not exist."}),
+        ("NoSuchBucket", get, {"Bucket": "no-bucket-of", "Key": "x"}, {"BucketName": "no-bucket-of"}),
+        ("NoSuchKey", w.s3.copy_object, {"Key": "b", "CopySource": w.bucket + "/source"}, {"Key": "source"}),
+        ("InvalidRange", get, {"Key": "a", "Range": "bytes=10-"}, {"RangeRequested": "bytes=10-", "ActualObjectSize": "10"}),
+        ("PreconditionFailed", get, {"Key": "a", "IfMatch": '"o"'}, {"Condition": "If-Match"}),
+        ("PreconditionFailed", put, {"Key": "a", "IfNoneMatch": "*"}, {"Condition": "If-None-Match"}),
+        ("PreconditionFailed", w.s3.copy_object, {"Key": "b", "CopySource": w.bucket + "/a", "CopySourceIfMatch": '"o"'},
+         {"Condition": "x-amz-copy-source-If-Match"}),
+        ("InvalidStorageClass", put, {"Key": "b", "StorageClass": "COLD"}, {"StorageClassRequested": "COLD"}),
+        ("InvalidTag", put, {"Key": "b", "Tagging": "aws:a=b"}, {"Message": "Your TagKey cannot be prefixed with aws:"}),
+        ("NoSuchUpload", w.s3.list_parts, {"Key": "a", "UploadId": "u"}, {"UploadId": "u"}),
+        ("InvalidArgument", w.s3.upload_part, {"Key": "a", "UploadId": "u", "PartNumber": 10001},
+         {"ArgumentName": "partNumber", "ArgumentValue": "10001"}),
+        ("InvalidArgument", w.s3.list_objects_v2, {"ContinuationToken": "none"},
+         {"Message": "The continuation token provided is incorrect"}),
+    ]:
+        error = refused(code, call, **{"Bucket": w.bucket, **asked}).response["Error"]
+        equal({name: error.get(name) for name in told}, told)
+
+
+@check
+def the_head_of_a_range_is_partial(w):
+    w.put("a", b"0123456789")
+    for asked, told in [({"Range": "bytes=2-4"}, (206, "bytes 2-4/10")), ({"PartNumber": 1}, (206, "bytes 0-9/10")), ({}, (200, None))]:
+        head = w.s3.head_object(Bucket=w.bucket, Key="a", **asked)["ResponseMetadata"]
+        equal((head["HTTPStatusCode"], head["HTTPHeaders"].get("content-range")), told)
+    for whole in ["bytes=-", "bytes=4-2", "bytes=0-1,3-4"]:
+        equal(w.get("a", Range=whole)["ResponseMetadata"]["HTTPStatusCode"], 200)
+
+
+@check
+def the_etag_among_the_attributes_has_no_quotes(w):
+    etag = w.put("a", b"x")["ETag"].strip('"')
+    equal(w.s3.get_object_attributes(Bucket=w.bucket, Key="a", ObjectAttributes=["ETag"])["ETag"], etag)
 
 
 # Keys
@@ -754,7 +802,7 @@ def multipart_upload(w):
     equal(got["Body"].read() == first + second, True)
     equal((got["ContentType"], got["Metadata"], got["TagCount"], got["ETag"]), ("text/x", {"m": "1"}, 1, done["ETag"]))
     equal("Uploads" in w.s3.list_multipart_uploads(Bucket=w.bucket), False)
-    refused("NoSuchUpload", complete, w, "a b", upload, [parts[2], parts[0]], status=404)
+    refused("NoSuchUpload", upload_parts, w, "a b", upload, [(3, b"late")], status=404)
 
 
 @check
@@ -822,8 +870,13 @@ def multipart_with_conditions(w):
     parts = upload_parts(w, "a", upload, [(1, b"new")])
     refused("PreconditionFailed", complete, w, "a", upload, parts, IfNoneMatch="*", status=412)
     equal(w.body("a"), b"there")
-    complete(w, "a", upload, parts, IfMatch=w.head("a")["ETag"])
+    done = complete(w, "a", upload, parts, IfMatch=w.head("a")["ETag"])
     equal(w.body("a"), b"new")
+    # Whoever did not get the answer asks again.
+    again = complete(w, "a", upload, parts, IfNoneMatch="*")
+    equal((again["ETag"], again["Location"]), (done["ETag"], done["Location"]))
+    w.put("a", b"newer")
+    refused("NoSuchUpload", complete, w, "a", upload, parts, status=404)
 
 
 @check

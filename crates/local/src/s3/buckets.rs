@@ -26,7 +26,15 @@ impl S3 {
             .as_ref()
             .and_then(|configuration| configuration.location_constraint.as_ref())
             .map(BucketLocationConstraint::as_str);
-        if !self.db.write(|tx| insert(tx, &input.bucket, location))? {
+        let is_named = location.is_some();
+        if location.is_some_and(|location| !is_location(location)) {
+            let refused = Fault::from(S3ErrorCode::InvalidLocationConstraint);
+            return Err(refused.with("LocationConstraint", location.unwrap_or_default()));
+        }
+        // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+        // "For legacy compatibility, if you re-create an existing bucket that you already own in us-east-1, Amazon S3 returns
+        // 200 OK"
+        if !self.db.write(|tx| insert(tx, &input.bucket, location))? && is_named {
             return Err(S3ErrorCode::BucketAlreadyOwnedByYou.into());
         }
         let location = Some(format!("/{}", input.bucket));
@@ -114,6 +122,20 @@ impl S3 {
             prefix: input.prefix,
         })
     }
+}
+
+/// Whether a bucket can be said to lie there: a Region by the form of its name, but the one that is not named.
+fn is_location(location: &str) -> bool {
+    let mut parts = location.rsplitn(3, '-');
+    let [number, direction, area] = [parts.next(), parts.next(), parts.next()];
+    let is_word = |part: Option<&str>| {
+        part.is_some_and(|it| {
+            !it.is_empty() && it.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+        })
+    };
+    let is_number =
+        number.is_some_and(|it| it.len() == 1 && it.bytes().all(|b| b.is_ascii_digit()));
+    location == "EU" || (location != REGION && is_number && is_word(direction) && is_word(area))
 }
 
 /// Who owns everything here.

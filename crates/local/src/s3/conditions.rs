@@ -34,15 +34,19 @@ impl WriteConditions {
     /// Whether they hold for the object that is there, of which this is the `ETag`.
     pub(super) fn check(&self, etag: Option<&str>) -> Result<(), Fault> {
         if self.if_none_match.is_some() && etag.is_some() {
-            return Err(S3ErrorCode::PreconditionFailed.into());
+            return Err(failed("If-None-Match"));
         }
         match (&self.if_match, etag) {
             (None, _) => Ok(()),
             (Some(_), None) => Err(S3ErrorCode::NoSuchKey.into()),
             (Some(condition), Some(etag)) if matches(condition, etag) => Ok(()),
-            (Some(_), Some(_)) => Err(S3ErrorCode::PreconditionFailed.into()),
+            (Some(_), Some(_)) => Err(failed("If-Match")),
         }
     }
+}
+
+fn failed(condition: &str) -> Fault {
+    Fault::from(S3ErrorCode::PreconditionFailed).with("Condition", condition)
 }
 
 /// What an object must be for a read to be answered.
@@ -61,10 +65,10 @@ pub(super) struct ReadConditions {
 /// Why a read is not answered with the object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Unmet {
-    /// The object is not the one that is asked for.
-    Failed,
-    /// The client has the object already.
-    NotModified,
+    /// The object is not the one that is asked for, by this header.
+    Failed(&'static str),
+    /// The client has the object already, by this header.
+    NotModified(&'static str),
 }
 
 impl ReadConditions {
@@ -72,24 +76,37 @@ impl ReadConditions {
     // An ETag outweighs the date beside it.
     pub(super) fn check(&self, etag: &str, modified: &Timestamp) -> Result<(), Unmet> {
         match (&self.etag, &self.unmodified_since) {
-            (Some(condition), _) if !matches(condition, etag) => return Err(Unmet::Failed),
-            (None, Some(date)) if modified > date => return Err(Unmet::Failed),
+            (Some(condition), _) if !matches(condition, etag) => {
+                return Err(Unmet::Failed("If-Match"));
+            }
+            (None, Some(date)) if modified > date => {
+                return Err(Unmet::Failed("If-Unmodified-Since"));
+            }
             _ => {}
         }
         match (&self.other_etag, &self.modified_since) {
-            (Some(condition), _) if matches(condition, etag) => Err(Unmet::NotModified),
-            (None, Some(date)) if modified <= date => Err(Unmet::NotModified),
+            (Some(condition), _) if matches(condition, etag) => {
+                Err(Unmet::NotModified("If-None-Match"))
+            }
+            (None, Some(date)) if modified <= date => Err(Unmet::NotModified("If-Modified-Since")),
             _ => Ok(()),
         }
     }
 }
 
 impl Unmet {
+    /// The header that asked for another object.
+    pub(super) fn header(self) -> &'static str {
+        match self {
+            Self::Failed(header) | Self::NotModified(header) => header,
+        }
+    }
+
     /// The answer to a read.
     pub(super) fn answer(self, etag: &str) -> Fault {
         match self {
-            Self::Failed => S3ErrorCode::PreconditionFailed.into(),
-            Self::NotModified => {
+            Self::Failed(condition) => failed(condition),
+            Self::NotModified(_) => {
                 let mut error = S3Error::new(S3ErrorCode::NotModified);
                 error.set_status_code(StatusCode::NOT_MODIFIED);
                 if let Ok(etag) = HeaderValue::from_str(&format!("\"{etag}\"")) {

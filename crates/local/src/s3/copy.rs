@@ -93,12 +93,16 @@ impl S3 {
             return Err(S3ErrorCode::NotImplemented.into());
         };
         check_version(version_id.as_deref())?;
-        let (object, file) = self.open_object(bucket, key).await?;
+        let (object, file) =
+            self.open_object(bucket, key).await.map_err(|fault| fault.about(bucket, key))?;
         // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
         // For a copy an unmodified source is a failed precondition too.
         match conditions.check(&object.etag, &object.modified()) {
             Ok(()) => Ok((object, file)),
-            Err(_) => Err(S3ErrorCode::PreconditionFailed.into()),
+            Err(unmet) => {
+                let condition = format!("x-amz-copy-source-{}", unmet.header());
+                Err(Fault::from(S3ErrorCode::PreconditionFailed).with("Condition", &condition))
+            }
         }
     }
 }
@@ -135,7 +139,7 @@ fn copied(
     let properties = Properties {
         website_redirect_location: given.website_redirect_location.take(),
         storage_class: given.storage_class.take(),
-        ..if replace { given } else { source.properties }
+        ..if replace { given } else { Properties { upload: None, ..source.properties } }
     };
     let tags =
         if replace_tags { tagging::read_header(input.tagging.as_deref())? } else { source.tags };

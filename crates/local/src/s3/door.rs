@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     S3, chunked,
-    fault::{Fault, message, refuse, refuse_as},
+    fault::{Fault, message, refuse, refuse_as, take_details},
     form,
     operations::Operations,
     unread,
@@ -57,7 +57,7 @@ impl Service {
     /// Answers a request; failures are answers too.
     pub async fn call(&self, mut request: Request<Body>) -> Response<Body> {
         let id = RequestId::new();
-        let resource = request.uri().path().to_owned();
+        let asked = Asked::of(&request);
         let without_body = request.method() == Method::HEAD;
         let expects_continue = request.headers().contains_key(header::EXPECT);
         request.extensions_mut().insert(id.clone());
@@ -75,7 +75,7 @@ impl Service {
             }
             Err(fault) => refusal(fault.into()),
         };
-        complete(&mut response, &id, &resource, without_body);
+        complete(&mut response, &id, &asked, without_body);
         if !expects_continue {
             unread.drain().await;
         }
@@ -99,15 +99,58 @@ impl RequestId {
     }
 }
 
+/// What an answer tells again of its request.
+struct Asked {
+    resource: String,
+    bucket: String,
+    key: String,
+    /// Whether it asks for `GetObjectAttributes`.
+    attributes: bool,
+}
+
+impl Asked {
+    fn of(request: &Request<Body>) -> Self {
+        let resource = request.uri().path().to_owned();
+        let path = percent_decode_str(resource.trim_start_matches('/')).decode_utf8_lossy();
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let (bucket, key) = match host.and_then(bucket_of_host) {
+            Some(bucket) => (bucket, &*path),
+            None => path.split_once('/').unwrap_or((&path, "")),
+        };
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        let query = request.uri().query().unwrap_or_default();
+        let attributes = query.split('&').any(|it| it.trim_end_matches('=') == "attributes");
+        Self { resource, bucket, key, attributes }
+    }
+
+    /// What an error tells of it, in XML.
+    fn details(&self, code: &str) -> String {
+        let (element, text) = match code {
+            "NoSuchBucket" | "BucketNotEmpty" | "BucketAlreadyOwnedByYou" => {
+                ("BucketName", &self.bucket)
+            }
+            "NoSuchKey" => ("Key", &self.key),
+            _ => return String::new(),
+        };
+        if text.chars().any(char::is_control) {
+            return String::new();
+        }
+        format!("<{element}>{}</{element}>", text.replace('&', "&amp;").replace('<', "&lt;"))
+    }
+}
+
+fn bucket_of_host(host: &str) -> Option<&str> {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let bucket = name.strip_suffix(".localhost").filter(|bucket| *bucket != "s3")?;
+    Some(bucket.strip_suffix(".s3").unwrap_or(bucket))
+}
+
 /// Takes a bucket out of the `Host` header: `BUCKET.localhost`, with or without a port.
 struct Localhost;
 
 impl S3Host for Localhost {
     fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let bucket = name.strip_suffix(".localhost").filter(|bucket| *bucket != "s3");
-        let bucket = bucket.map(|bucket| bucket.strip_suffix(".s3").unwrap_or(bucket));
-        Ok(match bucket {
+        Ok(match bucket_of_host(host) {
             Some(bucket) => VirtualHost::new("localhost").with_bucket(bucket),
             None => VirtualHost::new(host),
         })
@@ -133,7 +176,7 @@ fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
     // A range that is none, or several, asks for the whole object.
     let range = headers.get(header::RANGE).map(HeaderValue::to_str);
     if let Some(Ok(range)) = range
-        && s3s::dto::Range::parse(range).is_err()
+        && (range == "bytes=-" || s3s::dto::Range::parse(range).is_err())
     {
         headers.remove(header::RANGE);
     }
@@ -292,15 +335,23 @@ fn refusal(error: S3Error) -> s3s::HttpResponse {
 fn complete(
     response: &mut s3s::HttpResponse,
     RequestId(id): &RequestId,
-    resource: &str,
+    asked: &Asked,
     without_body: bool,
 ) {
     let status = response.status();
+    let details = take_details(response.headers_mut());
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert("x-amz-request-id", id.clone());
         response.headers_mut().insert("x-amz-id-2", id);
     }
     if status.is_success() {
+        // `s3s` takes no status for the head of an object.
+        if response.headers().contains_key(header::CONTENT_RANGE) {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        if asked.attributes {
+            take_quotes_off(response);
+        }
         spell_out_controls(response);
         return;
     }
@@ -316,18 +367,32 @@ fn complete(
     let Some((head, tail)) = text.split_once("</Code>") else { return };
     let Some(tail) = tail.strip_suffix("</Error>") else { return };
     let code = head.rsplit('>').next().unwrap_or_default();
+    let details = match &*details {
+        "" => asked.details(code),
+        _ => details,
+    };
     let said = if tail.contains("<Message>") {
         String::new()
     } else {
         format!("<Message>{}</Message>", message(code))
     };
     // A request's path is percent-encoded, but for these.
-    let resource = resource.replace('&', "&amp;").replace('<', "&lt;");
+    let resource = asked.resource.replace('&', "&amp;").replace('<', "&lt;");
     let complete = format!(
-        "{head}</Code>{said}{tail}<Resource>{resource}</Resource><RequestId>{id}</RequestId>\
+        "{head}</Code>{said}{tail}{details}<Resource>{resource}</Resource><RequestId>{id}</RequestId>\
          <HostId>{id}</HostId></Error>"
     );
     *response.body_mut() = s3s::Body::from(complete);
+}
+
+/// `GetObjectAttributes` tells the `ETag` without the quotes that it has everywhere else.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html
+fn take_quotes_off(response: &mut s3s::HttpResponse) {
+    let Some(body) = response.body().bytes() else { return };
+    let Ok(text) = std::str::from_utf8(&body) else { return };
+    let bare = text.replace("<ETag>&quot;", "<ETag>").replace("&quot;</ETag>", "</ETag>");
+    let bare = bare.replace("<ETag>\"", "<ETag>").replace("\"</ETag>", "</ETag>");
+    *response.body_mut() = s3s::Body::from(bare);
 }
 
 /// Writes control characters in a list's keys as references: a raw carriage return would be read as a line feed.

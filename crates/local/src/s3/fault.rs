@@ -5,8 +5,11 @@
 
 use std::io::{self, ErrorKind};
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
+
+/// How what an error says beside its text comes to the door, which writes it into the answer: `s3s` has no place for it.
+pub(super) const DETAILS: HeaderName = HeaderName::from_static("x-taskferry-details");
 
 /// Why an operation was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,52 @@ pub(super) fn refuse(code: S3ErrorCode, message: impl Into<String>) -> Fault {
     Fault::Refused(S3Error::with_message(code, message.into()))
 }
 
+impl Fault {
+    /// Adds an element that S3's error has beside its text.
+    pub(super) fn with(mut self, element: &str, text: &str) -> Self {
+        if let Self::Refused(error) = &mut self {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;");
+            let mut headers = error.headers().cloned().unwrap_or_default();
+            let earlier = headers.get(DETAILS).map(HeaderValue::as_bytes).unwrap_or_default();
+            let element = format!("<{element}>{text}</{element}>");
+            // What no header can carry is left out.
+            if let Ok(details) = HeaderValue::from_bytes(&[earlier, element.as_bytes()].concat()) {
+                headers.insert(DETAILS, details);
+                error.set_headers(headers);
+            }
+        }
+        self
+    }
+}
+
+impl Fault {
+    /// Says which bucket or object is not there, where it is not the one of the request.
+    pub(super) fn about(self, bucket: &str, key: &str) -> Self {
+        match &self {
+            Self::Refused(error) if *error.code() == S3ErrorCode::NoSuchKey => {
+                self.with("Key", key)
+            }
+            Self::Refused(error) if *error.code() == S3ErrorCode::NoSuchBucket => {
+                self.with("BucketName", bucket)
+            }
+            _ => self,
+        }
+    }
+}
+
+/// What an error says beside its text, in XML; taken out of the answer's headers.
+pub(super) fn take_details(headers: &mut HeaderMap) -> String {
+    let details = headers.remove(DETAILS);
+    details.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()).unwrap_or_default()
+}
+
+/// An argument that is refused, by its name.
+pub(super) fn refuse_argument(name: &str, value: &str, message: &'static str) -> Fault {
+    refuse(S3ErrorCode::InvalidArgument, message)
+        .with("ArgumentName", name)
+        .with("ArgumentValue", value)
+}
+
 /// An error whose code `s3s` does not know.
 pub(super) fn refuse_as(code: &'static str, status: StatusCode, message: &'static str) -> Fault {
     let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
@@ -80,29 +129,43 @@ pub(super) fn message(code: &str) -> &'static str {
     match code {
         "AccessDenied" => "Access Denied",
         "BadDigest" => "The digest you specified did not match what was received.",
-        "BucketAlreadyOwnedByYou" => "You own a bucket of this name already.",
-        "BucketNotEmpty" => "The bucket you tried to delete is not empty.",
+        "BucketAlreadyOwnedByYou" => {
+            "Your previous request to create the named bucket succeeded and you already own it."
+        }
+        "BucketNotEmpty" => "The bucket you tried to delete is not empty",
         "EntityTooLarge" => "The object is larger than an upload may be.",
-        "EntityTooSmall" => "A part that is not the last is smaller than 5 MiB.",
+        "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed object size.",
         "IncompleteBody" => "The body is not of the length that Content-Length says.",
         "InvalidArgument" => "Invalid Argument",
-        "InvalidBucketName" => "The bucket name is not valid.",
+        "InvalidBucketName" => "The specified bucket is not valid.",
         "InvalidDigest" => "The Content-MD5 you specified is not valid.",
-        "InvalidPart" => "A part was not found, or its ETag is not the one you specified.",
-        "InvalidPartOrder" => "The list of parts is not in ascending order.",
-        "InvalidRange" => "The requested range is not satisfiable.",
+        "InvalidPart" => {
+            "One or more of the specified parts could not be found. The part may not have been uploaded, \
+             or the specified entity tag may not match the part's entity tag."
+        }
+        "InvalidPartOrder" => {
+            "The list of parts was not in ascending order. Parts must be ordered by part number."
+        }
+        "InvalidRange" => "The requested range is not satisfiable",
+        "InvalidStorageClass" => "The storage class you specified is not valid",
+        "InvalidLocationConstraint" => "The specified location-constraint is not valid",
         "InvalidURI" => "The URI could not be parsed.",
         "KeyTooLongError" => "The key is longer than 1,024 bytes.",
-        "MalformedXML" => "The XML you provided is not well-formed, or not of this operation.",
+        "MalformedXML" => {
+            "The XML you provided was not well-formed or did not validate against our published schema"
+        }
         "MethodNotAllowed" => "The method is not allowed against this resource.",
         "MissingContentLength" => "The Content-Length header is missing.",
-        "NoSuchBucket" => "The specified bucket does not exist.",
+        "NoSuchBucket" => "The specified bucket does not exist",
         "NoSuchKey" => "The specified key does not exist.",
-        "NoSuchUpload" => "The upload does not exist: it was completed or aborted, or never begun.",
+        "NoSuchUpload" => {
+            "The specified upload does not exist. The upload ID may be invalid, or the upload may have been \
+             aborted or completed."
+        }
         "NoSuchVersion" => "The specified version does not exist.",
         "NotImplemented" => "This machine's S3 does not have this function.",
         "NotModified" => "Not Modified",
-        "PreconditionFailed" => "A precondition that you specified did not hold.",
+        "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold",
         _ => "The request was refused.",
     }
 }

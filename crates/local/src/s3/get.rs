@@ -16,7 +16,7 @@ use super::{
     S3, blobs,
     conditions::ReadConditions,
     digests::show_checksum,
-    fault::{Fault, refuse, refuse_as},
+    fault::{Fault, refuse, refuse_argument, refuse_as},
     listing::page_size,
     objects::Object,
 };
@@ -79,7 +79,7 @@ impl S3 {
         Ok(output)
     }
 
-    pub(super) fn head(&self, input: HeadObjectInput) -> Result<(HeadObjectOutput, bool), Fault> {
+    pub(super) fn head(&self, input: HeadObjectInput) -> Result<HeadObjectOutput, Fault> {
         check_version(input.version_id.as_deref())?;
         let conditions = ReadConditions {
             etag: input.if_match,
@@ -98,7 +98,7 @@ impl S3 {
         };
         let with_checksum = input.checksum_mode.is_some();
         describe!(output, object, slice, with_checksum);
-        Ok((output, slice.partial))
+        Ok(output)
     }
 
     pub(super) fn attributes(
@@ -189,7 +189,12 @@ impl Slice {
         let (range, partial) = match (range, part) {
             (None, None) => (0..size, false),
             (Some(range), None) => {
-                (range.check(size).map_err(|_| S3ErrorCode::InvalidRange)?, true)
+                let unsatisfiable = |_| {
+                    Fault::from(S3ErrorCode::InvalidRange)
+                        .with("RangeRequested", &range.to_header_string())
+                        .with("ActualObjectSize", &size.to_string())
+                };
+                (range.check(size).map_err(unsatisfiable)?, true)
             }
             (None, Some(number)) => (part_range(object, number)?, size > 0),
             (Some(_), Some(_)) => {
@@ -231,6 +236,10 @@ fn part_range(object: &Object, number: i32) -> Result<Range<u64>, Fault> {
 pub(super) fn check_version(version: Option<&str>) -> Result<(), Fault> {
     match version {
         None | Some("null" | "") => Ok(()),
+        // An id of S3 is no shorter.
+        Some(version) if version.len() < 32 => {
+            Err(refuse_argument("versionId", version, "Invalid version id specified"))
+        }
         Some(_) => Err(S3ErrorCode::NoSuchVersion.into()),
     }
 }

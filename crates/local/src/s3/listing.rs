@@ -68,6 +68,7 @@ impl S3 {
     pub(super) fn list_v2(&self, input: ListObjectsV2Input) -> Result<ListObjectsV2Output, Fault> {
         let max = page_size("max-keys", input.max_keys, PAGE_MAX)?;
         let after = match &input.continuation_token {
+            Some(token) if token.is_empty() => return Err(no_token()),
             Some(token) => read_token(token)?,
             None => input.start_after.clone().unwrap_or_default().into_bytes(),
         };
@@ -85,7 +86,11 @@ impl S3 {
             name: Some(input.bucket),
             prefix: Some(encode.text(input.prefix.unwrap_or_default())),
             delimiter: input.delimiter.map(|delimiter| encode.text(delimiter)),
-            start_after: input.start_after.map(|key| encode.text(key)),
+            // Whoever goes on by a token does not start over.
+            start_after: input
+                .start_after
+                .filter(|_| input.continuation_token.is_none())
+                .map(|key| encode.text(key)),
             max_keys: Some(max.cast_signed()),
             key_count: i32::try_from(count).ok(),
             continuation_token: input.continuation_token,
@@ -280,12 +285,11 @@ fn read_token(token: &str) -> Result<Vec<u8>, Fault> {
         .chunks(2)
         .map(|digits| pair(digits).filter(|_| digits.len() == 2))
         .collect::<Option<_>>()
-        .ok_or_else(|| {
-            refuse(
-                S3ErrorCode::InvalidArgument,
-                "The continuation token is not one that this bucket gave.",
-            )
-        })
+        .ok_or_else(no_token)
+}
+
+fn no_token() -> Fault {
+    refuse(S3ErrorCode::InvalidArgument, "The continuation token provided is incorrect")
 }
 
 /// How keys are written into a list.

@@ -24,9 +24,9 @@ use super::{
     copy::source_range,
     digests::{Algorithm, Checksum, Digests, Hasher, Scope, crc_checksum, mismatch, show_checksum},
     door::RequestId,
-    fault::{Fault, refuse},
+    fault::{Fault, refuse, refuse_argument},
     notification::{Cause, encode_key},
-    objects::{NewObject, PartOfObject, Properties, Tags, timestamp},
+    objects::{NewObject, Object, PartOfObject, Properties, Tags, timestamp},
     put::{Incoming, take_properties},
     tagging,
 };
@@ -201,7 +201,19 @@ impl S3 {
         let S3Request { mut input, headers, extensions, .. } = request;
         let (bucket, key, id) = (&*input.bucket, &*input.key, &*input.upload_id);
         let conditions = WriteConditions::new(input.if_match.take(), input.if_none_match.take())?;
-        let upload = self.upload(bucket, key, id)?;
+        let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        let upload = match self.upload(bucket, key, id) {
+            // Whoever did not get the answer asks again.
+            Err(fault) => {
+                return match self.object(bucket, key) {
+                    Ok(object) if object.properties.upload.as_deref() == Some(id) => {
+                        Ok(completed(host, bucket, key, object))
+                    }
+                    _ => Err(fault),
+                };
+            }
+            Ok(upload) => upload,
+        };
         let listed = input.multipart_upload.take().and_then(|upload| upload.parts);
         let present = self.db.read(|connection| find_parts(connection, id))?;
         let parts = choose(upload.summing, listed.unwrap_or_default(), &present)?;
@@ -234,7 +246,7 @@ impl S3 {
                             checksum: part.checksum.clone(),
                         })
                         .collect(),
-                    properties: upload.properties,
+                    properties: Properties { upload: Some(id.to_owned()), ..upload.properties },
                     tags: upload.tags,
                     cause: Cause::CompleteMultipartUpload,
                     request_id: RequestId::of(&extensions),
@@ -243,17 +255,7 @@ impl S3 {
                 |tx| end_upload(tx, bucket, key, id),
             )
             .await?;
-        let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        let mut output = CompleteMultipartUploadOutput {
-            location: Some(format!("http://{host}/{bucket}/{}", encode_key(key))),
-            bucket: Some(bucket.to_owned()),
-            key: Some(key.to_owned()),
-            checksum_type: Some(ChecksumType::from_static(object.checksum.scope.name())),
-            e_tag: Some(ETag::Strong(object.etag)),
-            ..CompleteMultipartUploadOutput::default()
-        };
-        show_checksum!(output, object.checksum);
-        Ok(output)
+        Ok(completed(host, bucket, key, object))
     }
 
     pub(super) async fn abort_upload(&self, input: AbortMultipartUploadInput) -> Result<(), Fault> {
@@ -268,12 +270,26 @@ impl S3 {
     }
 }
 
+fn completed(host: &str, bucket: &str, key: &str, object: Object) -> CompleteMultipartUploadOutput {
+    let mut output = CompleteMultipartUploadOutput {
+        location: Some(format!("http://{host}/{bucket}/{}", encode_key(key))),
+        bucket: Some(bucket.to_owned()),
+        key: Some(key.to_owned()),
+        checksum_type: Some(ChecksumType::from_static(object.checksum.scope.name())),
+        e_tag: Some(ETag::Strong(object.etag)),
+        ..CompleteMultipartUploadOutput::default()
+    };
+    show_checksum!(output, object.checksum);
+    output
+}
+
 fn check_part_number(number: i32) -> Result<(), Fault> {
     if (1..=PARTS_MAX).contains(&number) {
         return Ok(());
     }
-    Err(refuse(
-        S3ErrorCode::InvalidArgument,
+    Err(refuse_argument(
+        "partNumber",
+        &number.to_string(),
         "Part number must be an integer between 1 and 10000, inclusive",
     ))
 }
@@ -324,7 +340,8 @@ fn find_upload(
         )?
         .query_row((id, bucket, key.as_bytes()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let (summing, properties, tags) = row.ok_or(S3ErrorCode::NoSuchUpload)?;
+    let (summing, properties, tags) =
+        row.ok_or_else(|| Fault::from(S3ErrorCode::NoSuchUpload).with("UploadId", id))?;
     Ok(Upload {
         summing: serde_json::from_str(&summing)?,
         properties: serde_json::from_str(&properties)?,

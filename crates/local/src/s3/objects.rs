@@ -32,6 +32,9 @@ pub(super) struct Properties {
     pub(super) website_redirect_location: Option<String>,
     pub(super) storage_class: Option<String>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// The multipart upload that the object came by: completed again, it is answered as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) upload: Option<String>,
 }
 
 /// The tags of an object, in the order in which they were given.

@@ -129,10 +129,7 @@ impl s3s::S3 for Operations {
         &self,
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
-        let (output, partial) = self.0.head(request.input).map_err(S3Error::from)?;
-        let mut response = S3Response::new(output);
-        response.status = partial.then_some(axum::http::StatusCode::PARTIAL_CONTENT);
-        Ok(response)
+        answer(self.0.head(request.input))
     }
 
     async fn get_object_attributes(

@@ -4,7 +4,8 @@ use axum::http::{Extensions, HeaderMap};
 use s3s::{
     S3ErrorCode, S3Request,
     dto::{
-        ChecksumType, ETag, Metadata, PutObjectInput, PutObjectOutput, Timestamp, TimestampFormat,
+        ChecksumType, ETag, Metadata, PutObjectInput, PutObjectOutput, StorageClass, Timestamp,
+        TimestampFormat,
     },
 };
 
@@ -126,12 +127,39 @@ macro_rules! take_properties {
             content_language: $input.content_language.take(),
             expires: $input.expires.take().as_ref().and_then($crate::s3::put::http_date),
             website_redirect_location: $input.website_redirect_location.take(),
-            storage_class: $input.storage_class.take().map(|class| class.as_str().to_owned()),
+            storage_class: $crate::s3::put::storage_class($input.storage_class.take())?,
             metadata: $crate::s3::put::metadata($input.metadata.take())?,
+            upload: None,
         }
     };
 }
 pub(super) use take_properties;
+
+/// A storage class that S3 has.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+pub(super) fn storage_class(class: Option<StorageClass>) -> Result<Option<String>, Fault> {
+    const CLASSES: [&str; 12] = [
+        "STANDARD",
+        "REDUCED_REDUNDANCY",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER",
+        "DEEP_ARCHIVE",
+        "OUTPOSTS",
+        "GLACIER_IR",
+        "SNOW",
+        "EXPRESS_ONEZONE",
+        "FSX_OPENZFS",
+    ];
+    match class {
+        Some(class) if !CLASSES.contains(&class.as_str()) => {
+            let refused = Fault::from(S3ErrorCode::InvalidStorageClass);
+            Err(refused.with("StorageClassRequested", class.as_str()))
+        }
+        class => Ok(class.map(|class| class.as_str().to_owned())),
+    }
+}
 
 /// A date as HTTP writes it.
 pub(super) fn http_date(date: &Timestamp) -> Option<String> {

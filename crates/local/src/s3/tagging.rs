@@ -19,6 +19,7 @@ use super::{
 const TAGS_MAX: usize = 10;
 const KEY_CHARS_MAX: usize = 128;
 const VALUE_CHARS_MAX: usize = 256;
+const RESERVED: &str = "aws:";
 
 impl S3 {
     pub(super) fn tags(&self, bucket: &str, key: &str) -> Result<TagSet, Fault> {
@@ -74,7 +75,12 @@ pub(super) fn read_header(header: Option<&str>) -> Result<Tags, Fault> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         Ok((decode(key)?, decode(value)?))
     });
-    check(tags.collect::<Result<_, Fault>>()?)
+    let tags = tags.collect::<Result<Tags, Fault>>()?;
+    if tags.iter().any(|(key, _)| key.starts_with(RESERVED)) {
+        let message = "Your TagKey cannot be prefixed with aws:";
+        return Err(refuse(S3ErrorCode::InvalidTag, message));
+    }
+    check(tags)
 }
 
 fn decode(text: &str) -> Result<String, Fault> {
@@ -95,6 +101,10 @@ fn check(tags: Tags) -> Result<Tags, Fault> {
     for (index, (key, value)) in tags.iter().enumerate() {
         if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
             return Err(refuse(S3ErrorCode::InvalidTag, "The TagKey you have provided is invalid"));
+        }
+        if key.starts_with(RESERVED) {
+            let message = "System tags cannot be added/updated by requester";
+            return Err(refuse(S3ErrorCode::InvalidTag, message).with("TagKey", key));
         }
         if value.chars().count() > VALUE_CHARS_MAX {
             return Err(refuse(

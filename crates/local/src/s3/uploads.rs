@@ -26,7 +26,7 @@ impl S3 {
         parts.retain(|part| part.number > marker);
         let more = parts.len() > max as usize;
         parts.truncate(max as usize);
-        let next = parts.last().filter(|_| more).map(|part| part.number);
+        let next = Some(parts.last().map_or(0, |part| part.number));
         let (algorithm, checksum_type) = shown(summing);
         Ok(ListPartsOutput {
             bucket: Some(input.bucket),

@@ -41,6 +41,32 @@ impl Queues {
         Ok(())
     }
 
+    /// Lets go of messages that no invocation has any more: what is left of them comes again by its visibility timeout.
+    pub(crate) fn let_go(tx: &Transaction<'_>, messages: &[Received]) -> rusqlite::Result<()> {
+        let mut let_go = tx.prepare_cached(
+            "UPDATE sqs_messages SET in_hand = 0
+             WHERE id = ?1 AND in_hand AND receives + receives_elsewhere = ?2",
+        )?;
+        messages.iter().try_for_each(|it| let_go.execute((it.id, it.receives)).map(drop))
+    }
+
+    /// Gives back what mappings of a process that is gone had in hand: it may have been worked on, so it counts as received.
+    pub(crate) fn give_back(&self, tx: &Transaction<'_>, queue: &str) -> rusqlite::Result<()> {
+        let Some(queue) = Queue::find(tx, queue)? else { return Ok(()) };
+        let groups: Vec<Option<String>> = tx
+            .prepare_cached(
+                "UPDATE sqs_messages SET visible_at = ?2, in_hand = 0
+                 WHERE pool = ?1 AND visible_at > ?2 AND in_hand RETURNING fifo_group",
+            )?
+            .query_map((queue.pool, self.now()), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for group in groups.iter().flatten() {
+            refresh_group(tx, queue.pool, group)?;
+        }
+        self.wake(queue.id);
+        Ok(())
+    }
+
     /// Gives messages back that nobody has worked on, as if they had not been received.
     pub(crate) fn release(
         &self,
@@ -51,7 +77,7 @@ impl Queues {
         let Some(queue) = Queue::find(tx, queue)? else { return Ok(()) };
         for message in messages {
             tx.prepare_cached(
-                "UPDATE sqs_messages SET visible_at = ?3, receives = receives - 1
+                "UPDATE sqs_messages SET visible_at = ?3, receives = receives - 1, in_hand = 0
                  WHERE id = ?1 AND pool = ?2 AND receives > 0 AND receives + receives_elsewhere = ?4",
             )?
             .execute((message.id, queue.pool, self.now(), message.receives))?;

@@ -33,7 +33,7 @@ pub(crate) use self::{
     message::attributes_md5,
     operations::system_attributes,
     receive::{Received, Wanted},
-    schema::SCHEMA,
+    schema::{IN_HAND_SCHEMA, SCHEMA},
     settings::FIFO_SUFFIX,
 };
 pub use self::{

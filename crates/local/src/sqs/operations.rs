@@ -269,6 +269,7 @@ impl Sqs {
             bytes_max: usize::MAX,
             visibility_timeout: request.visibility_timeout,
             attempt,
+            in_hand: false,
         };
         let messages = self.queues.receive_waiting(&self.db, name, &wanted, wait).await?;
         if messages.is_empty() {

@@ -36,6 +36,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) visibility_timeout: Option<i64>,
     /// By which a receive from a FIFO queue is known when it is asked for again.
     pub(crate) attempt: Option<&'a str>,
+    /// Whether it is for an invocation of this process, and so is given back when the process ends.
+    pub(crate) in_hand: bool,
 }
 
 /// A message that was received.
@@ -110,6 +112,7 @@ struct Receive<'a> {
     bytes_max: usize,
     now: Millis,
     visible_at: Millis,
+    in_hand: bool,
     taken: Vec<Received>,
     bytes: usize,
 }
@@ -149,6 +152,7 @@ impl Queues {
             bytes_max: wanted.bytes_max,
             now,
             visible_at,
+            in_hand: wanted.in_hand,
             taken: Vec::new(),
             bytes: 0,
         };
@@ -337,10 +341,11 @@ impl Receive<'_> {
         let first = *head.first_received_at.get_or_insert(self.now);
         self.tx
             .prepare_cached(
-                "UPDATE sqs_messages SET visible_at = ?2, receives = ?3, first_received_at = ?4, received_at = ?5
+                "UPDATE sqs_messages SET visible_at = ?2, receives = ?3, first_received_at = ?4, received_at = ?5,
+                 in_hand = ?6
                  WHERE id = ?1",
             )?
-            .execute((head.id, self.visible_at, head.receives, first, self.now))?;
+            .execute((head.id, self.visible_at, head.receives, first, self.now, self.in_hand))?;
         let message = with_contents(self.tx, self.queue, head)?;
         self.bytes += message.bytes_in_json();
         self.taken.push(message);

@@ -13,6 +13,7 @@
 /// * `sqs_messages.visible_at`: when it can be received; later than now while it is delayed (never received here) or in flight.
 /// * `sqs_messages.receives`: in this queue; those in queues that it was moved from are `receives_elsewhere`.
 /// * `sqs_messages.fifo_group`: the group, in a FIFO queue alone.
+/// * `sqs_messages.in_hand`: whether a mapping's invocation has it ([`IN_HAND_SCHEMA`]).
 /// * `sqs_groups.available_at`: when the first message of a group in a FIFO queue can be received.
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE sqs_queues (
@@ -93,3 +94,7 @@ CREATE TABLE sqs_move_tasks (
 );
 CREATE INDEX sqs_move_tasks_of ON sqs_move_tasks (source, id);
 ";
+
+/// What a mapping has in hand: with the end of the process nobody works on it any more, so the next gives it back.
+pub(crate) const IN_HAND_SCHEMA: &str =
+    "ALTER TABLE sqs_messages ADD COLUMN in_hand INTEGER NOT NULL DEFAULT 0;";

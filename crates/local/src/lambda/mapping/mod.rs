@@ -58,6 +58,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Running {
     pollers: HashMap<String, (Arc<Mapping>, watch::Sender<bool>)>,
+    is_begun: bool,
     is_closed: bool,
 }
 
@@ -144,6 +145,7 @@ impl EventSourceMappings {
     ///
     /// SQLite's, if they cannot be written; then all is as before.
     pub fn deploy(&self, mappings: &[Mapping]) -> rusqlite::Result<()> {
+        let is_first = !std::mem::replace(&mut self.inner.running().is_begun, true);
         let (all, gone) = self.inner.db.write(|tx| {
             let wanted = |stored: &Stored| {
                 mappings.iter().any(|it| {
@@ -154,6 +156,12 @@ impl EventSourceMappings {
                 .into_iter()
                 .filter(|stored| stored.is_managed && !wanted(stored))
                 .collect();
+            if is_first {
+                // No invocation is alive that could have something of a former process in hand.
+                for stored in Stored::all(tx)? {
+                    self.inner.queues.give_back(tx, &stored.mapping.queue)?;
+                }
+            }
             for stored in &gone {
                 remove(tx, &stored.uuid)?;
             }

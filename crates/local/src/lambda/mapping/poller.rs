@@ -92,7 +92,8 @@ impl Poller {
         wait: Duration,
     ) -> Result<Vec<Received>, Refusal> {
         let count_max = usize::try_from(count).unwrap_or(usize::MAX);
-        let wanted = Wanted { count_max, bytes_max, visibility_timeout: None, attempt: None };
+        let wanted =
+            Wanted { count_max, bytes_max, visibility_timeout: None, attempt: None, in_hand: true };
         self.queues.receive_waiting(&self.db, &self.mapping.queue, &wanted, Some(wait)).await
     }
 
@@ -126,13 +127,25 @@ impl Poller {
             () = gathered => {}
             _ = ended.wait_for(|ended| *ended) => {}
         }
-        self.invoke(&batch).await;
+        let queue = &self.mapping.queue;
+        match self.invoke(&batch).await {
+            After::Done(done) => {
+                self.settle(|tx| {
+                    self.queues.delete_done(tx, queue, &done)?;
+                    Queues::let_go(tx, &batch)
+                })
+                .await;
+            }
+            // Nobody has worked on them.
+            After::Untouched => self.settle(|tx| self.queues.release(tx, queue, &batch)).await,
+        }
     }
 
-    async fn invoke(&self, batch: &[Received]) {
+    async fn invoke<'a>(&self, batch: &'a [Received]) -> After<'a> {
         let Mapping { queue, function, reports_failures, .. } = &*self.mapping;
         let payload = json_text(&event(queue, batch));
-        let done: Vec<&Received> = match self.functions.invoke(function, payload.into()).await {
+        let none = After::Done(Vec::new());
+        let done = match self.functions.invoke(function, payload.into()).await {
             Ok(InvokeOutcome::Succeeded(_)) if !reports_failures => batch.iter().collect(),
             Ok(InvokeOutcome::Succeeded(answer)) => {
                 let ids: Vec<_> = batch.iter().map(|it| it.message_id.to_string()).collect();
@@ -143,23 +156,19 @@ impl Poller {
                     }
                     Verdict::Malformed(reason) => {
                         tracing::warn!(%function, %queue, reason, "a batch is delivered again: its answer is not understood");
-                        return;
+                        return none;
                     }
                 }
             }
             // Its process has told why; the messages come again after their visibility timeout.
-            Ok(InvokeOutcome::Failed(_)) => return,
-            Err(Error::ShuttingDown) => {
-                // Nobody has worked on them.
-                self.settle(|tx| self.queues.release(tx, queue, batch)).await;
-                return;
-            }
+            Ok(InvokeOutcome::Failed(_)) => return none,
+            Err(Error::ShuttingDown) => return After::Untouched,
             Err(error) => {
                 tracing::warn!(%function, %queue, %error, "a batch is delivered again: the function cannot be invoked");
-                return;
+                return none;
             }
         };
-        self.settle(|tx| self.queues.delete_done(tx, queue, &done)).await;
+        After::Done(done)
     }
 
     /// Writes what became of messages; if it cannot be written, they are delivered again.
@@ -174,6 +183,14 @@ impl Poller {
             sleep(RETRY).await;
         }
     }
+}
+
+/// What becomes of a batch after its invocation.
+enum After<'a> {
+    /// These are deleted; the others come again after their visibility timeout.
+    Done(Vec<&'a Received>),
+    /// All of it is given back at once.
+    Untouched,
 }
 
 /// How often it is tried to delete messages that are done: a full disk may pass.

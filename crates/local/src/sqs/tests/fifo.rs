@@ -204,3 +204,37 @@ fn no_order_of_receives_breaks_a_group() {
     assert_eq!(world.counts(Q).iter().sum::<i64>(), left);
     world.end();
 }
+
+/// A mapping's invocation ends with the process; a client's work need not.
+#[test]
+fn what_a_mapping_had_in_hand_is_given_back_by_the_next_process_and_a_clients_is_not() {
+    let world = world();
+    let long = [("VisibilityTimeout", "3600")];
+    world.create("q", &long);
+    world.set(Q, "VisibilityTimeout", "3600");
+    let in_hand = Wanted { in_hand: true, ..wanted(1) };
+    for name in ["q", Q] {
+        for body in ["1", "2", "3"] {
+            match name {
+                Q => world.send_in(Q, body, body),
+                _ => world.send("q", body),
+            };
+            world.pass(1);
+        }
+        assert_eq!(world.receive(name, 1).len(), 1, "a client has the first");
+        let held = world.try_receive(name, &in_hand).unwrap();
+        assert_eq!(held[0].body, "2");
+        let answered = world.try_receive(name, &in_hand).unwrap();
+        world.db.write(|tx| Queues::let_go(tx, &answered)).unwrap();
+    }
+    let world = world.restarted();
+    for name in ["q", Q] {
+        world.db.write(|tx| world.queues.give_back(tx, name)).unwrap();
+        let again = world.receive(name, 10);
+        assert_eq!(again.iter().map(|it| &*it.body).collect::<Vec<_>>(), ["2"], "{name}");
+        assert_eq!(again[0].receives, 2, "somebody may have worked on it");
+        world.db.write(|tx| world.queues.give_back(tx, name)).unwrap();
+        assert_eq!(world.counts(name), [0, 3, 0], "it is a client's now");
+    }
+    world.end();
+}

@@ -43,7 +43,9 @@ impl World {
     }
 
     fn open(dir: PathBuf, clock: Arc<AtomicI64>) -> Self {
-        let db = Arc::new(Db::open(&dir.join("aws.db"), &[super::SCHEMA]).unwrap());
+        let db = Arc::new(
+            Db::open(&dir.join("aws.db"), &[super::SCHEMA, super::IN_HAND_SCHEMA]).unwrap(),
+        );
         let now = Arc::clone(&clock);
         let queues = Queues::with_clock(Clock::new(move || now.load(Ordering::Relaxed)));
         Self { dir, db, queues, clock }
@@ -166,7 +168,13 @@ impl World {
 }
 
 fn wanted(count_max: usize) -> Wanted<'static> {
-    Wanted { count_max, bytes_max: usize::MAX, visibility_timeout: None, attempt: None }
+    Wanted {
+        count_max,
+        bytes_max: usize::MAX,
+        visibility_timeout: None,
+        attempt: None,
+        in_hand: false,
+    }
 }
 
 #[track_caller]
