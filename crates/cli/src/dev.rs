@@ -52,6 +52,10 @@ pub(crate) struct Arguments {
 
 /// Runs until interrupted; exit 1 if the rules file has faults.
 pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if arguments.file == Path::new("-") {
+        let hint = "write the rules into a file, and name it with --file";
+        return Err(hinted("`dev` reads its rules again when they change, and needs a file", hint));
+    }
     let Some(rules) = check::load(&arguments.file, &mut io::stderr())? else {
         return Ok(ExitCode::from(1));
     };

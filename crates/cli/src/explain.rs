@@ -213,7 +213,7 @@ fn elsewhere(rule: &Rule, way: &Way) -> Option<Value> {
         json!({ "path": path, "expected": expected, "found": [found] })
     };
     match (way, &rule.on) {
-        (Way::Bus(sent_to), On::EventPattern { bus }) => {
+        (Way::Bus(sent_to), On::EventPattern { bus, .. }) => {
             let [wanted, found] = [bus, sent_to].map(|bus| bus_name(bus));
             (wanted != found).then(|| clause("EventBusName", wanted, found))
         }

@@ -19,6 +19,7 @@ mod schema;
 mod send;
 mod state;
 mod test_event_pattern;
+mod time;
 
 use std::{
     io::{self, Write},
@@ -27,6 +28,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use jiff::Timestamp;
 
 /// Events in, ECS tasks out, nothing lost between.
 #[derive(Debug, Parser)]
@@ -40,7 +42,7 @@ struct Arguments {
 enum Command {
     /// Check a rules file: every fault at once, each with its place and what to do
     Check {
-        /// The rules file
+        /// The rules file; `-` reads standard input
         #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
         file: PathBuf,
         /// Print the faults as JSON
@@ -118,7 +120,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Check { file, json } => check::run(&file, json, out, &mut io::stderr()),
+        Command::Check { file, json } => {
+            check::run(&file, json, Timestamp::now(), out, &mut io::stderr())
+        }
         Command::Explain(arguments) => explain::run(&arguments, out),
         Command::TestEventPattern(arguments) => {
             test_event_pattern::run(&arguments, out, &mut io::stderr())

@@ -47,17 +47,30 @@ impl Function {
     }
 }
 
-/// Which changes of a bucket's objects invoke the `s3` function.
+/// Which changes of a bucket's objects it tells, and whom.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BucketNotification {
     /// The bucket.
     pub bucket: String,
+    /// Whom it tells.
+    pub notified: Notified,
     /// The event types, for example `s3:ObjectCreated:*`.
     pub events: Vec<String>,
     /// What keys begin with.
     pub prefix: String,
     /// What keys end with.
     pub suffix: String,
+}
+
+/// Whom a bucket tells of its objects.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Notified {
+    /// The `s3` function.
+    Function,
+    /// An SNS topic, by name, to which that function is subscribed.
+    Topic(String),
+    /// A queue, by name.
+    Queue(String),
 }
 
 /// Which events of a bus invoke which function.
@@ -106,24 +119,41 @@ pub fn schedules(rules: &Rules) -> Vec<RuleSchedule> {
     rules.rules.iter().filter_map(schedule).collect()
 }
 
-/// The bucket notifications that the rules ask for, one a rule.
+/// The bucket notifications that the rules ask for, one a rule. A rule on several buckets asks for none: which they are, it
+/// does not say.
 pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
-    let notification = |rule: &Rule| match &rule.on {
-        On::S3 { bucket, prefix, suffix, events, topic: None } => Some(BucketNotification {
-            bucket: bucket.clone(),
-            events: events.clone(),
-            prefix: prefix.clone().unwrap_or_default(),
-            suffix: suffix.clone().unwrap_or_default(),
-        }),
-        On::S3 { .. } | On::EventPattern { .. } | On::Schedule(_) | On::Sqs { .. } => None,
+    let notification = |rule: &Rule| {
+        let notified = match &rule.on {
+            On::S3 { topic: None, .. } => Notified::Function,
+            On::S3 { topic: Some(topic), .. } => Notified::Topic(last_part(topic).to_owned()),
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
+            // "Amazon S3 only supports standard Amazon SQS queues."
+            On::Sqs { queue, .. } if sqs::is_fifo(queue) => return None,
+            On::Sqs { queue, .. } => Notified::Queue(last_part(queue).to_owned()),
+            On::EventPattern { .. } | On::Schedule(_) => return None,
+        };
+        let objects = rule.on.objects().filter(|objects| !objects.bucket.contains('*'))?;
+        Some(BucketNotification {
+            bucket: objects.bucket.clone(),
+            notified,
+            events: objects.events.clone(),
+            prefix: objects.prefix.clone().unwrap_or_default(),
+            suffix: objects.suffix.clone().unwrap_or_default(),
+        })
     };
     rules.rules.iter().filter_map(notification).collect()
 }
 
-/// The SNS topics, by name or ARN, that pass notifications of S3 on to the `s3` function: it is to be subscribed to them.
+/// The buckets that the rules name, whichever way they tell of their objects.
+pub fn buckets(rules: &Rules) -> impl Iterator<Item = &str> {
+    let objects = rules.rules.iter().filter_map(|rule| rule.on.objects());
+    objects.map(|objects| objects.bucket.as_str()).filter(|bucket| !bucket.contains('*'))
+}
+
+/// The SNS topics, by name, that pass notifications of S3 on to the `s3` function: it is to be subscribed to them.
 pub fn topics(rules: &Rules) -> impl Iterator<Item = &str> {
     rules.rules.iter().filter_map(|rule| match &rule.on {
-        On::S3 { topic, .. } => topic.as_deref(),
+        On::S3 { topic, .. } => topic.as_deref().map(last_part),
         On::EventPattern { .. } | On::Schedule { .. } | On::Sqs { .. } => None,
     })
 }
@@ -168,7 +198,7 @@ pub(crate) const HELD_IN_ORDER: u32 = 1;
 pub fn queues(rules: &Rules) -> Vec<Queue> {
     let mut queues: BTreeMap<&str, (&str, Batches)> = BTreeMap::new();
     for rule in &rules.rules {
-        let On::Sqs { queue, batches, ack } = &rule.on else { continue };
+        let On::Sqs { queue, batches, ack, .. } = &rule.on else { continue };
         let (_, all) = queues.entry(last_part(queue)).or_insert((queue, Batches::default()));
         if sqs::is_fifo(queue) && *ack == Ack::Completion {
             all.size = Some(HELD_IN_ORDER);
@@ -201,7 +231,7 @@ pub fn payload_buckets(rules: &Rules) -> impl Iterator<Item = &str> {
 /// any stack.
 pub fn subscriptions(rules: &Rules, tasks_of: Option<&str>) -> Vec<Subscription> {
     let subscription = |rule: &Rule| match (&rule.on, origin_of(&rule.on)) {
-        (On::EventPattern { bus }, Some(Origin::EventBridge)) => Some(Subscription {
+        (On::EventPattern { bus, .. }, Some(Origin::EventBridge)) => Some(Subscription {
             name: rule.name.to_string(),
             event_bus: bus.clone(),
             event_pattern: rule.event_pattern.clone(),
@@ -263,7 +293,9 @@ mod tests {
         assert_eq!(jobs.batching_window, Duration::from_secs(1));
         assert_eq!((objects.batch_size, objects.batching_window), (10, Duration::ZERO));
         assert!(objects.is_fifo());
+        // S3 fills no FIFO queue.
         assert!(bucket_notifications(&rules).is_empty());
+        assert_eq!(buckets(&rules).collect::<Vec<_>>(), ["uploads"]);
     }
 
     #[test]
@@ -286,15 +318,26 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_notifies_the_function_unless_its_events_come_another_way() {
+    fn a_bucket_notifies_whom_its_events_come_by() {
         let rules = rules(&[
             "{ s3: { bucket: direct } }",
-            "{ s3: { bucket: through-topic }, sns: { topic: uploads } }",
+            "{ s3: { bucket: through-topic }, sns: { topic: 'arn:aws:sns:us-east-1:000000000000:uploads' } }",
+            "{ s3: { bucket: through-queue, prefix: in/ }, sqs: { queue: objects } }",
             "{ s3: { bucket: 'through-bus-*' }, bus: default }",
+            "{ s3: { bucket: 'through-queue-*' }, sqs: { queue: objects } }",
         ]);
-        let buckets: Vec<String> =
-            bucket_notifications(&rules).into_iter().map(|wired| wired.bucket).collect();
-        assert_eq!(buckets, ["direct"]);
+        let notifications = bucket_notifications(&rules);
+        let wired: Vec<(&str, &Notified)> =
+            notifications.iter().map(|wired| (wired.bucket.as_str(), &wired.notified)).collect();
+        let topic = Notified::Topic("uploads".to_owned());
+        let queue = Notified::Queue("objects".to_owned());
+        assert_eq!(
+            wired,
+            [("direct", &Notified::Function), ("through-topic", &topic), ("through-queue", &queue)]
+        );
+        assert_eq!(notifications[2].prefix, "in/");
+        let named: Vec<&str> = buckets(&rules).collect();
+        assert_eq!(named, ["direct", "through-topic", "through-queue"]);
         assert_eq!(topics(&rules).collect::<Vec<_>>(), ["uploads"]);
         let of_rules = subscriptions(&rules, None);
         assert!(of_rules.iter().any(|it| {

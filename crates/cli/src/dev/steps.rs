@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
-use taskferry_core::run::Status;
+use taskferry_core::{chain, run::Status};
 use taskferry_local::{
     eventbridge::Unmatched,
     lambda::{InvocationEnded, LogLine},
@@ -128,6 +128,8 @@ impl Steps {
                 },
                 event = next_unmatched(&mut self.unmatched) => {
                     let (text, count) = match event {
+                        // What runs tell of themselves, without end: the lines of the runs say it already.
+                        Ok(event) if event.source == chain::SOURCE => continue,
                         Ok(event) => (nowhere(&event), 1),
                         Err(more) => (format!("({more} more events that no rule matches)"), more),
                     };
@@ -237,7 +239,9 @@ fn failure(ended: &InvocationEnded) -> Option<String> {
     let then = match retry_after {
         Some(after) if *is_counted => format!("attempt {attempt}, again in {} s", seconds(*after)),
         Some(after) => format!("again in {} s, not counted", seconds(*after)),
-        None if *is_queued => format!("attempt {attempt}, kept as failed"),
+        None if *is_queued => {
+            format!("attempt {attempt}, given up: see `taskferry dead-letters invocations`")
+        }
         None => "its client is told".to_owned(),
     };
     // A message may be a page, of a panic for one; the whole of it is in the function's log.

@@ -135,7 +135,7 @@ impl Checker<'_, '_> {
                 {
                     self.faults
                         .error(bucket.span, "a notification is wired to one bucket, and `*` stands for several")
-                        .hint("add `bus: default` beside `s3`: the buckets' events come through EventBridge once each bucket is told to send them there");
+                        .hint("add `bus: default` beside `s3`, or `sqs: { queue: NAME }`: each bucket is then told to send its events to EventBridge, or into the queue");
                 }
             }
             Source::Schedule => self.schedule(on, &entry.value),
@@ -178,7 +178,7 @@ impl Checker<'_, '_> {
             self.not_empty(bus, "bus");
         }
         if let Some(topic) = on.get("sns").and_then(|sns| sns.get("topic")) {
-            self.not_empty(topic, "topic");
+            self.topic(topic);
         }
         if let Some(sqs) = on.get("sqs") {
             self.sqs(sqs);
@@ -195,6 +195,29 @@ impl Checker<'_, '_> {
                     )
                     .hint(hint);
             }
+        }
+    }
+
+    // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+    fn topic(&mut self, topic: &Node) {
+        let Some(text) = topic.text() else { return };
+        let name = on::last_part(text);
+        let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let parts: Vec<&str> = text.split(':').collect();
+        let is_place = name == text || matches!(parts.as_slice(), ["arn", _, "sns", _, _, _]);
+        if let Some(base) = name.strip_suffix(".fifo") {
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
+            self.faults
+                .error(topic.span, "S3 notifies no FIFO topic, and a FIFO topic no function")
+                .hint(format!("name a standard topic, such as `{base}`"));
+        } else if name.is_empty() || name.len() > 256 || !name.chars().all(right) {
+            self.faults
+                .error(topic.span, format!("`{text}` cannot be a topic's name"))
+                .hint("1 to 256 letters, digits, `-` and `_`");
+        } else if !is_place {
+            self.faults
+                .error(topic.span, format!("`{text}` is no topic's ARN"))
+                .hint(format!("write its name, `{name}`, or `arn:aws:sns:REGION:ACCOUNT:{name}`"));
         }
     }
 
@@ -332,10 +355,24 @@ impl Checker<'_, '_> {
             self.faults
                 .error(expression.span, "the schedule never fires")
                 .hint(format!("no year has such a day, or the clocks of {zone} skip the time"));
-        } else if !schedule.clone().between(start, end).fires() {
+            return;
+        }
+        let schedule = schedule.clone().between(start, end);
+        if !schedule.fires() {
             self.faults
                 .error(expression.span, "the schedule never fires between its start and its end")
                 .hint("move `start` or `end`");
+        } else if let Some(now) = self.now
+            && schedule.first(now).is_none()
+        {
+            let hint = if end.is_some_and(|end| end <= now) {
+                "move `end`, or delete the rule"
+            } else {
+                "give it a time to come, or delete the rule"
+            };
+            self.faults
+                .warning(expression.span, "the schedule lies in the past, and fires no more")
+                .hint(hint);
         }
     }
 
