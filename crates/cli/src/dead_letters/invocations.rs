@@ -132,7 +132,10 @@ fn show(it: &FailedInvocation, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "queued      {:.3}", it.queued_at)?;
     writeln!(out, "given up    {:.3}, after {} attempts", it.failed_at, it.attempts)?;
     writeln!(out, "error       {}", error(it))?;
-    writeln!(out, "\npayload\n{}", printable(&it.payload))?;
+    writeln!(out, "\npayload")?;
+    for line in it.payload.lines() {
+        writeln!(out, "{}", printable(line))?;
+    }
     let (number, function) = (it.id, &it.function);
     writeln!(
         out,

@@ -338,8 +338,10 @@ impl fmt::Display for Logged {
             write!(f, ": {text}")?;
         }
         // An event that has no run of its own is found by its id alone.
-        if let (Some(event_id), true) =
-            (&self.event_id, self.rules == Some(0) || self.message == "duplicate")
+        let is_alone = self.rules == Some(0) || self.message == "duplicate";
+        // A message of a queue is told by it already.
+        if let Some(event_id) = self.event_id.as_ref().filter(|_| is_alone)
+            && self.subject.as_ref() != Some(event_id)
         {
             write!(f, " (event {event_id})")?;
         }

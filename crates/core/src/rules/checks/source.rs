@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime};
 use serde_json::json;
 
 use super::{Checker, Source, target::S3_NAMES};
@@ -66,6 +66,18 @@ const MESSAGE_FIELDS: [&str; 7] = [
     "sequenceNumber",
     "sns",
 ];
+
+/// What to write for the URL or the ARN of a bucket, or a place in it.
+fn in_bucket(name: &str) -> Option<String> {
+    let place = ["s3://", "arn:aws:s3:::"].iter().find_map(|start| name.strip_prefix(start));
+    match place.unwrap_or(name).split_once('/') {
+        Some((bucket, "")) => Some(format!("write its name alone: `bucket: {bucket}`")),
+        Some((bucket, prefix)) => {
+            Some(format!("say them apart: `bucket: {bucket}`, `prefix: {prefix}`"))
+        }
+        None => place.map(|bucket| format!("write its name alone: `bucket: {bucket}`")),
+    }
+}
 
 impl Checker<'_, '_> {
     /// Checks `on`, and says which source it is if it is exactly one.
@@ -235,9 +247,13 @@ impl Checker<'_, '_> {
                 && name.ends_with(any)
                 && !name.contains("..");
             if !well_formed {
-                self.faults.error(bucket.span, format!("`{name}` cannot be a bucket's name")).hint(
-                    "3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends",
-                );
+                let hint = in_bucket(name).unwrap_or_else(|| {
+                    "3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends"
+                        .to_owned()
+                });
+                self.faults
+                    .error(bucket.span, format!("`{name}` cannot be a bucket's name"))
+                    .hint(hint);
             }
         }
         for key in ["prefix", "suffix"] {
@@ -325,9 +341,11 @@ impl Checker<'_, '_> {
                 Ok(read) => *time = read,
                 Err(error) => {
                     is_faulty = true;
-                    self.faults
-                        .error(node.span, error.to_string())
-                        .hint("write it with its zone, such as `2027-01-31T09:00:00Z`");
+                    let hint = text.parse::<DateTime>().map_or_else(
+                        |_| "write it with its zone, such as `2027-01-31T09:00:00Z`".to_owned(),
+                        |time| format!("write it with its zone: `{time}Z`, if that is UTC"),
+                    );
+                    self.faults.error(node.span, error.to_string()).hint(hint);
                 }
             }
         }
