@@ -127,10 +127,16 @@ rules:
   - name: queue
     on: { s3: { bucket: docs, prefix: in/ }, sqs: { queue: upload-events } }
     target: { taskDefinition: print }
+  - name: orders
+    on: { eventPattern: { source: [shop], detail-type: [Order] }, sqs: { queue: orders } }
+    target: { taskDefinition: print }
+  - name: orders-again
+    on: { eventPattern: { source: [shop] }, sqs: { queue: orders } }
+    target: { taskDefinition: print }
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_reaches_its_rule_through_a_topic_or_a_queue_at_once() {
+async fn what_comes_through_a_topic_or_a_queue_reaches_its_rule_at_once() {
     let project = Project::new(WAYS);
     let dev = project.dev();
     let objects = Clients::of_endpoint(&dev.endpoint).await.objects();
@@ -151,6 +157,14 @@ async fn an_object_reaches_its_rule_through_a_topic_or_a_queue_at_once() {
     assert_eq!(subjects("queue"), ["s3://docs/in/a", "s3://docs/in/sent"]);
     let told = line(&project, "s3://docs/in/a");
     assert_eq!(told, "route     Object Created from aws.s3, s3://docs/in/a, 1 rule matches");
+
+    // Two rules on one queue: it gets the event once.
+    let id = send(&project, &event("Order", &json!({ "order": 1 }))).remove(0);
+    assert_eq!(project.ended_runs("orders", 1)[0]["event"]["id"], json!(id));
+    project.ended_runs("orders-again", 1);
+    let told = line(&project, "Order from shop");
+    assert_eq!(told, "route     Order from shop, 2 rules match");
+    assert!(!log(&project).contains("duplicate"));
 
     // Made again at the next start, and with a reload, they are as they were.
     dev.stop("INT");

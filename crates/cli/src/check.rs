@@ -11,7 +11,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use taskferry_core::rules::{self, Ack, Checked, Fault, Objects, On, Rule, Rules, Severity};
+use taskferry_core::rules::{
+    self, Ack, Carried, Checked, Fault, Objects, On, Rule, Rules, Severity,
+};
 
 use crate::{
     diagnostics::{self, Source},
@@ -154,13 +156,17 @@ fn source_of(rule: &Rule) -> String {
             format!("{} by bus {bus}", objects_of(objects))
         }
         On::Schedule(on) => format!("{} {}", on.schedule.expression(), on.schedule.zone_name()),
-        On::Sqs { queue, ack, objects, .. } => {
-            let objects = objects.as_ref().map(|objects| format!("{} by ", objects_of(objects)));
+        On::Sqs { queue, ack, carried, .. } => {
+            let carried = match carried {
+                Carried::Any => String::new(),
+                Carried::Events => "events by ".to_owned(),
+                Carried::Objects(objects) => format!("{} by ", objects_of(objects)),
+            };
             let kept = match ack {
                 Ack::Record => "",
                 Ack::Completion => ", each message kept until its runs have ended",
             };
-            format!("{}queue {queue}{kept}", objects.unwrap_or_default())
+            format!("{carried}queue {queue}{kept}")
         }
     }
 }
@@ -273,6 +279,8 @@ task definitions: thumb
             assert_eq!(said(&format!("{{ {objects}{way} }}")), expected);
         }
         assert_eq!(said("{ sqs: { queue: q } }"), "queue q");
+        let events = "{ eventPattern: { source: [shop] }, sqs: { queue: q } }";
+        assert_eq!(said(events), "events by queue q");
         assert_eq!(
             said("{ s3: { bucket: up-*, events: ['s3:ObjectRemoved:*'] }, bus: default }"),
             "s3://up-*/* (s3:ObjectRemoved:*) by bus default"

@@ -76,8 +76,8 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     let containers =
         if arguments.stub_containers { Containers::Stub } else { Containers::HostProcesses };
     let project = folder(&arguments.file);
-    let platform = Platform::start(&state, address, project, containers, &rules).await?;
-    let mut steps = Steps::of(&platform, wants_colour_on_stderr()).with_unmatched(&platform);
+    let (platform, heard) = Platform::start(&state, address, project, containers, &rules).await?;
+    let mut steps = Steps::of(heard, wants_colour_on_stderr());
     platform.announce()?;
     let endpoint = platform.endpoint_url();
     writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;

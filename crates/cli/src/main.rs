@@ -136,7 +136,10 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Schema => schema::run(out),
         Command::Completions { shell } => {
             let mut command = <Arguments as clap::CommandFactory>::command();
-            clap_complete::generate(shell, &mut command, "taskferry", &mut { out });
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "taskferry", &mut script);
+            out.write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Function { function } => function::run(function),
@@ -189,7 +192,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_had_enough_is_no_fault() {
-        assert!(is_broken_pipe(&run(Command::Schema, &mut Closed).unwrap_err()));
+        let bash = Command::Completions { shell: clap_complete::Shell::Bash };
+        for command in [Command::Schema, bash] {
+            assert!(is_broken_pipe(&run(command, &mut Closed).unwrap_err()));
+        }
         let error = writeln!(Closed, "a line").unwrap_err();
         assert!(is_broken_pipe(&anyhow::Error::from(error).context("more about it")));
         assert!(!is_broken_pipe(&anyhow::anyhow!("another")));

@@ -10,8 +10,7 @@ use taskferry_event_pattern::EventPattern;
 use crate::{
     event::schedule,
     event::sqs,
-    route::{Origin, origin_of},
-    rules::{Ack, Batches, On, Rule, Rules, last_part},
+    rules::{Ack, Batches, Carried, On, Rule, Rules, last_part},
     schedule::Schedule,
 };
 
@@ -73,7 +72,16 @@ pub enum Notified {
     Queue(String),
 }
 
-/// Which events of a bus invoke which function.
+/// What a rule on a bus hands its events to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// A function.
+    Function(Function),
+    /// A queue, by name.
+    Queue(String),
+}
+
+/// Which events of a bus go where.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// What it is called, on AWS behind the name of the stack: as the rule, or as the function of what every stack has.
@@ -82,8 +90,8 @@ pub struct Subscription {
     pub event_bus: String,
     /// What an event must match.
     pub event_pattern: EventPattern,
-    /// The function.
-    pub function: Function,
+    /// Whom it goes to.
+    pub target: Target,
 }
 
 /// A schedule that invokes the function `eventbridge`, in EventBridge Scheduler's terms.
@@ -230,21 +238,28 @@ pub fn payload_buckets(rules: &Rules) -> impl Iterator<Item = &str> {
 /// The subscriptions that the rules ask for: their own, and that to what becomes of the tasks of the stack of this name, or of
 /// any stack.
 pub fn subscriptions(rules: &Rules, tasks_of: Option<&str>) -> Vec<Subscription> {
-    let subscription = |rule: &Rule| match (&rule.on, origin_of(&rule.on)) {
-        (On::EventPattern { bus, .. }, Some(Origin::EventBridge)) => Some(Subscription {
+    let subscription = |rule: &Rule| {
+        let (event_bus, target) = match &rule.on {
+            On::EventPattern { bus, .. } => (bus.as_str(), Target::Function(Function::EventBridge)),
+            // A FIFO queue wants a group, of which the rule says nothing.
+            On::Sqs { queue, carried: Carried::Events, .. } if !sqs::is_fifo(queue) => {
+                ("default", Target::Queue(last_part(queue).to_owned()))
+            }
+            On::S3 { .. } | On::Schedule(_) | On::Sqs { .. } => return None,
+        };
+        Some(Subscription {
             name: rule.name.to_string(),
-            event_bus: bus.clone(),
+            event_bus: event_bus.to_owned(),
             event_pattern: rule.event_pattern.clone(),
-            function: Function::EventBridge,
-        }),
-        (_, _) => None,
+            target,
+        })
     };
     let mut subscriptions: Vec<_> = rules.rules.iter().filter_map(subscription).collect();
     subscriptions.push(Subscription {
         name: Function::TaskStateChange.as_str().to_owned(),
         event_bus: "default".to_owned(),
         event_pattern: task_state_changes(tasks_of),
-        function: Function::TaskStateChange,
+        target: Target::Function(Function::TaskStateChange),
     });
     subscriptions
 }
@@ -325,6 +340,9 @@ mod tests {
             "{ s3: { bucket: through-queue, prefix: in/ }, sqs: { queue: objects } }",
             "{ s3: { bucket: 'through-bus-*' }, bus: default }",
             "{ s3: { bucket: 'through-queue-*' }, sqs: { queue: objects } }",
+            "{ eventPattern: { source: [shop] }, sqs: { queue: orders } }",
+            "{ eventPattern: { source: [shop] }, sqs: { queue: orders.fifo } }",
+            "{ sqs: { queue: jobs } }",
         ]);
         let notifications = bucket_notifications(&rules);
         let wired: Vec<(&str, &Notified)> =
@@ -341,8 +359,14 @@ mod tests {
         assert_eq!(topics(&rules).collect::<Vec<_>>(), ["uploads"]);
         let of_rules = subscriptions(&rules, None);
         assert!(of_rules.iter().any(|it| {
-            it.function == Function::EventBridge
+            it.target == Target::Function(Function::EventBridge)
                 && it.event_pattern.as_str().contains(r#"{"wildcard":"through-bus-*"}"#)
         }));
+        let queues: Vec<&Target> = of_rules
+            .iter()
+            .map(|it| &it.target)
+            .filter(|target| matches!(target, Target::Queue(_)))
+            .collect();
+        assert_eq!(queues, [&Target::Queue("orders".to_owned())]);
     }
 }

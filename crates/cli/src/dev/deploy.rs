@@ -16,7 +16,7 @@ use taskferry_core::{
     event::schedule::MISSED_COUNT,
     rules::{LocalContainer, Rules},
     template::is_template,
-    wiring::{self, Function, Notified},
+    wiring::{self, Function, Notified, Target},
 };
 use taskferry_function::{AGAIN, RULES, RUNS};
 use taskferry_local::{
@@ -90,7 +90,10 @@ pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
             name: format!("{}-{}", rules.name, wired.name),
             event_bus: wired.event_bus,
             event_pattern: wired.event_pattern,
-            function: wired.function.as_str().to_owned(),
+            destination: match wired.target {
+                Target::Function(function) => Destination::Function(function.as_str().to_owned()),
+                Target::Queue(name) => Destination::Queue(name),
+            },
         })
         .collect()
 }

@@ -15,7 +15,6 @@ use taskferry_local::{
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::platform::Platform;
 use crate::output::{Tone, Toned, printable};
 
 /// How much of an error's message is shown.
@@ -29,6 +28,14 @@ pub(crate) struct Steps {
     unmatched: Option<broadcast::Receiver<Unmatched>>,
     unmatched_count: u64,
     wants_colour: bool,
+}
+
+/// What the services tell of what they do, from before anything is done: what was missed while nothing ran is seen to first.
+pub(crate) struct Heard {
+    pub(super) logs: broadcast::Receiver<LogLine>,
+    pub(super) ended: broadcast::Receiver<InvocationEnded>,
+    pub(super) fired: broadcast::Receiver<Fired>,
+    pub(super) unmatched: broadcast::Receiver<Unmatched>,
 }
 
 /// A line of a function's log.
@@ -64,18 +71,15 @@ pub(crate) struct Line {
 }
 
 impl Steps {
-    /// The steps of the functions of this platform, from now on.
-    pub(crate) fn of(platform: &Platform, wants_colour: bool) -> Self {
-        let functions = platform.functions();
-        let (logs, ended) = (functions.logs(), functions.ended());
-        let fired = platform.scheduler().fired();
-        Self { logs, ended, fired, unmatched: None, unmatched_count: 0, wants_colour }
+    /// The steps of a platform, from its start on, and a line for each event that no rule matches.
+    pub(crate) fn of(heard: Heard, wants_colour: bool) -> Self {
+        let Heard { logs, ended, fired, unmatched } = heard;
+        Self { logs, ended, fired, unmatched: Some(unmatched), unmatched_count: 0, wants_colour }
     }
 
-    /// The same, and a line for each event that no rule matches.
-    pub(crate) fn with_unmatched(mut self, platform: &Platform) -> Self {
-        self.unmatched = Some(platform.event_bridge().unmatched());
-        self
+    /// The same, without the events that no rule matches.
+    pub(crate) fn without_unmatched(self) -> Self {
+        Self { unmatched: None, ..self }
     }
 
     /// How many events no rule has matched, as one says it; `None` if there were none.

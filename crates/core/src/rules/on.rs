@@ -45,9 +45,20 @@ pub enum On {
         ack: Ack,
         /// How messages are taken from the queue.
         batches: Batches,
-        /// Which objects of S3, where the rule says them.
-        objects: Option<Objects>,
+        /// What the rule wants of what the messages carry.
+        carried: Carried,
     },
+}
+
+/// What a rule wants of what the messages of a queue carry.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Carried {
+    /// Whatever it is.
+    Any,
+    /// Events of EventBridge.
+    Events,
+    /// Changes of objects of S3.
+    Objects(Objects),
 }
 
 /// Changes of objects of S3, whichever way they are told.
@@ -78,8 +89,9 @@ impl On {
     pub fn objects(&self) -> Option<&Objects> {
         match self {
             Self::S3 { objects, .. } => Some(objects),
-            Self::EventPattern { objects, .. } | Self::Sqs { objects, .. } => objects.as_ref(),
-            Self::Schedule { .. } => None,
+            Self::EventPattern { objects, .. } => objects.as_ref(),
+            Self::Sqs { carried: Carried::Objects(objects), .. } => Some(objects),
+            Self::Sqs { .. } | Self::Schedule { .. } => None,
         }
     }
 
@@ -221,7 +233,7 @@ pub(super) fn compile(rule: &str, raw: &file::On) -> Result<(On, String), Error>
             let detail = sqs.event_pattern.as_ref().map(|pattern| pattern.get());
             let detail = detail.map_or(String::new(), |detail| format!(r#","detail":{detail}"#));
             let pattern = format!(r#"{{"source":[{{"exists":true}}]{detail}}}"#);
-            Ok((sqs_on(sqs, None)?, pattern))
+            Ok((sqs_on(sqs, Carried::Any)?, pattern))
         }
         (None, None, Some(sqs), Some(pattern)) => {
             one_way(raw)?;
@@ -229,7 +241,7 @@ pub(super) fn compile(rule: &str, raw: &file::On) -> Result<(On, String), Error>
                 let member = "detail".to_owned();
                 return Err(Error::Conflict { member, by: "`sqs.eventPattern`" });
             }
-            Ok((sqs_on(sqs, None)?, pattern.get().to_owned()))
+            Ok((sqs_on(sqs, Carried::Events)?, pattern.get().to_owned()))
         }
         (None, None, None, Some(pattern)) => {
             let bus = raw.bus.clone().unwrap_or_else(|| "default".to_owned());
@@ -262,7 +274,7 @@ fn s3_on(raw: &file::On, s3: &file::S3, sqs: Option<&file::Sqs>) -> Result<On, E
         if sqs.event_pattern.is_some() {
             return Err(Error::Conflict { member: "detail".to_owned(), by: "`sqs.eventPattern`" });
         }
-        return sqs_on(sqs, Some(objects));
+        return sqs_on(sqs, Carried::Objects(objects));
     }
     if let Some(bus) = &raw.bus {
         return Ok(On::EventPattern { bus: bus.clone(), objects: Some(objects) });
@@ -273,7 +285,7 @@ fn s3_on(raw: &file::On, s3: &file::S3, sqs: Option<&file::Sqs>) -> Result<On, E
     Ok(On::S3 { objects, topic: raw.sns.as_ref().map(|sns| sns.topic.clone()) })
 }
 
-fn sqs_on(raw: &file::Sqs, objects: Option<Objects>) -> Result<On, Error> {
+fn sqs_on(raw: &file::Sqs, carried: Carried) -> Result<On, Error> {
     let is_fifo = sqs::is_fifo(&raw.queue);
     if is_fifo && raw.batch_size.is_some_and(|size| size > FIFO_BATCH_SIZE_MAX) {
         return Err(Error::FifoBatch);
@@ -286,7 +298,7 @@ fn sqs_on(raw: &file::Sqs, objects: Option<Objects>) -> Result<On, Error> {
     let window = raw.batching_window.as_deref().map(|text| window(text, is_fifo)).transpose()?;
     let batches =
         Batches { size: raw.batch_size, window, maximum_concurrency: raw.maximum_concurrency };
-    Ok(On::Sqs { queue: raw.queue.clone(), ack, batches, objects })
+    Ok(On::Sqs { queue: raw.queue.clone(), ack, batches, carried })
 }
 
 /// Reads how long it is waited for a batch of a queue to fill.
