@@ -11,10 +11,11 @@ use std::{
 
 use serde_json::{Value, json};
 use taskferry_aws::Clients;
-use taskferry_tests::{Project, eventually, taskferry};
+use taskferry_tests::{Project, eventually, post, taskferry};
 
 const RULES: &str = r#"
 name: told
+lifecycleEvents: true
 taskDefinitions:
   print:
     containerDefinitions:
@@ -111,6 +112,138 @@ async fn an_event_that_no_rule_matches_leaves_a_line_and_those_of_tasks_leave_no
     let log = log(&project);
     assert_eq!(log.matches("no rule matches").count(), 2, "{log}");
     assert!(log.contains("2 events matched no rule"), "{log}");
+}
+
+/// Rules on objects that come through a topic and through a queue.
+const WAYS: &str = r#"
+name: ways
+taskDefinitions:
+  print:
+    containerDefinitions: [ { name: app, image: none, memory: 64, entryPoint: ["true"] } ]
+rules:
+  - name: topic
+    on: { s3: { bucket: photos, suffix: .jpg }, sns: { topic: uploads } }
+    target: { taskDefinition: print }
+  - name: queue
+    on: { s3: { bucket: docs, prefix: in/ }, sqs: { queue: upload-events } }
+    target: { taskDefinition: print }
+  - name: orders
+    on: { eventPattern: { source: [shop], detail-type: [Order] }, sqs: { queue: orders } }
+    target: { taskDefinition: print }
+  - name: orders-again
+    on: { eventPattern: { source: [shop] }, sqs: { queue: orders } }
+    target: { taskDefinition: print }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_through_a_topic_or_a_queue_reaches_its_rule_at_once() {
+    let project = Project::new(WAYS);
+    let dev = project.dev();
+    let objects = Clients::of_endpoint(&dev.endpoint).await.objects();
+    for (bucket, key) in [("photos", "a.jpg"), ("photos", "b.txt"), ("docs", "in/a"), ("docs", "b")]
+    {
+        objects.put(bucket, key, b"x".to_vec()).await.unwrap();
+    }
+    project.stdout(&["send", "--s3", "s3://photos/sent.jpg"]);
+    project.stdout(&["send", "--s3", "s3://docs/in/sent"]);
+    let subjects = |rule| {
+        let runs = project.ended_runs(rule, 2);
+        let mut subjects: Vec<_> =
+            runs.iter().map(|run| run["event"]["subject"].as_str().unwrap().to_owned()).collect();
+        subjects.sort();
+        subjects
+    };
+    assert_eq!(subjects("topic"), ["s3://photos/a.jpg", "s3://photos/sent.jpg"]);
+    assert_eq!(subjects("queue"), ["s3://docs/in/a", "s3://docs/in/sent"]);
+    let told = line(&project, "s3://docs/in/a");
+    assert_eq!(told, "route     Object Created from aws.s3, s3://docs/in/a, 1 rule matches");
+
+    // Two rules on one queue: it gets the event once.
+    let id = send(&project, &event("Order", &json!({ "order": 1 }))).remove(0);
+    assert_eq!(project.ended_runs("orders", 1)[0]["event"]["id"], json!(id));
+    project.ended_runs("orders-again", 1);
+    let told = line(&project, "Order from shop");
+    assert_eq!(told, "route     Order from shop, 2 rules match");
+    assert!(!log(&project).contains("duplicate"));
+
+    // Made again at the next start, and with a reload, they are as they were.
+    dev.stop("INT");
+    let dev = project.dev();
+    let objects = Clients::of_endpoint(&dev.endpoint).await.objects();
+    objects.put("photos", "c.jpg", b"x".to_vec()).await.unwrap();
+    assert_eq!(project.ended_runs("topic", 3).len(), 3);
+    dev.stop("INT");
+}
+
+#[test]
+fn what_a_function_gave_up_is_shown_with_its_payload() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    assert_eq!(project.stdout(&["dead-letters", "invocations"]), "no invocations were given up\n");
+    let path = "/2015-03-31/functions/s3/invocations";
+    let event = [("x-amz-invocation-type", "Event")];
+    assert_eq!(post(&dev.endpoint, path, &event, br#"{"neither": "nor"}"#).status, 202);
+    let told = line(&project, "given up");
+    assert!(
+        told.contains("(attempt 3, given up: see `taskferry dead-letters invocations`)"),
+        "{told}"
+    );
+
+    let listed = project.taskferry(&["dead-letters", "list"]);
+    assert_eq!(String::from_utf8(listed.stdout).unwrap(), "no dead letters\n");
+    let told = String::from_utf8(listed.stderr).unwrap();
+    assert!(told.starts_with("note: 1 invocation of a function was given up; "), "{told}");
+    let listed = project.stdout(&["dead-letters", "invocations", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed[0]["function"], &listed[0]["attempts"]), (&json!("s3"), &json!(3)));
+    let number = listed[0]["number"].to_string();
+    let payload = project.stdout(&["dead-letters", "invocations", &number, "--payload"]);
+    assert_eq!(payload, "{\"neither\": \"nor\"}\n");
+    let shown = project.stdout(&["dead-letters", "invocations", &number]);
+    assert!(shown.contains("hint: once the cause is mended, invoke it again:"), "{shown}");
+    let told = refused(&project, &["dead-letters", "invocations", "999"]);
+    assert!(told.contains("there is no invocation 999"), "{told}");
+    dev.stop("INT");
+}
+
+#[test]
+fn to_do_again_what_succeeded_is_told_as_that() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    send(&project, &event("Order", &json!({ "order": 1 })));
+    let run = project.ended_runs("order", 1).remove(0);
+    let short = &run["id"].as_str().unwrap()[..12];
+    let told = project.stdout(&["dead-letters", "redrive", short, "--dry-run"]);
+    let expected =
+        format!("run {short} of rule order, which succeeded, would be done again as run ");
+    assert!(told.starts_with(&expected), "{told}");
+    dev.stop("INT");
+}
+
+#[test]
+fn a_time_without_its_zone_is_told_what_it_lacks() {
+    let project = Project::new(RULES);
+    for arguments in [
+        &["runs", "list", "--from", "2026-01-31"][..],
+        &["dead-letters", "list", "--before", "2026-01-31"],
+        &["send", "--schedule", "any", "--at", "2026-01-31"],
+    ] {
+        let told = refused(&project, arguments);
+        assert!(told.contains("it says no zone: write `2026-01-31T00:00:00Z`"), "{told}");
+    }
+}
+
+#[test]
+fn rules_are_read_from_standard_input_where_they_are_only_read() {
+    let project = Project::new(RULES);
+    let rules = fs::File::open(project.dir().join("taskferry.yaml")).unwrap();
+    let checked = project.command(&["check", "-f", "-"]).stdin(rules).output().unwrap();
+    let told = String::from_utf8(checked.stdout).unwrap();
+    assert!(told.starts_with("standard input: 6 rules of told\n"), "{told}");
+    let told = refused(&project, &["dev", "-f", "-"]);
+    assert!(told.contains("needs a file") && told.contains("hint: "), "{told}");
+    let told = refused(&project, &["explain", "-f", "-", "--event", "-"]);
+    assert!(told.contains("cannot be both") && told.contains("hint: "), "{told}");
 }
 
 #[test]

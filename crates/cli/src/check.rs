@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write},
+    io::{self, Read, Write},
     path::Path,
     process::ExitCode,
 };
@@ -11,11 +11,13 @@ use std::{
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use taskferry_core::rules::{self, Ack, Checked, Fault, On, Rule, Rules, Severity};
+use taskferry_core::rules::{
+    self, Ack, Carried, Checked, Fault, Objects, On, Rule, Rules, Severity,
+};
 
 use crate::{
     diagnostics::{self, Source},
-    output, schedules,
+    event, output, schedules,
 };
 
 /// Checks a file: exit 0 if it can be used, 1 if it has errors. A file that cannot be read is an
@@ -23,13 +25,14 @@ use crate::{
 pub(crate) fn run(
     path: &Path,
     json: bool,
+    now: Timestamp,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let text = read(path)?;
-    let name = path.display().to_string();
+    let name = event::name(path);
     let source = Source { path: &name, text: &text };
-    let Checked { rules, faults } = rules::check(&text);
+    let Checked { rules, faults } = rules::check_at(&text, now);
     if json {
         let faults: Vec<_> = faults.iter().map(|fault| as_json(&source, fault)).collect();
         serde_json::to_writer_pretty(&mut *out, &faults)?;
@@ -37,7 +40,7 @@ pub(crate) fn run(
     } else {
         write!(err, "{}", source.render(&faults, output::wants_colour_on_stderr()))?;
         match &rules {
-            Some(rules) => summarise(&name, rules, &faults, out)?,
+            Some(rules) => summarise(&name, rules, &faults, now, out)?,
             None => writeln!(err, "{name}: {}", diagnostics::count(&faults))?,
         }
     }
@@ -48,9 +51,9 @@ pub(crate) fn run(
 /// one line.
 pub(crate) fn load(path: &Path, err: &mut dyn Write) -> anyhow::Result<Option<Rules>> {
     let text = read(path)?;
-    let name = path.display().to_string();
+    let name = event::name(path);
     let source = Source { path: &name, text: &text };
-    let Checked { rules, faults } = rules::check(&text);
+    let Checked { rules, faults } = rules::check_at(&text, Timestamp::now());
     if rules.is_some() {
         for fault in &faults {
             writeln!(err, "{}", source.line(fault))?;
@@ -62,13 +65,19 @@ pub(crate) fn load(path: &Path, err: &mut dyn Write) -> anyhow::Result<Option<Ru
     Ok(rules)
 }
 
-/// The text of a file, or as much of it as shows that it is too large.
+/// The text of a file, or of standard input for `-`, or as much of it as shows that it is too large.
 fn read(path: &Path) -> anyhow::Result<String> {
-    let cannot_read = || format!("cannot read {}", path.display());
-    let file = File::open(path).map_err(|error| {
-        let hint = "write one, or name it with --file; `taskferry demo` leaves one to begin with";
-        output::hinted(format!("{}: {error}", cannot_read()), hint)
-    })?;
+    let cannot_read = || format!("cannot read {}", event::name(path));
+    let file: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        let opened = File::open(path).map_err(|error| {
+            let hint =
+                "write one, or name it with --file; `taskferry demo` leaves one to begin with";
+            output::hinted(format!("{}: {error}", cannot_read()), hint)
+        });
+        Box::new(opened?)
+    };
     let mut bytes = Vec::new();
     let bytes_max = u64::try_from(rules::TEXT_BYTES_MAX).unwrap_or(u64::MAX);
     file.take(bytes_max + 1).read_to_end(&mut bytes).with_context(cannot_read)?;
@@ -81,7 +90,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
-            bail!("{}:{line}: the file is not UTF-8 text (byte {valid})", path.display())
+            bail!("{}:{line}: the file is not UTF-8 text (byte {valid})", event::name(path))
         }
     }
 }
@@ -107,6 +116,7 @@ fn summarise(
     name: &str,
     rules: &Rules,
     faults: &[Fault],
+    now: Timestamp,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let count = rules.rules.len();
@@ -125,7 +135,7 @@ fn summarise(
             target_of(rule)
         )?;
         if let On::Schedule(on) = &rule.on {
-            schedules::next_line(out, on, Timestamp::now(), width)?;
+            schedules::next_line(out, on, now, width)?;
         }
     }
     if !rules.task_definitions.is_empty() {
@@ -137,18 +147,40 @@ fn summarise(
 
 fn source_of(rule: &Rule) -> String {
     match &rule.on {
-        On::S3 { bucket, prefix, suffix, .. } => {
-            let prefix = prefix.as_deref().unwrap_or_default();
-            let suffix = suffix.as_deref().unwrap_or_default();
-            format!("s3://{bucket}/{prefix}*{suffix}")
+        On::S3 { objects, topic: None } => objects_of(objects),
+        On::S3 { objects, topic: Some(topic) } => {
+            format!("{} by topic {topic}", objects_of(objects))
         }
-        On::EventPattern { bus } => format!("events on bus {bus}"),
+        On::EventPattern { bus, objects: None } => format!("events on bus {bus}"),
+        On::EventPattern { bus, objects: Some(objects) } => {
+            format!("{} by bus {bus}", objects_of(objects))
+        }
         On::Schedule(on) => format!("{} {}", on.schedule.expression(), on.schedule.zone_name()),
-        On::Sqs { queue, ack: Ack::Record, .. } => format!("queue {queue}"),
-        On::Sqs { queue, ack: Ack::Completion, .. } => {
-            format!("queue {queue}, each message kept until its runs have ended")
+        On::Sqs { queue, ack, carried, .. } => {
+            let carried = match carried {
+                Carried::Any => String::new(),
+                Carried::Events => "events by ".to_owned(),
+                Carried::Objects(objects) => format!("{} by ", objects_of(objects)),
+            };
+            let kept = match ack {
+                Ack::Record => "",
+                Ack::Completion => ", each message kept until its runs have ended",
+            };
+            format!("{carried}queue {queue}{kept}")
         }
     }
+}
+
+/// The objects of a rule, as one writes them; of which changes, where they are not the usual ones.
+fn objects_of(objects: &Objects) -> String {
+    let Objects { bucket, prefix, suffix, events } = objects;
+    let prefix = prefix.as_deref().unwrap_or_default();
+    let suffix = suffix.as_deref().unwrap_or_default();
+    let events = match events.as_slice() {
+        [only] if only == "s3:ObjectCreated:*" => String::new(),
+        events => format!(" ({})", events.join(", ")),
+    };
+    format!("s3://{bucket}/{prefix}*{suffix}{events}")
 }
 
 fn target_of(rule: &Rule) -> String {
@@ -166,6 +198,9 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     use super::*;
+
+    /// When the tests check.
+    const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0);
 
     const GOOD: &str = "\
 name: media
@@ -193,7 +228,7 @@ rules:
 
         fn check(&self, json: bool) -> (String, String, ExitCode) {
             let (mut out, mut err) = (Vec::new(), Vec::new());
-            let code = run(&self.0, json, &mut out, &mut err).unwrap();
+            let code = run(&self.0, json, NOW, &mut out, &mut err).unwrap();
             let name = self.0.display().to_string();
             let text = |bytes| String::from_utf8(bytes).unwrap().replace(&name, "FILE");
             (text(out), text(err), code)
@@ -218,6 +253,75 @@ rules:
 task definitions: thumb
 "
         );
+        assert_eq!(code, ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn each_source_says_what_comes_and_by_which_way() {
+        let said = |on: &str| {
+            let text = format!(
+                "name: s\nrules:\n  - {{ name: r, on: {on}, target: {{ taskDefinition: t }} }}\n"
+            );
+            let rules = rules::check(&text).rules.unwrap();
+            source_of(&rules.rules[0])
+        };
+        let objects = "s3: { bucket: uploads, prefix: in/ }";
+        for (way, expected) in [
+            ("", "s3://uploads/in/*"),
+            (", sns: { topic: t }", "s3://uploads/in/* by topic t"),
+            (", bus: default", "s3://uploads/in/* by bus default"),
+            (", sqs: { queue: q }", "s3://uploads/in/* by queue q"),
+            (
+                ", sqs: { queue: q, ack: completion }",
+                "s3://uploads/in/* by queue q, each message kept until its runs have ended",
+            ),
+        ] {
+            assert_eq!(said(&format!("{{ {objects}{way} }}")), expected);
+        }
+        assert_eq!(said("{ sqs: { queue: q } }"), "queue q");
+        let events = "{ eventPattern: { source: [shop] }, sqs: { queue: q } }";
+        assert_eq!(said(events), "events by queue q");
+        assert_eq!(
+            said("{ s3: { bucket: up-*, events: ['s3:ObjectRemoved:*'] }, bus: default }"),
+            "s3://up-*/* (s3:ObjectRemoved:*) by bus default"
+        );
+    }
+
+    #[test]
+    fn a_schedule_in_the_past_is_warned_of() {
+        let text = "\
+name: s
+rules:
+  - name: once
+    on: { schedule: at(2020-01-01T00:00:00) }
+    target: { taskDefinition: t }
+  - name: ended
+    on: { schedule: rate(1 day), end: 2020-01-01T00:00:00Z }
+    target: { taskDefinition: t }
+  - name: to-come
+    on: { schedule: at(2199-01-01T00:00:00) }
+    target: { taskDefinition: t }
+";
+        let (out, err, code) = Rulesfile::new("past", text.as_bytes()).check(false);
+        assert_eq!(
+            err,
+            "warning: the schedule lies in the past, and fires no more
+ --> FILE:4:21
+  |
+4 |     on: { schedule: at(2020-01-01T00:00:00) }
+  |                     ^^^^^^^^^^^^^^^^^^^^^^^
+hint: give it a time to come, or delete the rule
+
+warning: the schedule lies in the past, and fires no more
+ --> FILE:7:21
+  |
+7 |     on: { schedule: rate(1 day), end: 2020-01-01T00:00:00Z }
+  |                     ^^^^^^^^^^^
+hint: move `end`, or delete the rule
+
+"
+        );
+        assert!(out.starts_with("FILE: 3 rules of s, 2 warnings\n"), "{out}");
         assert_eq!(code, ExitCode::SUCCESS);
     }
 
@@ -251,7 +355,7 @@ task definitions: thumb
     #[test]
     fn a_file_that_is_not_text_says_where() {
         let file = Rulesfile::new("bytes", b"name: a\nrules: \xff\n");
-        let error = run(&file.0, false, &mut Vec::new(), &mut Vec::new()).unwrap_err();
+        let error = run(&file.0, false, NOW, &mut Vec::new(), &mut Vec::new()).unwrap_err();
         assert!(error.to_string().ends_with(":2: the file is not UTF-8 text (byte 15)"), "{error}");
     }
 

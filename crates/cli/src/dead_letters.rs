@@ -3,6 +3,8 @@
 //! A dead letter is a run that failed or timed out and that nobody has had done again: its record has the event, the rule,
 //! the class and the reason, so nothing need be kept beside it.
 
+mod invocations;
+
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -16,7 +18,7 @@ use taskferry_core::{
     event::Event,
     failure::FailureClass,
     reason,
-    run::{Run, RunId},
+    run::{Run, RunId, Status},
 };
 use taskferry_engine::{
     Foreseen,
@@ -32,6 +34,7 @@ use crate::{
         show,
         view::{RunView, advice, short_id},
     },
+    time,
 };
 
 /// What `taskferry dead-letters` takes.
@@ -51,6 +54,8 @@ enum Command {
     Show(Show),
     /// Have dead letters done again, each as a new run
     Redrive(Redrive),
+    /// List the invocations of functions that were given up, or show one: such as an event that is none
+    Invocations(invocations::Arguments),
 }
 
 /// Which dead letters.
@@ -63,10 +68,10 @@ struct Filter {
     #[arg(long, value_parser = class)]
     class: Option<FailureClass>,
     /// Only runs made at or after then, such as 2026-01-31T09:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     from: Option<Timestamp>,
     /// Only runs made before then
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     before: Option<Timestamp>,
 }
 
@@ -131,6 +136,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         match &arguments.command {
             Command::List(arguments) => list(&records, arguments, out).await,
             Command::Show(arguments) => show_one(&records, arguments, out).await,
+            Command::Invocations(arguments) => invocations::run(records.state(), arguments, out),
             Command::Redrive(arguments) => Box::pin(redrive(&records, arguments, out)).await,
         }
     })?
@@ -151,6 +157,9 @@ async fn list(
         writeln!(out, "{}", arguments.filter.none())?;
     } else {
         writeln!(out, "{}", on_terminal(&runs))?;
+    }
+    if let Some(note) = records.state().map(invocations::note).transpose()?.flatten() {
+        writeln!(io::stderr(), "note: {note}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -201,13 +210,20 @@ async fn redrive(
     if arguments.dry_run {
         for run in &runs {
             let (id, rule) = (short_id(run), &run.rule);
+            let ended = ended_otherwise(run);
             match engine.foresee_redrive(&run.id, event.clone()).await {
                 Ok(Foreseen { run_id, refusal: None }) => {
-                    writeln!(out, "run {id} of rule {rule} would be done again as run {run_id}")?;
+                    writeln!(
+                        out,
+                        "run {id} of rule {rule}{ended} would be done again as run {run_id}"
+                    )?;
                 }
                 Ok(Foreseen { refusal: Some(refusal), .. }) => {
                     failed += 1;
-                    writeln!(out, "run {id} of rule {rule} would be refused again: {refusal}")?;
+                    writeln!(
+                        out,
+                        "run {id} of rule {rule}{ended} would be refused again: {refusal}"
+                    )?;
                 }
                 Err(error) => {
                     failed += 1;
@@ -229,6 +245,22 @@ async fn redrive(
         }
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// How a run has ended that is no dead letter: to do it again may be a slip.
+fn ended_otherwise(run: &Run) -> &'static str {
+    match run.status {
+        Status::Succeeded => ", which succeeded,",
+        Status::Cancelled => ", which was cancelled,",
+        Status::Skipped => ", which was skipped,",
+        Status::Failed
+        | Status::TimedOut
+        | Status::Waiting
+        | Status::Launching
+        | Status::Starting
+        | Status::Running
+        | Status::Stopping => "",
+    }
 }
 
 async fn chosen(records: &Records, arguments: &Redrive) -> anyhow::Result<Vec<Run>> {

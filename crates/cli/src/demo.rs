@@ -24,7 +24,10 @@ use tokio::time::timeout;
 
 use self::example::Example;
 use crate::{
-    dev::{platform::Platform, steps::Steps},
+    dev::{
+        platform::Platform,
+        steps::{Heard, Steps},
+    },
     output::{Tone, Toned, hinted, wants_colour},
     state::StateDir,
 };
@@ -96,8 +99,9 @@ async fn show(example: Example, dir: &Path, out: &mut dyn Write) -> anyhow::Resu
     story.tell(&told, None)?;
     let rules = rules::check(example.rules()).rules.context("the example's rules are refused")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let platform = Platform::start(&state, address, dir, Containers::HostProcesses, &rules).await?;
-    let ended = tell_all(example, &mut story, &platform).await;
+    let (platform, heard) =
+        Platform::start(&state, address, dir, Containers::HostProcesses, &rules).await?;
+    let ended = tell_all(example, &mut story, &platform, heard).await;
     platform.shutdown().await;
     match ended {
         Ok(report) => {
@@ -120,8 +124,9 @@ async fn tell_all(
     example: Example,
     story: &mut Story<'_>,
     platform: &Platform,
+    heard: Heard,
 ) -> anyhow::Result<String> {
-    let mut steps = Steps::of(platform, story.wants_colour);
+    let mut steps = Steps::of(heard, story.wants_colour).without_unmatched();
     let endpoint = platform.endpoint_url();
     story.tell(
         &format!("ready     S3, SQS, SNS, EventBridge, Scheduler, Lambda and ECS at {endpoint}"),

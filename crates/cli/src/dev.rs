@@ -54,6 +54,10 @@ pub(crate) struct Arguments {
 
 /// Runs until interrupted; exit 1 if the rules file has faults.
 pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if arguments.file == Path::new("-") {
+        let hint = "write the rules into a file, and name it with --file";
+        return Err(hinted("`dev` reads its rules again when they change, and needs a file", hint));
+    }
     let Some(rules) = check::load(&arguments.file, &mut io::stderr())? else {
         return Ok(ExitCode::from(1));
     };
@@ -74,8 +78,8 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     let containers =
         if arguments.stub_containers { Containers::Stub } else { Containers::HostProcesses };
     let project = folder(&arguments.file);
-    let platform = Platform::start(&state, address, project, containers, &rules).await?;
-    let mut steps = Steps::of(&platform, wants_colour_on_stderr()).with_unmatched(&platform);
+    let (platform, heard) = Platform::start(&state, address, project, containers, &rules).await?;
+    let mut steps = Steps::of(heard, wants_colour_on_stderr());
     platform.announce()?;
     let endpoint = platform.endpoint_url();
     writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;

@@ -31,7 +31,7 @@ use crate::{
 /// What `taskferry explain` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The rules file
+    /// The rules file; `-` reads standard input
     #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
     file: PathBuf,
     /// The event, in EventBridge's envelope or what `send` takes, or what S3, SNS or a queue invokes a function with; `-` reads
@@ -48,6 +48,10 @@ pub(crate) struct Arguments {
 
 /// Explains each event of the file to each rule; exit 0 if any matches and none that does is refused, else 1.
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if [&arguments.file, &arguments.event].iter().all(|path| *path == Path::new("-")) {
+        let hint = "write one of them into a file";
+        return Err(hinted("standard input cannot be both the rules and the event", hint));
+    }
     let Some(rules) = check::load(&arguments.file, &mut io::stderr())? else {
         return Ok(ExitCode::from(2));
     };
@@ -213,7 +217,7 @@ fn elsewhere(rule: &Rule, way: &Way) -> Option<Value> {
         json!({ "path": path, "expected": expected, "found": [found] })
     };
     match (way, &rule.on) {
-        (Way::Bus(sent_to), On::EventPattern { bus }) => {
+        (Way::Bus(sent_to), On::EventPattern { bus, .. }) => {
             let [wanted, found] = [bus, sent_to].map(|bus| bus_name(bus));
             (wanted != found).then(|| clause("EventBusName", wanted, found))
         }

@@ -19,6 +19,7 @@ mod schema;
 mod send;
 mod state;
 mod test_event_pattern;
+mod time;
 
 use std::{
     io::{self, Write},
@@ -27,6 +28,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use jiff::Timestamp;
 
 /// Events in, ECS tasks out, nothing lost between.
 #[derive(Debug, Parser)]
@@ -40,7 +42,7 @@ struct Arguments {
 enum Command {
     /// Check a rules file: every fault at once, each with its place and what to do
     Check {
-        /// The rules file
+        /// The rules file; `-` reads standard input
         #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
         file: PathBuf,
         /// Print the faults as JSON
@@ -118,7 +120,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Check { file, json } => check::run(&file, json, out, &mut io::stderr()),
+        Command::Check { file, json } => {
+            check::run(&file, json, Timestamp::now(), out, &mut io::stderr())
+        }
         Command::Explain(arguments) => explain::run(&arguments, out),
         Command::TestEventPattern(arguments) => {
             test_event_pattern::run(&arguments, out, &mut io::stderr())
@@ -132,7 +136,10 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Schema => schema::run(out),
         Command::Completions { shell } => {
             let mut command = <Arguments as clap::CommandFactory>::command();
-            clap_complete::generate(shell, &mut command, "taskferry", &mut { out });
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "taskferry", &mut script);
+            out.write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Function { function } => function::run(function),
@@ -185,7 +192,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_had_enough_is_no_fault() {
-        assert!(is_broken_pipe(&run(Command::Schema, &mut Closed).unwrap_err()));
+        let bash = Command::Completions { shell: clap_complete::Shell::Bash };
+        for command in [Command::Schema, bash] {
+            assert!(is_broken_pipe(&run(command, &mut Closed).unwrap_err()));
+        }
         let error = writeln!(Closed, "a line").unwrap_err();
         assert!(is_broken_pipe(&anyhow::Error::from(error).context("more about it")));
         assert!(!is_broken_pipe(&anyhow::anyhow!("another")));

@@ -24,7 +24,7 @@ const SHOWN_BY_CHECK: usize = 3;
 /// What `taskferry schedules` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The rules file
+    /// The rules file; `-` reads standard input
     #[arg(short, long, default_value = "taskferry.yaml", value_name = "FILE")]
     file: PathBuf,
     /// How many firings of each rule

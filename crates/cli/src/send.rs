@@ -20,6 +20,7 @@ use crate::{
     event::{self, Given, Sent},
     output::hinted,
     state::{StateArguments, StateDir},
+    time,
 };
 
 /// What `taskferry send` takes.
@@ -36,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RULE")]
     schedule: Option<String>,
     /// The time for which the schedule fires, such as `2027-01-31T09:00:00Z`; now when absent
-    #[arg(long, value_name = "TIME", requires = "schedule")]
+    #[arg(long, value_name = "TIME", requires = "schedule", value_parser = time::parse)]
     at: Option<Timestamp>,
     #[command(flatten)]
     object: object::ObjectArguments,

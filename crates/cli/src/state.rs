@@ -47,6 +47,11 @@ impl StateDir {
         self.0.join("runs.db")
     }
 
+    /// What the services keep.
+    pub(crate) fn services(&self) -> PathBuf {
+        self.0.join("aws.db")
+    }
+
     /// The rules as they are deployed with the functions.
     pub(crate) fn rules(&self) -> PathBuf {
         self.0.join("rules.json")

@@ -124,6 +124,9 @@ impl Error {
     /// What to write instead.
     pub fn hint(&self) -> String {
         match self {
+            Self::Form { text } if Cron::parse(text).is_ok() => {
+                format!("six fields stand in `cron()`: `cron({text})`")
+            }
             Self::Form { .. } => {
                 "write `rate(5 minutes)`, `cron(0 3 * * ? *)` or `at(2027-01-31T09:00:00)`".into()
             }
@@ -329,7 +332,10 @@ fn whole_second(time: Timestamp) -> Timestamp {
 pub fn time_zone(name: &str) -> Result<TimeZone, Error> {
     let zone = ZONES.get(name).ok().filter(|zone| zone.iana_name() == Some(name));
     zone.ok_or_else(|| {
-        let known: Vec<String> = ZONES.available().map(|zone| zone.to_string()).collect();
+        // An abbreviation such as `KST` is like others that mean another place.
+        let is_like = |zone: &String| zone.contains('/') || zone.eq_ignore_ascii_case(name);
+        let known = ZONES.available().map(|zone| zone.to_string());
+        let known: Vec<String> = known.filter(is_like).collect();
         let nearest = crate::rules::nearest(name, known.iter().map(String::as_str));
         Error::Zone { name: name.to_owned(), nearest: nearest.map(str::to_owned) }
     })

@@ -10,8 +10,7 @@ use taskferry_event_pattern::EventPattern;
 use crate::{
     event::schedule,
     event::sqs,
-    route::{Origin, origin_of},
-    rules::{Ack, Batches, On, Rule, Rules, last_part},
+    rules::{Ack, Batches, Carried, On, Rule, Rules, last_part},
     schedule::Schedule,
 };
 
@@ -47,11 +46,13 @@ impl Function {
     }
 }
 
-/// Which changes of a bucket's objects invoke the `s3` function.
+/// Which changes of a bucket's objects it tells, and whom.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BucketNotification {
     /// The bucket.
     pub bucket: String,
+    /// Whom it tells.
+    pub notified: Notified,
     /// The event types, for example `s3:ObjectCreated:*`.
     pub events: Vec<String>,
     /// What keys begin with.
@@ -60,7 +61,27 @@ pub struct BucketNotification {
     pub suffix: String,
 }
 
-/// Which events of a bus invoke which function.
+/// Whom a bucket tells of its objects.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Notified {
+    /// The `s3` function.
+    Function,
+    /// An SNS topic, by name, to which that function is subscribed.
+    Topic(String),
+    /// A queue, by name.
+    Queue(String),
+}
+
+/// What a rule on a bus hands its events to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// A function.
+    Function(Function),
+    /// A queue, by name.
+    Queue(String),
+}
+
+/// Which events of a bus go where.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// What it is called, on AWS behind the name of the stack: as the rule, or as the function of what every stack has.
@@ -69,8 +90,8 @@ pub struct Subscription {
     pub event_bus: String,
     /// What an event must match.
     pub event_pattern: EventPattern,
-    /// The function.
-    pub function: Function,
+    /// Whom it goes to.
+    pub target: Target,
 }
 
 /// A schedule that invokes the function `eventbridge`, in EventBridge Scheduler's terms.
@@ -106,24 +127,41 @@ pub fn schedules(rules: &Rules) -> Vec<RuleSchedule> {
     rules.rules.iter().filter_map(schedule).collect()
 }
 
-/// The bucket notifications that the rules ask for, one a rule.
+/// The bucket notifications that the rules ask for, one a rule. A rule on several buckets asks for none: which they are, it
+/// does not say.
 pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
-    let notification = |rule: &Rule| match &rule.on {
-        On::S3 { bucket, prefix, suffix, events, topic: None } => Some(BucketNotification {
-            bucket: bucket.clone(),
-            events: events.clone(),
-            prefix: prefix.clone().unwrap_or_default(),
-            suffix: suffix.clone().unwrap_or_default(),
-        }),
-        On::S3 { .. } | On::EventPattern { .. } | On::Schedule(_) | On::Sqs { .. } => None,
+    let notification = |rule: &Rule| {
+        let notified = match &rule.on {
+            On::S3 { topic: None, .. } => Notified::Function,
+            On::S3 { topic: Some(topic), .. } => Notified::Topic(last_part(topic).to_owned()),
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
+            // "Amazon S3 only supports standard Amazon SQS queues."
+            On::Sqs { queue, .. } if sqs::is_fifo(queue) => return None,
+            On::Sqs { queue, .. } => Notified::Queue(last_part(queue).to_owned()),
+            On::EventPattern { .. } | On::Schedule(_) => return None,
+        };
+        let objects = rule.on.objects().filter(|objects| !objects.bucket.contains('*'))?;
+        Some(BucketNotification {
+            bucket: objects.bucket.clone(),
+            notified,
+            events: objects.events.clone(),
+            prefix: objects.prefix.clone().unwrap_or_default(),
+            suffix: objects.suffix.clone().unwrap_or_default(),
+        })
     };
     rules.rules.iter().filter_map(notification).collect()
 }
 
-/// The SNS topics, by name or ARN, that pass notifications of S3 on to the `s3` function: it is to be subscribed to them.
+/// The buckets that the rules name, whichever way they tell of their objects.
+pub fn buckets(rules: &Rules) -> impl Iterator<Item = &str> {
+    let objects = rules.rules.iter().filter_map(|rule| rule.on.objects());
+    objects.map(|objects| objects.bucket.as_str()).filter(|bucket| !bucket.contains('*'))
+}
+
+/// The SNS topics, by name, that pass notifications of S3 on to the `s3` function: it is to be subscribed to them.
 pub fn topics(rules: &Rules) -> impl Iterator<Item = &str> {
     rules.rules.iter().filter_map(|rule| match &rule.on {
-        On::S3 { topic, .. } => topic.as_deref(),
+        On::S3 { topic, .. } => topic.as_deref().map(last_part),
         On::EventPattern { .. } | On::Schedule { .. } | On::Sqs { .. } => None,
     })
 }
@@ -168,7 +206,7 @@ pub(crate) const HELD_IN_ORDER: u32 = 1;
 pub fn queues(rules: &Rules) -> Vec<Queue> {
     let mut queues: BTreeMap<&str, (&str, Batches)> = BTreeMap::new();
     for rule in &rules.rules {
-        let On::Sqs { queue, batches, ack } = &rule.on else { continue };
+        let On::Sqs { queue, batches, ack, .. } = &rule.on else { continue };
         let (_, all) = queues.entry(last_part(queue)).or_insert((queue, Batches::default()));
         if sqs::is_fifo(queue) && *ack == Ack::Completion {
             all.size = Some(HELD_IN_ORDER);
@@ -200,21 +238,28 @@ pub fn payload_buckets(rules: &Rules) -> impl Iterator<Item = &str> {
 /// The subscriptions that the rules ask for: their own, and that to what becomes of the tasks of the stack of this name, or of
 /// any stack.
 pub fn subscriptions(rules: &Rules, tasks_of: Option<&str>) -> Vec<Subscription> {
-    let subscription = |rule: &Rule| match (&rule.on, origin_of(&rule.on)) {
-        (On::EventPattern { bus }, Some(Origin::EventBridge)) => Some(Subscription {
+    let subscription = |rule: &Rule| {
+        let (event_bus, target) = match &rule.on {
+            On::EventPattern { bus, .. } => (bus.as_str(), Target::Function(Function::EventBridge)),
+            // A FIFO queue wants a group, of which the rule says nothing.
+            On::Sqs { queue, carried: Carried::Events, .. } if !sqs::is_fifo(queue) => {
+                ("default", Target::Queue(last_part(queue).to_owned()))
+            }
+            On::S3 { .. } | On::Schedule(_) | On::Sqs { .. } => return None,
+        };
+        Some(Subscription {
             name: rule.name.to_string(),
-            event_bus: bus.clone(),
+            event_bus: event_bus.to_owned(),
             event_pattern: rule.event_pattern.clone(),
-            function: Function::EventBridge,
-        }),
-        (_, _) => None,
+            target,
+        })
     };
     let mut subscriptions: Vec<_> = rules.rules.iter().filter_map(subscription).collect();
     subscriptions.push(Subscription {
         name: Function::TaskStateChange.as_str().to_owned(),
         event_bus: "default".to_owned(),
         event_pattern: task_state_changes(tasks_of),
-        function: Function::TaskStateChange,
+        target: Target::Function(Function::TaskStateChange),
     });
     subscriptions
 }
@@ -263,7 +308,9 @@ mod tests {
         assert_eq!(jobs.batching_window, Duration::from_secs(1));
         assert_eq!((objects.batch_size, objects.batching_window), (10, Duration::ZERO));
         assert!(objects.is_fifo());
+        // S3 fills no FIFO queue.
         assert!(bucket_notifications(&rules).is_empty());
+        assert_eq!(buckets(&rules).collect::<Vec<_>>(), ["uploads"]);
     }
 
     #[test]
@@ -286,20 +333,40 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_notifies_the_function_unless_its_events_come_another_way() {
+    fn a_bucket_notifies_whom_its_events_come_by() {
         let rules = rules(&[
             "{ s3: { bucket: direct } }",
-            "{ s3: { bucket: through-topic }, sns: { topic: uploads } }",
+            "{ s3: { bucket: through-topic }, sns: { topic: 'arn:aws:sns:us-east-1:000000000000:uploads' } }",
+            "{ s3: { bucket: through-queue, prefix: in/ }, sqs: { queue: objects } }",
             "{ s3: { bucket: 'through-bus-*' }, bus: default }",
+            "{ s3: { bucket: 'through-queue-*' }, sqs: { queue: objects } }",
+            "{ eventPattern: { source: [shop] }, sqs: { queue: orders } }",
+            "{ eventPattern: { source: [shop] }, sqs: { queue: orders.fifo } }",
+            "{ sqs: { queue: jobs } }",
         ]);
-        let buckets: Vec<String> =
-            bucket_notifications(&rules).into_iter().map(|wired| wired.bucket).collect();
-        assert_eq!(buckets, ["direct"]);
+        let notifications = bucket_notifications(&rules);
+        let wired: Vec<(&str, &Notified)> =
+            notifications.iter().map(|wired| (wired.bucket.as_str(), &wired.notified)).collect();
+        let topic = Notified::Topic("uploads".to_owned());
+        let queue = Notified::Queue("objects".to_owned());
+        assert_eq!(
+            wired,
+            [("direct", &Notified::Function), ("through-topic", &topic), ("through-queue", &queue)]
+        );
+        assert_eq!(notifications[2].prefix, "in/");
+        let named: Vec<&str> = buckets(&rules).collect();
+        assert_eq!(named, ["direct", "through-topic", "through-queue"]);
         assert_eq!(topics(&rules).collect::<Vec<_>>(), ["uploads"]);
         let of_rules = subscriptions(&rules, None);
         assert!(of_rules.iter().any(|it| {
-            it.function == Function::EventBridge
+            it.target == Target::Function(Function::EventBridge)
                 && it.event_pattern.as_str().contains(r#"{"wildcard":"through-bus-*"}"#)
         }));
+        let queues: Vec<&Target> = of_rules
+            .iter()
+            .map(|it| &it.target)
+            .filter(|target| matches!(target, Target::Queue(_)))
+            .collect();
+        assert_eq!(queues, [&Target::Queue("orders".to_owned())]);
     }
 }

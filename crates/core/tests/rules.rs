@@ -61,7 +61,7 @@ fn the_example_of_the_design_is_good() {
     assert_eq!(rules.name, "media");
     assert_eq!(rules.rules.len(), 4);
     assert_eq!(rules.task_definitions["thumbnailer"]["family"], "thumbnailer");
-    assert!(matches!(&rules.rules[0].on, On::S3 { bucket, .. } if bucket == "uploads"));
+    assert!(matches!(&rules.rules[0].on, On::S3 { objects, .. } if objects.bucket == "uploads"));
     insta::assert_snapshot!("design", rendered(DESIGN, &rules::check(DESIGN).faults));
 }
 

@@ -18,6 +18,7 @@ use taskferry_core::{
     route::Origin,
     rules::{Ack, On, Rule},
     run::{HeldMessage, Run, RunId},
+    subject,
 };
 use tracing::{info, warn};
 
@@ -111,6 +112,7 @@ impl<P: Ports> Engine<P> {
                         event_id = event.id(),
                         source = event.source(),
                         detail_type = event.detail_type(),
+                        subject = subject::of(event),
                         rules = matches.len(),
                         "routed"
                     );

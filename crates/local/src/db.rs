@@ -15,7 +15,7 @@ use std::{
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
 
 /// How long a statement waits for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many pages are written to the log before they go to the file, 16 MiB: each time waits for the disk, and a page
 /// that was written often goes once. SQLite's own 1,000 are some ten dispatches.

@@ -89,6 +89,15 @@ impl Destination {
         Ok(destination)
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Function(name) | Self::Queue(name) | Self::Topic(name) | Self::EventBus(name) => {
+                name
+            }
+        }
+    }
+
     /// Its ARN.
     pub fn arn(&self) -> String {
         let (service, resource) = match self {

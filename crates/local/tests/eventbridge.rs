@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::Local;
-use taskferry_local::eventbridge::Subscription;
+use taskferry_local::{delivery::Destination, eventbridge::Subscription};
 
 /// Subscribes functions to patterns on the default bus.
 fn subscribe(local: &Local, subscriptions: &[(&str, &str, Value)]) {
@@ -16,7 +16,7 @@ fn subscribe(local: &Local, subscriptions: &[(&str, &str, Value)]) {
         name: format!("order-{function}"),
         event_bus: (*bus).to_owned(),
         event_pattern: pattern.to_string().parse().unwrap(),
-        function: (*function).to_owned(),
+        destination: Destination::Function((*function).to_owned()),
     });
     local.event_bridge.subscribe(subscriptions.collect());
 }

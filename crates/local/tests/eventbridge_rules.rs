@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::Local;
-use taskferry_local::eventbridge::Subscription;
+use taskferry_local::{delivery::Destination, eventbridge::Subscription};
 
 const LAMBDA: &str = "arn:aws:lambda:us-east-1:000000000000:function:";
 
@@ -132,7 +132,7 @@ async fn the_rules_of_the_file_are_shown_and_left_alone() {
         name: "order-f".to_owned(),
         event_bus: "default".to_owned(),
         event_pattern: r#"{"source":["app"]}"#.parse().unwrap(),
-        function: "f".to_owned(),
+        destination: Destination::Function("f".to_owned()),
     }]);
     let rules = ok(&local, "ListRules", json!({})).await;
     let expected = json!([{

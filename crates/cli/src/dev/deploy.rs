@@ -16,16 +16,17 @@ use taskferry_core::{
     event::schedule::MISSED_COUNT,
     rules::{LocalContainer, Rules},
     template::is_template,
-    wiring::{self, Function},
+    wiring::{self, Function, Notified, Target},
 };
 use taskferry_function::{AGAIN, RULES, RUNS};
 use taskferry_local::{
+    delivery::Destination,
     ecs,
     eventbridge::Subscription,
     identity::{ACCOUNT_ID, REGION},
     lambda,
     protocol::Exception,
-    s3, scheduler,
+    s3, scheduler, sns,
     sqs::{QueueAttributes, Queues, Refusal},
 };
 
@@ -44,6 +45,7 @@ pub(super) fn deploy(aws: &Aws, project: &Path, rules: &Rules) -> anyhow::Result
     clusters(aws, rules)?;
     buckets(aws, rules)?;
     queues(aws, rules)?;
+    topics(aws, rules)?;
     functions(aws, rules)?;
     let containers = rules.local_containers.iter();
     let containers =
@@ -88,7 +90,10 @@ pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
             name: format!("{}-{}", rules.name, wired.name),
             event_bus: wired.event_bus,
             event_pattern: wired.event_pattern,
-            function: wired.function.as_str().to_owned(),
+            destination: match wired.target {
+                Target::Function(function) => Destination::Function(function.as_str().to_owned()),
+                Target::Queue(name) => Destination::Queue(name),
+            },
         })
         .collect()
 }
@@ -202,11 +207,7 @@ fn absolute(path: &Path) -> anyhow::Result<String> {
 }
 
 fn buckets(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
-    for wired in wiring::bucket_notifications(rules) {
-        let bucket = &wired.bucket;
-        aws.s3.create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
-    }
-    for bucket in wiring::payload_buckets(rules) {
+    for bucket in wiring::buckets(rules).chain(wiring::payload_buckets(rules)) {
         aws.s3.create_bucket(bucket).with_context(|| format!("bucket {bucket}"))?;
     }
     Ok(())
@@ -260,6 +261,15 @@ fn dead_letters(queue: &wiring::Queue) -> String {
     format!("{base}-dead-letters{fifo}")
 }
 
+/// Makes the topics that the rules name, and subscribes the function of S3's notifications.
+fn topics(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
+    for topic in wiring::topics(rules) {
+        let made = aws.state_db().write(|tx| sns::subscribe(tx, topic, Function::S3.as_str()));
+        made.with_context(|| format!("topic {topic}"))?;
+    }
+    Ok(())
+}
+
 /// The event source mappings that the rules ask for.
 fn mappings(rules: &Rules) -> Vec<lambda::Mapping> {
     let mapping = |wired: wiring::Queue| lambda::Mapping {
@@ -274,20 +284,26 @@ fn mappings(rules: &Rules) -> Vec<lambda::Mapping> {
 
 /// The bucket notifications that the rules ask for: one a bucket, as the local S3 takes them.
 fn notifications(rules: &Rules) -> Vec<s3::BucketNotification> {
-    let mut by_bucket: BTreeMap<String, Vec<s3::Filter>> = BTreeMap::new();
+    let mut by_bucket: BTreeMap<String, BTreeMap<Destination, Vec<s3::Filter>>> = BTreeMap::new();
     for wired in wiring::bucket_notifications(rules) {
-        by_bucket.entry(wired.bucket).or_default().push(s3::Filter {
+        let destination = match wired.notified {
+            Notified::Function => Destination::Function(Function::S3.as_str().to_owned()),
+            Notified::Topic(name) => Destination::Topic(name),
+            Notified::Queue(name) => Destination::Queue(name),
+        };
+        let filters = by_bucket.entry(wired.bucket).or_default().entry(destination).or_default();
+        filters.push(s3::Filter {
             events: wired.events,
             prefix: wired.prefix,
             suffix: wired.suffix,
         });
     }
-    let notification = |(bucket, filters)| s3::BucketNotification {
+    let notification = |(bucket, destinations): (_, BTreeMap<_, _>)| s3::BucketNotification {
         bucket,
-        functions: vec![s3::FunctionNotification {
-            function: Function::S3.as_str().to_owned(),
-            filters,
-        }],
+        destinations: destinations
+            .into_iter()
+            .map(|(destination, filters)| s3::DestinationNotification { destination, filters })
+            .collect(),
     };
     by_bucket.into_iter().map(notification).collect()
 }

@@ -41,7 +41,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::deploy;
+use super::{deploy, steps::Heard};
 use crate::{output::hinted, state::StateDir};
 
 /// How often it is looked whether something is due.
@@ -79,14 +79,15 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// Opens the state, takes the address, and serves what the rules of the file in the folder `project` ask for.
+    /// Opens the state, takes the address, and serves what the rules of the file in the folder `project` ask for. What is told
+    /// of it is told from the first on.
     pub(crate) async fn start(
         state: &StateDir,
         address: SocketAddr,
         project: &Path,
         containers: Containers,
         rules: &Rules,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, Heard)> {
         let locked = State::open(state.path()).map_err(|error| state.refused(error))?;
         let server = Server::bind(address).await.map_err(with_hint)?;
         Self::serve(state, locked, server, project, containers, rules)
@@ -100,9 +101,15 @@ impl Platform {
         project: &Path,
         containers: Containers,
         rules: &Rules,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, Heard)> {
         let address = server.addr();
         let aws = Aws::open(state, locked, address, project, containers, rules)?;
+        let heard = Heard {
+            logs: aws.functions.logs(),
+            ended: aws.functions.ended(),
+            fired: aws.scheduler.fired(),
+            unmatched: aws.event_bridge.unmatched(),
+        };
         tokio::spawn(aws.ecs.sweep_regularly());
         let scheduled_rules =
             tokio::spawn(Arc::clone(&aws.event_bridge).keep_time(aws.locked.db()));
@@ -113,7 +120,7 @@ impl Platform {
             // Sent, or its sender dropped: either way there is nobody left to serve.
             let _stopped = stopped.await;
         }));
-        Ok(Self { aws, address, timer, server, stop_server, scheduled_rules })
+        Ok((Self { aws, address, timer, server, stop_server, scheduled_rules }, heard))
     }
 
     /// Makes what changed rules ask for, and wires it.
@@ -163,14 +170,6 @@ impl Platform {
 
     pub(crate) fn state(&self) -> &StateDir {
         &self.aws.state
-    }
-
-    pub(crate) fn event_bridge(&self) -> &EventBridge {
-        &self.aws.event_bridge
-    }
-
-    pub(crate) fn scheduler(&self) -> &Scheduler {
-        &self.aws.scheduler
     }
 
     /// Makes a bucket, unless it is there.
@@ -376,7 +375,7 @@ rules:
             "PUT /uploads/a HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx";
         early.write_all(put.as_bytes()).unwrap();
         let containers = Containers::Stub;
-        let platform =
+        let (platform, _heard) =
             Platform::serve(&state, locked, server, &project, containers, &rules).unwrap();
         let answer = tokio::task::spawn_blocking(move || {
             let mut answer = String::new();

@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
-use taskferry_core::run::Status;
+use taskferry_core::{chain, run::Status};
 use taskferry_local::{
     eventbridge::Unmatched,
     lambda::{InvocationEnded, LogLine},
@@ -15,7 +15,6 @@ use taskferry_local::{
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::platform::Platform;
 use crate::output::{Tone, Toned, printable};
 
 /// How much of an error's message is shown.
@@ -29,6 +28,14 @@ pub(crate) struct Steps {
     unmatched: Option<broadcast::Receiver<Unmatched>>,
     unmatched_count: u64,
     wants_colour: bool,
+}
+
+/// What the services tell of what they do, from before anything is done: what was missed while nothing ran is seen to first.
+pub(crate) struct Heard {
+    pub(super) logs: broadcast::Receiver<LogLine>,
+    pub(super) ended: broadcast::Receiver<InvocationEnded>,
+    pub(super) fired: broadcast::Receiver<Fired>,
+    pub(super) unmatched: broadcast::Receiver<Unmatched>,
 }
 
 /// A line of a function's log.
@@ -64,18 +71,15 @@ pub(crate) struct Line {
 }
 
 impl Steps {
-    /// The steps of the functions of this platform, from now on.
-    pub(crate) fn of(platform: &Platform, wants_colour: bool) -> Self {
-        let functions = platform.functions();
-        let (logs, ended) = (functions.logs(), functions.ended());
-        let fired = platform.scheduler().fired();
-        Self { logs, ended, fired, unmatched: None, unmatched_count: 0, wants_colour }
+    /// The steps of a platform, from its start on, and a line for each event that no rule matches.
+    pub(crate) fn of(heard: Heard, wants_colour: bool) -> Self {
+        let Heard { logs, ended, fired, unmatched } = heard;
+        Self { logs, ended, fired, unmatched: Some(unmatched), unmatched_count: 0, wants_colour }
     }
 
-    /// The same, and a line for each event that no rule matches.
-    pub(crate) fn with_unmatched(mut self, platform: &Platform) -> Self {
-        self.unmatched = Some(platform.event_bridge().unmatched());
-        self
+    /// The same, without the events that no rule matches.
+    pub(crate) fn without_unmatched(self) -> Self {
+        Self { unmatched: None, ..self }
     }
 
     /// How many events no rule has matched, as one says it; `None` if there were none.
@@ -128,6 +132,8 @@ impl Steps {
                 },
                 event = next_unmatched(&mut self.unmatched) => {
                     let (text, count) = match event {
+                        // What runs tell of themselves, without end: the lines of the runs say it already.
+                        Ok(event) if event.source == chain::SOURCE => continue,
                         Ok(event) => (nowhere(&event), 1),
                         Err(more) => (format!("({more} more events that no rule matches)"), more),
                     };
@@ -237,7 +243,9 @@ fn failure(ended: &InvocationEnded) -> Option<String> {
     let then = match retry_after {
         Some(after) if *is_counted => format!("attempt {attempt}, again in {} s", seconds(*after)),
         Some(after) => format!("again in {} s, not counted", seconds(*after)),
-        None if *is_queued => format!("attempt {attempt}, kept as failed"),
+        None if *is_queued => {
+            format!("attempt {attempt}, given up: see `taskferry dead-letters invocations`")
+        }
         None => "its client is told".to_owned(),
     };
     // A message may be a page, of a panic for one; the whole of it is in the function's log.
@@ -334,8 +342,10 @@ impl fmt::Display for Logged {
             write!(f, ": {text}")?;
         }
         // An event that has no run of its own is found by its id alone.
-        if let (Some(event_id), true) =
-            (&self.event_id, self.rules == Some(0) || self.message == "duplicate")
+        let is_alone = self.rules == Some(0) || self.message == "duplicate";
+        // A message of a queue is told by it already.
+        if let Some(event_id) = self.event_id.as_ref().filter(|_| is_alone)
+            && self.subject.as_ref() != Some(event_id)
         {
             write!(f, " (event {event_id})")?;
         }

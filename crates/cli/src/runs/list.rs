@@ -18,6 +18,7 @@ use super::view::{RunView, duration, short_id};
 use crate::{
     output::{printable, wants_colour},
     records::{Records, tell_of_unreadable},
+    time,
 };
 
 /// What `taskferry runs list` takes.
@@ -36,10 +37,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Only runs made at or after then, such as 2026-01-31T09:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     from: Option<Timestamp>,
     /// Only runs made before then
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     before: Option<Timestamp>,
     /// Go on where a list ended, as its hint says
     #[arg(long, value_name = "PLACE")]

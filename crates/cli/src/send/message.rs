@@ -3,6 +3,7 @@
 use std::{io::Write, process::ExitCode};
 
 use taskferry_aws::{Attribute, NewMessage};
+use taskferry_core::event::sqs::is_fifo;
 
 use crate::{block_on, output::hinted, state::StateDir};
 
@@ -42,6 +43,13 @@ pub(super) fn send(
     state: &StateDir,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+    // "MessageGroupId is required for FIFO queues."
+    if is_fifo(queue) && arguments.group.is_none() {
+        let hint =
+            "name the group with --group, and what makes a second message the same with --dedupe";
+        return Err(hinted(format!("`{queue}` is a FIFO queue: each message has a group"), hint));
+    }
     let message = NewMessage {
         body: arguments.body.clone().unwrap_or_default(),
         attributes: arguments.attribute.clone(),
@@ -57,7 +65,15 @@ pub(super) fn send(
                 format!("there is no queue `{queue}`"),
                 "`taskferry dev` makes those that the rules name; `aws sqs create-queue` makes another",
             )),
-            Err(error) => Err(anyhow::Error::from(error).context("the message was not taken")),
+            Err(error) => {
+                let error = anyhow::Error::from(error).context("the message was not taken");
+                // Of a queue that makes it of the content none is needed.
+                if is_fifo(queue) && arguments.dedupe.is_none() {
+                    let hint = "where the queue has no content-based deduplication, say --dedupe";
+                    return Err(hinted(format!("{error:#}"), hint));
+                }
+                Err(error)
+            }
         }
     })??;
     writeln!(out, "{sent}")?;

@@ -83,10 +83,11 @@ pub enum Error {
     #[error("the payload is not Lambda's event for messages of SQS")]
     Payload(#[source] Malformed),
     /// The message carries a record that says it is S3's, and is not.
-    #[error("the message carries what is not S3's as it says")]
+    // Told behind "the message can never be taken", as the next one is.
+    #[error("it says that it is S3's")]
     S3(#[source] s3::Error),
     /// With its envelope the message is no event.
-    #[error("the message makes no event")]
+    #[error("it makes no event")]
     Event(#[source] super::Error),
 }
 

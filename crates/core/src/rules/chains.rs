@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::json;
 use taskferry_event_pattern::Matcher;
 
-use super::{On, Rule};
+use super::{Carried, On, Rule};
 use crate::{
     chain::{self, LifecycleEvent},
     event::Event,
@@ -18,7 +18,12 @@ use crate::{
 /// The rules of each chain that one of `events` keeps going, by their place in the file, in the order in which they start one
 /// another.
 pub(super) fn endless(name: &str, rules: &[Rule], events: &[LifecycleEvent]) -> Vec<Vec<usize>> {
-    let is_on_bus = |rule: &Rule| matches!(&rule.on, On::EventPattern { bus } if bus == "default");
+    let is_on_bus = |rule: &Rule| match &rule.on {
+        On::EventPattern { bus, .. } => bus == "default",
+        // Such a queue is filled from the bus.
+        On::Sqs { carried, .. } => *carried == Carried::Events,
+        On::S3 { .. } | On::Schedule(_) => false,
+    };
     let on_bus: Vec<usize> = (0..rules.len()).filter(|&index| is_on_bus(&rules[index])).collect();
     let matcher = Matcher::new(on_bus.iter().map(|&index| rules[index].event_pattern.clone()));
     let followers = |rule: &Rule| -> Vec<usize> {

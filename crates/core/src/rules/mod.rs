@@ -27,7 +27,7 @@ mod validate;
 
 use std::{collections::BTreeMap, fmt, num::NonZeroU32};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
     input::{Error as InputError, Input},
-    on::{Ack, Batches, Error as OnError, On},
+    on::{Ack, Batches, Carried, Error as OnError, Objects, On},
     policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
     read::TEXT_BYTES_MAX,
     schedule::{Missed, OnSchedule},
@@ -159,13 +159,22 @@ pub struct Checked {
     pub faults: Vec<Fault>,
 }
 
-/// Reads a rules file and reports all that is wrong with it. Never panics, whatever the text.
+/// Reads a rules file and reports all that is wrong with it, whenever that is. Never panics, whatever the text.
 pub fn check(text: &str) -> Checked {
+    check_with(text, None)
+}
+
+/// The same, and warns of what lies in the past.
+pub fn check_at(text: &str, now: Timestamp) -> Checked {
+    check_with(text, Some(now))
+}
+
+fn check_with(text: &str, now: Option<Timestamp>) -> Checked {
     let mut faults = Faults::default();
     let root = read::parse(text, &mut faults);
     if let Some(root) = &root {
         validate::validate(schema::shared(), root, &mut faults);
-        checks::check(root, &mut faults);
+        checks::check(root, now, &mut faults);
     }
     let mut faults = faults.into_sorted();
     for fault in &mut faults {

@@ -21,16 +21,10 @@ use crate::{
 /// Where a rule's events come from: what has to be wired.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum On {
-    /// Objects of an S3 bucket.
+    /// Objects of an S3 bucket, of which the bucket's notification tells.
     S3 {
-        /// Name of the bucket.
-        bucket: String,
-        /// What keys begin with.
-        prefix: Option<String>,
-        /// What keys end with.
-        suffix: Option<String>,
-        /// S3's event types, `s3:ObjectCreated:*` unless the rule says others.
-        events: Vec<String>,
+        /// Which objects.
+        objects: Objects,
         /// Name or ARN of the SNS topic that passes the bucket's notifications on; `None` if nothing comes between.
         topic: Option<String>,
     },
@@ -38,6 +32,8 @@ pub enum On {
     EventPattern {
         /// Name or ARN of the bus, `default` unless the rule says another.
         bus: String,
+        /// Which objects of S3, where the rule says them.
+        objects: Option<Objects>,
     },
     /// A schedule.
     Schedule(Box<OnSchedule>),
@@ -49,7 +45,33 @@ pub enum On {
         ack: Ack,
         /// How messages are taken from the queue.
         batches: Batches,
+        /// What the rule wants of what the messages carry.
+        carried: Carried,
     },
+}
+
+/// What a rule wants of what the messages of a queue carry.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Carried {
+    /// Whatever it is.
+    Any,
+    /// Events of EventBridge.
+    Events,
+    /// Changes of objects of S3.
+    Objects(Objects),
+}
+
+/// Changes of objects of S3, whichever way they are told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Objects {
+    /// Name of the bucket; `*` in it stands for any part of a name.
+    pub bucket: String,
+    /// What keys begin with.
+    pub prefix: Option<String>,
+    /// What keys end with.
+    pub suffix: Option<String>,
+    /// S3's event types, `s3:ObjectCreated:*` unless the rule says others.
+    pub events: Vec<String>,
 }
 
 impl On {
@@ -60,6 +82,16 @@ impl On {
             Self::EventPattern { .. } => "eventPattern",
             Self::Schedule { .. } => "schedule",
             Self::Sqs { .. } => "sqs",
+        }
+    }
+
+    /// The objects of S3 that the rule says, whichever way they are told.
+    pub fn objects(&self) -> Option<&Objects> {
+        match self {
+            Self::S3 { objects, .. } => Some(objects),
+            Self::EventPattern { objects, .. } => objects.as_ref(),
+            Self::Sqs { carried: Carried::Objects(objects), .. } => Some(objects),
+            Self::Sqs { .. } | Self::Schedule { .. } => None,
         }
     }
 
@@ -201,7 +233,7 @@ pub(super) fn compile(rule: &str, raw: &file::On) -> Result<(On, String), Error>
             let detail = sqs.event_pattern.as_ref().map(|pattern| pattern.get());
             let detail = detail.map_or(String::new(), |detail| format!(r#","detail":{detail}"#));
             let pattern = format!(r#"{{"source":[{{"exists":true}}]{detail}}}"#);
-            Ok((sqs_on(sqs)?, pattern))
+            Ok((sqs_on(sqs, Carried::Any)?, pattern))
         }
         (None, None, Some(sqs), Some(pattern)) => {
             one_way(raw)?;
@@ -209,11 +241,11 @@ pub(super) fn compile(rule: &str, raw: &file::On) -> Result<(On, String), Error>
                 let member = "detail".to_owned();
                 return Err(Error::Conflict { member, by: "`sqs.eventPattern`" });
             }
-            Ok((sqs_on(sqs)?, pattern.get().to_owned()))
+            Ok((sqs_on(sqs, Carried::Events)?, pattern.get().to_owned()))
         }
         (None, None, None, Some(pattern)) => {
             let bus = raw.bus.clone().unwrap_or_else(|| "default".to_owned());
-            Ok((On::EventPattern { bus }, pattern.get().to_owned()))
+            Ok((On::EventPattern { bus, objects: None }, pattern.get().to_owned()))
         }
         _ => Err(Error::NotOne),
     }
@@ -232,28 +264,28 @@ fn one_way(raw: &file::On) -> Result<(), Error> {
 /// How the events of a bucket come: by its own notification, or by what the rule names.
 fn s3_on(raw: &file::On, s3: &file::S3, sqs: Option<&file::Sqs>) -> Result<On, Error> {
     one_way(raw)?;
-    if let Some(sqs) = sqs {
-        if sqs.event_pattern.is_some() {
-            return Err(Error::Conflict { member: "detail".to_owned(), by: "`sqs.eventPattern`" });
-        }
-        return sqs_on(sqs);
-    }
-    if let Some(bus) = &raw.bus {
-        return Ok(On::EventPattern { bus: bus.clone() });
-    }
-    if s3.bucket.contains('*') && raw.sns.is_none() {
-        return Err(Error::Wildcard { bucket: s3.bucket.clone() });
-    }
-    Ok(On::S3 {
+    let objects = Objects {
         bucket: s3.bucket.clone(),
         prefix: s3.prefix.clone(),
         suffix: s3.suffix.clone(),
         events: s3::event_types(s3),
-        topic: raw.sns.as_ref().map(|sns| sns.topic.clone()),
-    })
+    };
+    if let Some(sqs) = sqs {
+        if sqs.event_pattern.is_some() {
+            return Err(Error::Conflict { member: "detail".to_owned(), by: "`sqs.eventPattern`" });
+        }
+        return sqs_on(sqs, Carried::Objects(objects));
+    }
+    if let Some(bus) = &raw.bus {
+        return Ok(On::EventPattern { bus: bus.clone(), objects: Some(objects) });
+    }
+    if s3.bucket.contains('*') && raw.sns.is_none() {
+        return Err(Error::Wildcard { bucket: s3.bucket.clone() });
+    }
+    Ok(On::S3 { objects, topic: raw.sns.as_ref().map(|sns| sns.topic.clone()) })
 }
 
-fn sqs_on(raw: &file::Sqs) -> Result<On, Error> {
+fn sqs_on(raw: &file::Sqs, carried: Carried) -> Result<On, Error> {
     let is_fifo = sqs::is_fifo(&raw.queue);
     if is_fifo && raw.batch_size.is_some_and(|size| size > FIFO_BATCH_SIZE_MAX) {
         return Err(Error::FifoBatch);
@@ -266,7 +298,7 @@ fn sqs_on(raw: &file::Sqs) -> Result<On, Error> {
     let window = raw.batching_window.as_deref().map(|text| window(text, is_fifo)).transpose()?;
     let batches =
         Batches { size: raw.batch_size, window, maximum_concurrency: raw.maximum_concurrency };
-    Ok(On::Sqs { queue: raw.queue.clone(), ack, batches })
+    Ok(On::Sqs { queue: raw.queue.clone(), ack, batches, carried })
 }
 
 /// Reads how long it is waited for a batch of a queue to fill.
@@ -343,7 +375,8 @@ mod tests {
     fn a_wildcard_needs_a_way_for_several_buckets() {
         assert!(matches!(on(r#"{"s3":{"bucket":"up-*"}}"#), Err(Error::Wildcard { .. })));
         let (way, pattern) = on(r#"{"s3":{"bucket":"up-*"},"bus":"default"}"#).unwrap();
-        assert_eq!(way, On::EventPattern { bus: "default".to_owned() });
+        assert!(matches!(&way, On::EventPattern { bus, .. } if bus == "default"));
+        assert_eq!(way.objects().map(|objects| objects.bucket.as_str()), Some("up-*"));
         assert!(pattern.contains(r#"{"wildcard":"up-*"}"#), "{pattern}");
         let (way, _) = on(r#"{"s3":{"bucket":"up-*"},"sqs":{"queue":"q"}}"#).unwrap();
         assert_eq!(way.queue_name(), Some("q"));

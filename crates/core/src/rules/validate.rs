@@ -19,6 +19,17 @@ pub(super) fn validate(schema: &Value, root: &Node, faults: &mut Faults) {
     Validator { definitions: &schema["$defs"], faults }.value(schema, root, &place);
 }
 
+/// Where one says what a name that is known elsewhere means under this key.
+fn said_elsewhere(key: Option<&str>, name: &str) -> Option<&'static str> {
+    match (key?, name) {
+        ("classes", "exitCode") => Some(
+            "exit codes are what `retry` itself is about: say `attempts` and `backoff` beside `classes`, and `exitCodes` for single ones",
+        ),
+        ("classes", "stoppedByUser" | "refused") => Some("what ends so is never tried again"),
+        _ => None,
+    }
+}
+
 struct Validator<'a, 'f> {
     definitions: &'a Value,
     faults: &'f mut Faults,
@@ -117,10 +128,13 @@ impl<'a> Validator<'a, '_> {
                         Some(_) => None,
                         None => self.home_of(&entry.key, schema),
                     };
+                    let elsewhere = elsewhere.map(|home| format!("it stands further in: `{home}`"));
+                    let said_elsewhere = said_elsewhere(place.key, &entry.key).map(str::to_owned);
                     self.faults
                         .error(entry.key_span, format!("unknown key `{}`", entry.key))
                         .hint_if(suggest(&entry.key, &names))
-                        .hint_if(elsewhere.map(|home| format!("it stands further in: `{home}`")));
+                        .hint_if(elsewhere)
+                        .hint_if(said_elsewhere);
                 }
                 (None, Some(others)) => self.value(others, &entry.value, &inner),
                 (None, None) => {}

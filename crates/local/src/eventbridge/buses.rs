@@ -56,8 +56,8 @@ pub(super) struct Rule {
 /// What a rule leads to.
 #[derive(Debug)]
 pub(super) enum LeadsTo {
-    /// Of the rules file: this function, with the whole event, and once however many rules of the file name it.
-    Function(String),
+    /// Of the rules file: this function or queue, with the whole event, and once however many rules of the file name it.
+    Managed(Destination),
     /// Of the API: each of them.
     Targets(Vec<Target>),
 }
@@ -86,7 +86,7 @@ impl Route {
     /// Whether the event leads to nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|rule| match &rule.leads_to {
-            LeadsTo::Function(_) => false,
+            LeadsTo::Managed(_) => false,
             LeadsTo::Targets(targets) => targets.is_empty(),
         })
     }
@@ -157,16 +157,26 @@ impl Deliveries {
         Route(rules): &Route,
         event: &str,
     ) -> rusqlite::Result<()> {
-        let mut functions: Vec<&str> = rules
+        let mut managed: Vec<&Destination> = rules
             .iter()
             .filter_map(|rule| match &rule.leads_to {
-                LeadsTo::Function(function) => Some(function.as_str()),
+                LeadsTo::Managed(destination) => Some(destination),
                 LeadsTo::Targets(_) => None,
             })
             .collect();
-        functions.sort_unstable();
-        functions.dedup();
-        functions.into_iter().try_for_each(|it| self.invocations.enqueue(tx, it, event))?;
+        managed.sort_unstable();
+        managed.dedup();
+        for destination in managed {
+            if let Destination::Function(function) = destination {
+                self.invocations.enqueue(tx, function, event)?;
+                continue;
+            }
+            let delivery = Delivery { body: event, ..Delivery::default() };
+            if let Err(why) = self.deliver_from(tx, hop, destination, &delivery)? {
+                let target = destination.arn();
+                tracing::warn!(target, error = %why, "an event was not delivered");
+            }
+        }
         for rule in rules {
             if let LeadsTo::Targets(targets) = &rule.leads_to {
                 targets.iter().try_for_each(|target| self.hit(tx, hop, rule, target, event))?;

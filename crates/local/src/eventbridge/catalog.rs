@@ -244,8 +244,8 @@ pub(super) fn show_managed(subscription: &Subscription) -> Value {
 
 /// The one target of a rule of the file.
 pub(super) fn managed_target(subscription: &Subscription) -> Value {
-    let function = &subscription.function;
-    json!({ "Id": function, "Arn": Destination::Function(function.clone()).arn() })
+    let destination = &subscription.destination;
+    json!({ "Id": destination.name(), "Arn": destination.arn() })
 }
 
 /// The names of all buses.
@@ -266,10 +266,10 @@ pub(super) fn compile(
     let mut buses: BTreeMap<String, Vec<_>> =
         bus_names(catalog, managed).into_iter().map(|name| (name, Vec::new())).collect();
     let mut names = BTreeSet::new();
-    for Subscription { name, event_bus, event_pattern, function } in managed {
+    for Subscription { name, event_bus, event_pattern, destination } in managed {
         let key = RuleKey::new(event_bus, name);
         let arn = key.arn();
-        let leads_to = LeadsTo::Function(function.clone());
+        let leads_to = LeadsTo::Managed(destination.clone());
         let rule = Rule { name: name.clone(), arn, leads_to };
         buses.entry(event_bus.clone()).or_default().push((event_pattern.clone(), rule));
         names.insert(key);

@@ -32,12 +32,15 @@ pub(crate) use self::{
     store::{SCHEDULE_SCHEMA, SCHEMA},
 };
 use self::{buses::Route, catalog::Catalog};
-use crate::{db::Db, delivery::Deliveries};
+use crate::{
+    db::Db,
+    delivery::{Deliveries, Destination},
+};
 
 /// The bus that AWS services publish on, and clients that name none.
 pub const DEFAULT_EVENT_BUS: &str = "default";
 
-/// Which events of a bus invoke which function: a rule of the file, with one target, in EventBridge's terms.
+/// Which events of a bus go where: a rule of the file, with one target, in EventBridge's terms.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// The rule's name.
@@ -46,8 +49,8 @@ pub struct Subscription {
     pub event_bus: String,
     /// What an event must match.
     pub event_pattern: EventPattern,
-    /// The function that is invoked with the event.
-    pub function: String,
+    /// The function that is invoked with the event, or the queue that gets it.
+    pub destination: Destination,
 }
 
 /// The event buses.
@@ -115,7 +118,7 @@ impl EventBridge {
     /// Takes an event, whole and in EventBridge's envelope, onto a bus: what it leads to is durable with the
     /// transaction that it is part of.
     ///
-    /// A function that several rules of the file name is invoked once. A bus that does not exist drops the event, as
+    /// A function or queue that several rules of the file name gets it once. A bus that does not exist drops the event, as
     /// EventBridge documents it. The answer is whether the event leads anywhere.
     ///
     /// # Errors

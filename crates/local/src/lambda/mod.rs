@@ -7,6 +7,7 @@
 
 mod fleet;
 mod functions;
+mod given_up;
 mod invocation;
 mod invoke_api;
 mod logs;
@@ -18,6 +19,7 @@ mod runtime_api;
 use self::invoke_api::function_name;
 pub use self::{
     functions::{Error, Function, Functions, FunctionsConfig, InvocationEnded},
+    given_up::GivenUp,
     invocation::{FunctionError, InvokeOutcome},
     logs::LogLine,
     mapping::{EventSourceMappings, Mapping},

@@ -332,27 +332,29 @@ pub(super) fn give_up(
     delete(tx, id)
 }
 
+/// Asks for the invocations that were given up, each to be read by [`read_failed`].
+pub(super) const FAILED: &str =
+    "SELECT id, function, request_id, payload, attempts, error_type, error_message, queued_at, failed_at
+     FROM lambda_failed_invocations";
+
+pub(super) fn read_failed(row: &Row<'_>) -> rusqlite::Result<FailedInvocation> {
+    Ok(FailedInvocation {
+        id: row.get(0)?,
+        function: row.get(1)?,
+        request_id: row.get(2)?,
+        payload: row.get(3)?,
+        attempts: row.get(4)?,
+        error_type: row.get(5)?,
+        error_message: row.get(6)?,
+        queued_at: timestamp(row.get(7)?),
+        failed_at: timestamp(row.get(8)?),
+    })
+}
+
 /// The invocations that were given up, oldest first.
 pub(super) fn failed(connection: &Connection) -> rusqlite::Result<Vec<FailedInvocation>> {
-    connection
-        .prepare_cached(
-            "SELECT id, function, request_id, payload, attempts, error_type, error_message, queued_at, failed_at
-             FROM lambda_failed_invocations ORDER BY id",
-        )?
-        .query_map([], |row| {
-            Ok(FailedInvocation {
-                id: row.get(0)?,
-                function: row.get(1)?,
-                request_id: row.get(2)?,
-                payload: row.get(3)?,
-                attempts: row.get(4)?,
-                error_type: row.get(5)?,
-                error_message: row.get(6)?,
-                queued_at: timestamp(row.get(7)?),
-                failed_at: timestamp(row.get(8)?),
-            })
-        })?
-        .collect()
+    let sql = format!("{FAILED} ORDER BY id");
+    connection.prepare_cached(&sql)?.query_map([], read_failed)?.collect()
 }
 
 /// Remembers a process, for [`processes`] after an unclean stop.

@@ -408,15 +408,15 @@ impl S3 {
     /// What the rules file asks for of a bucket.
     fn managed(&self, bucket: &str) -> Vec<Notified> {
         let notifications = self.notifications();
-        let functions = notifications.iter().filter(|it| it.bucket == bucket);
-        let functions = functions.flat_map(|it| &it.functions);
-        let notified = functions.flat_map(|it| {
+        let of_bucket = notifications.iter().filter(|it| it.bucket == bucket);
+        let destinations = of_bucket.flat_map(|it| &it.destinations);
+        let notified = destinations.flat_map(|it| {
             it.filters.iter().enumerate().map(|(index, filter)| {
                 let affixes = [(Affix::Prefix, &filter.prefix), (Affix::Suffix, &filter.suffix)];
                 let rules = affixes.into_iter().filter(|(_, value)| !value.is_empty());
                 Notified {
-                    id: format!("{MANAGED}{}-{}", it.function, index + 1),
-                    arn: Destination::Function(it.function.clone()).arn(),
+                    id: format!("{MANAGED}{}-{}", it.destination.name(), index + 1),
+                    arn: it.destination.arn(),
                     events: filter.events.clone(),
                     rules: rules.map(|(affix, value)| (affix, value.clone())).collect(),
                 }

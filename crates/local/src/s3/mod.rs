@@ -38,7 +38,7 @@ pub(crate) use self::configuration::CONFIGURATION_SCHEMA;
 use self::{blobs::Blobs, fault::Fault};
 pub use self::{
     door::{Service, service},
-    notification::{BucketNotification, Filter, FunctionNotification},
+    notification::{BucketNotification, DestinationNotification, Filter},
 };
 use crate::{db::Db, delivery::Deliveries, eventbridge::EventBridge};
 

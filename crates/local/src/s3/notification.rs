@@ -8,11 +8,7 @@ use rusqlite::Transaction;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
-    S3,
-    configuration::{self, Notified},
-    fault::Fault,
-};
+use super::{S3, configuration, fault::Fault};
 use crate::{
     delivery::{Delivery, Destination},
     identity::{ACCOUNT_ID, REGION},
@@ -36,20 +32,20 @@ pub(super) const SUBJECT: &str = "Amazon S3 Notification";
 pub struct BucketNotification {
     /// The bucket's name.
     pub bucket: String,
-    /// The functions that are invoked.
-    pub functions: Vec<FunctionNotification>,
+    /// Whom it tells.
+    pub destinations: Vec<DestinationNotification>,
 }
 
-/// A function, and the changes that it is invoked for.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct FunctionNotification {
-    /// The function's name.
-    pub function: String,
-    /// A change that fits any of these invokes the function, once.
+/// A destination, and the changes that it is told of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DestinationNotification {
+    /// A function, which need not be there yet, a queue or a topic.
+    pub destination: Destination,
+    /// A change that fits any of these is told, once.
     pub filters: Vec<Filter>,
 }
 
-/// Which changes a function is invoked for.
+/// Which changes a destination is told of.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Filter {
     /// The event types, for example `s3:ObjectCreated:*`.
@@ -168,18 +164,23 @@ impl S3 {
     ) -> Result<Nowhere, Fault> {
         let mut is_notified = false;
         for bucket in self.notifications().iter().filter(|it| it.bucket == change.bucket) {
-            for FunctionNotification { function, filters } in &bucket.functions {
+            for DestinationNotification { destination, filters } in &bucket.destinations {
                 let name = change.cause.event_name();
-                if filters.iter().any(|filter| filter.fits(name, change.key)) {
+                if !filters.iter().any(|filter| filter.fits(name, change.key)) {
+                    continue;
+                }
+                if let Destination::Function(function) = destination {
                     let payload = json!({ "Records": [change.record(function)] });
                     self.deliveries.invocations.enqueue(tx, function, &json_text(&payload))?;
-                    is_notified = true;
+                } else {
+                    self.notify(tx, destination.name(), &destination.arn(), change)?;
                 }
+                is_notified = true;
             }
         }
         for notified in configuration::find(tx, change.bucket)?.destinations {
             if notified.fits(change.cause.event_name(), change.key) {
-                self.notify(tx, &notified, change)?;
+                self.notify(tx, &notified.id, &notified.arn, change)?;
                 is_notified = true;
             }
         }
@@ -193,12 +194,13 @@ impl S3 {
     fn notify(
         &self,
         tx: &Transaction<'_>,
-        notified: &Notified,
+        id: &str,
+        arn: &str,
         change: &Change<'_>,
     ) -> rusqlite::Result<()> {
-        let body = json_text(&json!({ "Records": [change.record(&notified.id)] }));
+        let body = json_text(&json!({ "Records": [change.record(id)] }));
         let delivery = Delivery { body: &body, subject: Some(SUBJECT), ..Delivery::default() };
-        let undelivered = match Destination::parse(&notified.arn) {
+        let undelivered = match Destination::parse(arn) {
             Ok(destination) => {
                 self.deliveries.deliver(tx, &destination, &delivery)?.err().map(|it| it.to_string())
             }
@@ -207,7 +209,7 @@ impl S3 {
         if let Some(error) = undelivered {
             tracing::warn!(
                 bucket = change.bucket,
-                destination = notified.arn,
+                destination = arn,
                 error,
                 "a notification was not delivered"
             );

@@ -20,12 +20,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    BucketNotification, CONFIGURATION_SCHEMA, Filter, FunctionNotification, S3, SCHEMA, Service,
+    BucketNotification, CONFIGURATION_SCHEMA, DestinationNotification, Filter, S3, SCHEMA, Service,
     service,
 };
 use crate::{
     db::Db,
-    delivery::Deliveries,
+    delivery::{Deliveries, Destination},
     eventbridge::EventBridge,
     lambda::{self, Invocations},
     sns,
@@ -81,8 +81,8 @@ impl Machine {
         s3.create_bucket("bucket").unwrap();
         s3.set_notifications(vec![BucketNotification {
             bucket: "bucket".to_owned(),
-            functions: vec![FunctionNotification {
-                function: "function".to_owned(),
+            destinations: vec![DestinationNotification {
+                destination: Destination::Function("function".to_owned()),
                 filters: vec![Filter {
                     events: ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
                         .map(str::to_owned)

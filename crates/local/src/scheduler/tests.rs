@@ -15,7 +15,7 @@ use taskferry_core::schedule::Schedule;
 
 use super::{Fired, Managed, Scheduler, SchedulerApi};
 use crate::{
-    delivery::Deliveries,
+    delivery::{Deliveries, Destination},
     eventbridge::{EventBridge, Subscription},
     lambda::Invocations,
     protocol::{Answer, Exception},
@@ -361,7 +361,7 @@ fn an_event_bus_gets_an_event() {
         name: "rule".to_owned(),
         event_bus: "default".to_owned(),
         event_pattern: pattern.parse().unwrap(),
-        function: "f".to_owned(),
+        destination: Destination::Function("f".to_owned()),
     }]);
     let target = json!({
         "Arn": "arn:aws:events:us-east-1:000000000000:event-bus/default",

@@ -10,6 +10,7 @@ mod target;
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use taskferry_event_pattern::EventPattern;
 
 use super::{
@@ -20,8 +21,8 @@ use super::{
 use crate::template::{self, Template};
 
 /// Reports all that is wrong with the file beyond its shape.
-pub(super) fn check(root: &Node, faults: &mut Faults) {
-    let mut checker = Checker { root, faults };
+pub(super) fn check(root: &Node, now: Option<Timestamp>, faults: &mut Faults) {
+    let mut checker = Checker { root, now, faults };
     if let Some(name) = root.get("name") {
         checker.name(name, "stack");
     }
@@ -54,6 +55,8 @@ pub(super) fn check(root: &Node, faults: &mut Faults) {
 
 struct Checker<'a, 'f> {
     root: &'a Node,
+    /// When it is checked, if that is to matter.
+    now: Option<Timestamp>,
     faults: &'f mut Faults,
 }
 

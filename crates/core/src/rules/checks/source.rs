@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime};
 use serde_json::json;
 
 use super::{Checker, Source, target::S3_NAMES};
@@ -66,6 +66,18 @@ const MESSAGE_FIELDS: [&str; 7] = [
     "sequenceNumber",
     "sns",
 ];
+
+/// What to write for the URL or the ARN of a bucket, or a place in it.
+fn in_bucket(name: &str) -> Option<String> {
+    let place = ["s3://", "arn:aws:s3:::"].iter().find_map(|start| name.strip_prefix(start));
+    match place.unwrap_or(name).split_once('/') {
+        Some((bucket, "")) => Some(format!("write its name alone: `bucket: {bucket}`")),
+        Some((bucket, prefix)) => {
+            Some(format!("say them apart: `bucket: {bucket}`, `prefix: {prefix}`"))
+        }
+        None => place.map(|bucket| format!("write its name alone: `bucket: {bucket}`")),
+    }
+}
 
 impl Checker<'_, '_> {
     /// Checks `on`, and says which source it is if it is exactly one.
@@ -135,7 +147,7 @@ impl Checker<'_, '_> {
                 {
                     self.faults
                         .error(bucket.span, "a notification is wired to one bucket, and `*` stands for several")
-                        .hint("add `bus: default` beside `s3`: the buckets' events come through EventBridge once each bucket is told to send them there");
+                        .hint("add `bus: default` beside `s3`, or `sqs: { queue: NAME }`: each bucket is then told to send its events to EventBridge, or into the queue");
                 }
             }
             Source::Schedule => self.schedule(on, &entry.value),
@@ -178,7 +190,7 @@ impl Checker<'_, '_> {
             self.not_empty(bus, "bus");
         }
         if let Some(topic) = on.get("sns").and_then(|sns| sns.get("topic")) {
-            self.not_empty(topic, "topic");
+            self.topic(topic);
         }
         if let Some(sqs) = on.get("sqs") {
             self.sqs(sqs);
@@ -198,6 +210,29 @@ impl Checker<'_, '_> {
         }
     }
 
+    // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+    fn topic(&mut self, topic: &Node) {
+        let Some(text) = topic.text() else { return };
+        let name = on::last_part(text);
+        let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let parts: Vec<&str> = text.split(':').collect();
+        let is_place = name == text || matches!(parts.as_slice(), ["arn", _, "sns", _, _, _]);
+        if let Some(base) = name.strip_suffix(".fifo") {
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
+            self.faults
+                .error(topic.span, "S3 notifies no FIFO topic, and a FIFO topic no function")
+                .hint(format!("name a standard topic, such as `{base}`"));
+        } else if name.is_empty() || name.len() > 256 || !name.chars().all(right) {
+            self.faults
+                .error(topic.span, format!("`{text}` cannot be a topic's name"))
+                .hint("1 to 256 letters, digits, `-` and `_`");
+        } else if !is_place {
+            self.faults
+                .error(topic.span, format!("`{text}` is no topic's ARN"))
+                .hint(format!("write its name, `{name}`, or `arn:aws:sns:REGION:ACCOUNT:{name}`"));
+        }
+    }
+
     // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
     fn s3(&mut self, s3: &Node) {
         if let Some(bucket) = s3.get("bucket")
@@ -212,9 +247,13 @@ impl Checker<'_, '_> {
                 && name.ends_with(any)
                 && !name.contains("..");
             if !well_formed {
-                self.faults.error(bucket.span, format!("`{name}` cannot be a bucket's name")).hint(
-                    "3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends",
-                );
+                let hint = in_bucket(name).unwrap_or_else(|| {
+                    "3 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends"
+                        .to_owned()
+                });
+                self.faults
+                    .error(bucket.span, format!("`{name}` cannot be a bucket's name"))
+                    .hint(hint);
             }
         }
         for key in ["prefix", "suffix"] {
@@ -302,9 +341,11 @@ impl Checker<'_, '_> {
                 Ok(read) => *time = read,
                 Err(error) => {
                     is_faulty = true;
-                    self.faults
-                        .error(node.span, error.to_string())
-                        .hint("write it with its zone, such as `2027-01-31T09:00:00Z`");
+                    let hint = text.parse::<DateTime>().map_or_else(
+                        |_| "write it with its zone, such as `2027-01-31T09:00:00Z`".to_owned(),
+                        |time| format!("write it with its zone: `{time}Z`, if that is UTC"),
+                    );
+                    self.faults.error(node.span, error.to_string()).hint(hint);
                 }
             }
         }
@@ -332,10 +373,24 @@ impl Checker<'_, '_> {
             self.faults
                 .error(expression.span, "the schedule never fires")
                 .hint(format!("no year has such a day, or the clocks of {zone} skip the time"));
-        } else if !schedule.clone().between(start, end).fires() {
+            return;
+        }
+        let schedule = schedule.clone().between(start, end);
+        if !schedule.fires() {
             self.faults
                 .error(expression.span, "the schedule never fires between its start and its end")
                 .hint("move `start` or `end`");
+        } else if let Some(now) = self.now
+            && schedule.first(now).is_none()
+        {
+            let hint = if end.is_some_and(|end| end <= now) {
+                "move `end`, or delete the rule"
+            } else {
+                "give it a time to come, or delete the rule"
+            };
+            self.faults
+                .warning(expression.span, "the schedule lies in the past, and fires no more")
+                .hint(hint);
         }
     }
 

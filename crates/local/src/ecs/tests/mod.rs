@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     db::Db,
-    delivery::Deliveries,
+    delivery::{Deliveries, Destination},
     eventbridge::{DEFAULT_EVENT_BUS, EventBridge, Subscription},
     lambda,
     protocol::Exception,
@@ -178,7 +178,7 @@ fn open(
         name: LISTENER.to_owned(),
         event_bus: DEFAULT_EVENT_BUS.to_owned(),
         event_pattern: r#"{ "source": ["aws.ecs"] }"#.parse().unwrap(),
-        function: LISTENER.to_owned(),
+        destination: Destination::Function(LISTENER.to_owned()),
     }]);
     let config = EcsConfig {
         tasks_dir: directory.join("tasks"),

@@ -227,7 +227,10 @@ fn all(rules: &Rules, bus: &str) -> BTreeMap<String, (Value, Vec<Value>)> {
 /// The targets of a rule as they are shown, by their ids.
 pub(super) fn targets(rules: &Rules, key: &RuleKey) -> Result<Vec<(String, Value)>, Exception> {
     if let Some(subscription) = rules.managed(key) {
-        return Ok(vec![(subscription.function.clone(), managed_target(subscription))]);
+        return Ok(vec![(
+            subscription.destination.name().to_owned(),
+            managed_target(subscription),
+        )]);
     }
     let rule = rules.catalog.rules.get(key).ok_or_else(|| no_rule(key))?;
     let targets = rule.targets.iter();

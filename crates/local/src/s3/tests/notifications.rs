@@ -4,7 +4,10 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Folder, Machine};
-use crate::s3::{BucketNotification, Filter, FunctionNotification};
+use crate::{
+    delivery::Destination,
+    s3::{BucketNotification, DestinationNotification, Filter},
+};
 
 #[tokio::test]
 async fn a_put_is_told_as_s3_tells_it() {
@@ -110,8 +113,8 @@ async fn a_function_is_invoked_once_if_any_filter_fits() {
     };
     machine.s3.set_notifications(vec![BucketNotification {
         bucket: "bucket".to_owned(),
-        functions: vec![FunctionNotification {
-            function: "function".to_owned(),
+        destinations: vec![DestinationNotification {
+            destination: Destination::Function("function".to_owned()),
             filters: vec![filter("in/", ""), filter("", ".csv")],
         }],
     }]);
