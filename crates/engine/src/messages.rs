@@ -209,6 +209,9 @@ impl<P: Ports> Engine<P> {
                 own_due_at: None,
                 others,
             };
+            if self.ports.clock().now() >= until {
+                return Err(Error::NotBegun);
+            }
             // The last has it, once all are recorded: were it lost before, the message would come again.
             let last = self.launch_or_keep(last, Some(held.clone())).await?;
             if last.is_some_and(|run| holds(&run, &held)) {
