@@ -16,6 +16,7 @@ use crate::{
     faults::Twist,
     ports::member,
     promises::Oracle,
+    queued::HELD_RULES,
     script::{End, Reply},
     world::{Action, HOUR, MINUTE, Micros, SECOND, World, at},
 };
@@ -70,6 +71,8 @@ pub(crate) struct Ecs {
     /// `RunTask`: calls a second, and at once.
     pub(crate) quota: (i64, i64),
     bucket: (i64, Micros),
+    /// How many more tasks take so long that no message can be held until their end.
+    pub(crate) long_left: usize,
     /// Until when the task definitions are gone.
     pub(crate) gone_until: Micros,
 }
@@ -301,7 +304,11 @@ impl World {
             self.coverage.met(Twist::TaskUnseen);
             self.dice.between(0, 2 * SECOND)
         };
+        let is_held = self.ecs.long_left > 0 && HELD_RULES.contains(&rule.as_str());
+        let is_long = told.is_none() && is_held && self.dice.chance(300);
+        self.ecs.long_left -= usize::from(is_long);
         let runs_for = match self.dice.below(10) {
+            _ if is_long => self.dice.between(10 * HOUR, 13 * HOUR),
             _ if told.is_some() => told.map_or(MINUTE, |(_, runs_for)| runs_for),
             0..=4 => self.dice.between(SECOND, MINUTE),
             5..=8 => self.dice.between(MINUTE, 10 * MINUTE),
