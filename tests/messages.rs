@@ -416,6 +416,21 @@ async fn a_message_of_many_events_does_not_outlast_its_function() {
 }
 
 #[tokio::test]
+async fn the_last_run_of_a_held_message_is_not_begun_when_the_time_is_over_either() {
+    let world = World::new();
+    world.told(|told| told.slow = Some(world.clock.clone()));
+    let until = world.clock.now() + SignedDuration::from_secs(5);
+    assert_eq!(world.receive_until(&[job("m", true)], until).await, ["m"]);
+    let [held] = &world.list().await[..] else { panic!("one run") };
+    assert_eq!((held.rule.as_str(), &held.message, world.tasks()), ("held", &None, 1));
+    // It comes again, and goes on where it was cut off.
+    assert_eq!(world.receive(&[job("m", true)]).await, ["m"]);
+    let [_, last] = &world.list().await[..] else { panic!("two runs") };
+    assert_eq!(world.tasks(), 2);
+    assert_eq!(last.message.as_ref().unwrap().others, [held.id.clone()]);
+}
+
+#[tokio::test]
 async fn a_queue_that_no_rule_names_keeps_its_messages() {
     let world = World::new();
     let batch = [message("other", "m", None, "{}"), order("m1", 1, "order")];

@@ -36,14 +36,18 @@ impl World {
                             self.coverage.met(Twist::BatchCutShort);
                             again.push(*event);
                         }
-                        Ended::Again(_) | Ended::Each(_) => again.push(*event),
+                        Ended::Again(_) | Ended::Each(_) | Ended::Kept(_) => {
+                            again.push(*event);
+                        }
                     }
                 }
                 if !again.is_empty() && !taken.is_empty() {
                     self.coverage.met(Twist::BatchPartlyFailed);
                 }
             }
-            Ended::Done | Ended::Again(_) | Ended::Refused(_) => again.extend(events),
+            Ended::Done | Ended::Again(_) | Ended::Refused(_) | Ended::Kept(_) => {
+                again.extend(events)
+            }
         }
         if again.is_empty() {
             return taken;

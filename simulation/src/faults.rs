@@ -42,11 +42,15 @@ pub enum Call {
     PutPayload,
     /// `Payloads::discard`.
     DiscardPayload,
+    /// `Queues::extend`.
+    ChangeVisibility,
+    /// `Queues::delete`.
+    DeleteMessage,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Create,
         Self::Update,
         Self::Get,
@@ -63,6 +67,8 @@ impl Call {
         Self::Publish,
         Self::PutPayload,
         Self::DiscardPayload,
+        Self::ChangeVisibility,
+        Self::DeleteMessage,
     ];
 }
 
@@ -217,11 +223,45 @@ pub enum Twist {
     ChainEnded,
     /// The rules of an attempt are not those of the one before it.
     RulesChangedBetweenAttempts,
+    /// A function is ended so in the middle of a batch of messages.
+    ReceiveKilled,
+    /// A standard queue delivers a message twice.
+    MessageRepeated,
+    /// A FIFO queue takes a message that it has had, and delivers it not.
+    MessageDeduplicated,
+    /// A queue forgets a message that it has kept for too long.
+    MessageExpired,
+    /// A message was received too often.
+    MessageDead,
+    /// A message waits for another of its group that is in flight.
+    GroupWaits,
+    /// A queue refuses what is said of a delivery that is over.
+    DeliveryOver,
+    /// A message comes again though a run holds it.
+    HoldLapsed,
+    /// A message goes since its run takes longer than SQS holds one.
+    MessageHandedOver,
+    /// Nobody looks into a queue for a while.
+    NobodyPolls,
+    /// Messages are received, and the answer is lost.
+    ReceiveLost,
+    /// A batch is taken, and the answer is lost.
+    AnswerLost,
+    /// A message that was taken is not deleted.
+    DeletionLost,
+    /// Of a batch of messages the queue is to keep a part.
+    BatchPartlyKept,
+    /// The function's time is over before each message of its batch was begun.
+    MessagesCutShort,
+    /// A message has a record that says that it is S3's, and is not.
+    RecordRefused,
+    /// A message that nobody can read comes in one batch with good ones.
+    BadNeighbour,
 }
 
 impl Twist {
     /// All of them.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 75] = [
         Self::StaleDue,
         Self::StaleLimit,
         Self::Conflict,
@@ -280,6 +320,23 @@ impl Twist {
         Self::ChainLate,
         Self::ChainEnded,
         Self::RulesChangedBetweenAttempts,
+        Self::ReceiveKilled,
+        Self::MessageRepeated,
+        Self::MessageDeduplicated,
+        Self::MessageExpired,
+        Self::MessageDead,
+        Self::GroupWaits,
+        Self::DeliveryOver,
+        Self::HoldLapsed,
+        Self::MessageHandedOver,
+        Self::NobodyPolls,
+        Self::ReceiveLost,
+        Self::AnswerLost,
+        Self::DeletionLost,
+        Self::BatchPartlyKept,
+        Self::MessagesCutShort,
+        Self::RecordRefused,
+        Self::BadNeighbour,
     ];
 }
 
@@ -429,7 +486,7 @@ impl Knobs {
         let mut knobs = Self {
             lost: rate(200),
             crash: rate(100),
-            frozen: rate(30),
+            frozen: rate(40),
             throttled: rate(200),
             denied: rate(500),
             dropped: rate(500),

@@ -22,6 +22,7 @@ use crate::{
     world::{HOUR, MINUTE, Micros, SECOND, World, at, since},
 };
 
+mod queues;
 mod words;
 
 /// What the oracles remember.
@@ -33,6 +34,8 @@ pub(crate) struct Judge {
     made: BTreeMap<(String, String), RunId>,
     /// The rules that processes have now.
     pub(crate) rules: Vec<Arc<Rules>>,
+    /// All that they have or will have.
+    all_rules: Vec<Arc<Rules>>,
     /// How many slots a limit had when a run was admitted to it.
     admitted: BTreeMap<(RunId, LimitId), usize>,
     /// Since when a limit has had both a free slot and somebody who waits.
@@ -71,7 +74,7 @@ impl World {
     // ---- records ----
 
     /// A record was to be made.
-    pub(crate) fn judge_create(&mut self, run: &Run, created: &Created) {
+    pub(crate) fn judge_create(&mut self, process: usize, run: &Run, created: &Created) {
         let key = (run.rule.clone(), run.dedupe_key.clone());
         match self.judge.made.get(&key).cloned() {
             Some(known) => self.held(known == run.id, Oracle::OneRunForEachKey, || {
@@ -85,6 +88,7 @@ impl World {
         if *created == Created::New {
             self.judge_standing(run);
             self.judge_link(run);
+            self.judge_message(process, run);
         }
     }
 
@@ -575,6 +579,7 @@ impl World {
             self.broken(Oracle::PayloadsAreThere, || format!("{left} was never discarded"));
         }
         self.judge_chains(&runs);
+        self.judge_messages();
         let limits: Vec<LimitId> = self.store.limits().map(|(id, _)| id.clone()).collect();
         for limit in limits {
             self.judge_limit(&limit);

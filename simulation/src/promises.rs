@@ -77,11 +77,25 @@ pub enum Oracle {
     EventDataIsData,
     /// No log line has anything of an event's detail or of a task's environment.
     NothingSecretIsLogged,
+    /// No message is deleted before each of its rules has its run or its dead letter.
+    MessagesAreKept,
+    /// A message that is held until its runs have ended is deleted then, or past the time of SQS, and comes not again before.
+    MessagesAreHeld,
+    /// What is kept of a batch is kept for a reason of its own.
+    NeighboursDoNoHarm,
+    /// No message is recorded before an earlier one of its group that is in the queue still.
+    GroupsKeepOrder,
+    /// Nothing is begun when the function has no time left.
+    BatchesEndInTime,
+    /// Each message leaves its queue.
+    MessagesEnd,
+    /// A message that was taken, or is held, does not come again once nothing fails any more.
+    MessagesComeOnce,
 }
 
 impl Oracle {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 34] = [
         Self::NothingIsLost,
         Self::OneRunForEachKey,
         Self::OneTaskForEachAttempt,
@@ -109,6 +123,13 @@ impl Oracle {
         Self::ChainsEnd,
         Self::EventDataIsData,
         Self::NothingSecretIsLogged,
+        Self::MessagesAreKept,
+        Self::MessagesAreHeld,
+        Self::NeighboursDoNoHarm,
+        Self::GroupsKeepOrder,
+        Self::BatchesEndInTime,
+        Self::MessagesEnd,
+        Self::MessagesComeOnce,
     ];
 
     /// The promise, as a sentence.
@@ -147,6 +168,15 @@ impl Oracle {
             Self::ChainsEnd => "a success is followed upon once, and a chain has an end",
             Self::EventDataIsData => "what comes with an event is data wherever it goes",
             Self::NothingSecretIsLogged => "nothing of an event or an environment is logged",
+            Self::MessagesAreKept => "a message stays in its queue until its runs are recorded",
+            Self::MessagesAreHeld => {
+                "a message that is held goes with the end of its runs, and comes not again before"
+            }
+            Self::NeighboursDoNoHarm => "no message is kept for what befell another of its batch",
+            Self::GroupsKeepOrder => "the messages of a group are recorded in their order",
+            Self::BatchesEndInTime => "no message is begun when its function has no time left",
+            Self::MessagesEnd => "each message leaves its queue in the end",
+            Self::MessagesComeOnce => "no message comes again for no reason",
         }
     }
 }

@@ -12,7 +12,10 @@ use taskferry_core::{
     run::Run,
 };
 
-use crate::world::{Micros, Told};
+use crate::{
+    queued,
+    world::{Micros, Told},
+};
 
 /// The stack's name in every simulation.
 pub(crate) const STACK: &str = "sim";
@@ -132,6 +135,7 @@ fn text(number: usize, (slots, group, all, (rate, burst)): Variant) -> String {
         spot,
         after.to_owned(),
         link.to_owned(),
+        queued::rules(number, slots),
     ]
     .concat();
     format!(

@@ -41,7 +41,8 @@ impl Simulation {
             _ => faults / 2,
         };
         let times = Times { faults, events };
-        let count = 1 + world.dice.index(12);
+        let has_messages = world.dice.chance(300);
+        let count = if has_messages { world.dice.index(6) } else { 1 + world.dice.index(12) };
         // Few rules a seed, so that their runs meet.
         let names: Vec<&str> =
             (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect();
@@ -50,6 +51,9 @@ impl Simulation {
         }
         self.plan_chains(&mut world, times);
         self.plan_batches(&mut world, times);
+        if has_messages {
+            self.plan_messages(&mut world, times);
+        }
         plan_mishaps(&mut world, times, changes);
         world.act_at(times.faults, Action::FaultsStop);
         drop(world);

@@ -14,9 +14,9 @@ use taskferry_core::{event::Event, route::Origin, run::RunId, track::TaskState};
 use taskferry_engine::Engine;
 
 use crate::{
+    calls::Port,
     faults::{Coverage, Twist},
     log,
-    ports::Port,
     promises::{Oracle, Violation},
     scenario::{self, Planned},
     work::{Ended, Job, Work, task_event, told},
@@ -100,6 +100,7 @@ impl Simulation {
         world.ecs.quota = (quotas[0].0.max(quotas[1].0), quotas[0].1.max(quotas[1].1));
         world.fill_quota();
         world.judge.rules = vec![scenario::rules(variants[0]); PROCESSES];
+        world.judge_by(variants.map(scenario::rules).to_vec());
         log::listen();
         let shared = Shared::new(world);
         let mut simulation = Self {
@@ -124,6 +125,11 @@ impl Simulation {
         let variant = self.variants[usize::from(self.has_other_rules[process])];
         let port = Port { shared: self.shared.clone(), process };
         Arc::new(Engine::new(scenario::rules(variant), port))
+    }
+
+    /// The engine of a process.
+    pub(crate) fn engine_of(&self, process: usize) -> &Arc<Engine<Port>> {
+        &self.engines[process]
     }
 
     /// Plays it to its end.
@@ -236,11 +242,11 @@ impl Simulation {
         }
     }
 
-    fn spawn(
+    pub(crate) fn spawn(
         &mut self,
         process: usize,
         work: Work,
-        future: impl Future<Output = Ended> + Send + 'static,
+        future: impl Future<Output = Ended> + 'static,
     ) -> u64 {
         let job = self.next_job;
         self.next_job += 1;
@@ -298,6 +304,7 @@ impl Simulation {
                 let events: Vec<&Planned> = events.iter().map(|it| &self.planned[*it]).collect();
                 world.judge_others(&events, failed);
             }
+            (Work::Receive(batch), Ended::Kept(kept)) => world.judge_kept(job, batch, kept),
             _ => {}
         }
     }
@@ -343,6 +350,7 @@ impl Simulation {
                     world.judge_done(&self.planned[event]);
                 }
             }
+            (Work::Receive(batch), ended) => world.batch_received(batch, ended),
             // As Lambda does for asynchronous invocations: twice more, and then never.
             (Work::Track { change, delivery }, Ended::Again(_)) if *delivery < 3 => {
                 let again = world.now + MINUTE * i64::from(*delivery);
@@ -401,8 +409,10 @@ impl Simulation {
         {
             let mut world = self.shared.world();
             world.coverage.met(Twist::DeadlineMet);
-            if matches!(work, Work::Batch { .. }) {
-                world.coverage.met(Twist::BatchKilled);
+            match work {
+                Work::Batch { .. } => world.coverage.met(Twist::BatchKilled),
+                Work::Receive(_) => world.coverage.met(Twist::ReceiveKilled),
+                _ => {}
             }
             world.note(|| format!("process {process}  has no time left"));
         }
@@ -477,6 +487,8 @@ impl Simulation {
             Action::DeliverBatch { events, is_partial } => {
                 self.batch(process, events, is_partial);
             }
+            Action::Send { message } => self.shared.world().send_message(message),
+            Action::Poll { queue } => self.poll_queue(process, queue),
             Action::RequestArrives { request } => self.shared.world().request_arrives(&request),
             Action::Deadline { job } => self.deadline(job),
             Action::TaskEvent { change, delivery } => self.track(process, change, delivery),

@@ -6,7 +6,11 @@ use serde_json::json;
 use taskferry_core::{event::Event, run::RunId, track::TaskState};
 use taskferry_engine::Disposition;
 
-use crate::world::Micros;
+use crate::{
+    mapping::Batch,
+    sqs::{Delivery, message_id},
+    world::Micros,
+};
 
 /// What a process is doing.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub(crate) enum Work {
         /// When no other is begun.
         until: Micros,
     },
+    /// It receives a batch of messages.
+    Receive(Batch),
     /// It tracks a Task State Change.
     Track {
         /// Which.
@@ -57,6 +63,8 @@ pub(crate) enum Ended {
     Refused(String),
     /// Each record of the batch so.
     Each(Vec<Self>),
+    /// Of the batch of messages the queue is to keep these.
+    Kept(Vec<String>),
 }
 
 /// Work under way.
@@ -66,7 +74,7 @@ pub(crate) struct Job {
     /// What.
     pub(crate) work: Work,
     /// The engine at it.
-    pub(crate) future: Pin<Box<dyn Future<Output = Ended> + Send>>,
+    pub(crate) future: Pin<Box<dyn Future<Output = Ended>>>,
     /// How many calls of the process had failed when it began.
     pub(crate) failed: u64,
 }
@@ -87,6 +95,11 @@ pub(crate) fn told(work: &Work) -> String {
     match work {
         Work::Dispatch { event } => format!("event {event}"),
         Work::Batch { events, .. } => format!("events {events:?} in one batch"),
+        Work::Receive(batch) => {
+            let told = |it: &Delivery| format!("{} by {}", message_id(it.message), it.receipt);
+            let messages: Vec<String> = batch.deliveries.iter().map(told).collect();
+            format!("messages {}", messages.join(", "))
+        }
         Work::Track { change, .. } => {
             let version = change.version.unwrap_or_default();
             format!("task {} {} version {version}", change.task_arn, change.last_status)

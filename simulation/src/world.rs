@@ -17,9 +17,11 @@ use crate::{
     dice::Dice,
     ecs::{Ecs, Step},
     faults::{Call, Coverage, Knobs},
+    mapping::Receiving,
     oracles::Judge,
     promises::Violation,
     script,
+    sqs::Sqs,
     store::Store,
 };
 
@@ -60,6 +62,16 @@ pub(crate) enum Action {
         events: Vec<usize>,
         /// Whether the source is told which of them failed.
         is_partial: bool,
+    },
+    /// A message is sent.
+    Send {
+        /// Which.
+        message: usize,
+    },
+    /// Somebody looks into a queue.
+    Poll {
+        /// Which.
+        queue: usize,
     },
     /// A `RunTask` that nobody waits for any more reaches ECS.
     RequestArrives {
@@ -162,6 +174,10 @@ pub(crate) struct World {
     pub(crate) store: Store,
     /// ECS.
     pub(crate) ecs: Ecs,
+    /// SQS.
+    pub(crate) sqs: Sqs,
+    /// The batches that are with functions.
+    pub(crate) receiving: Vec<Receiving>,
     /// Events that were put aside, by URL.
     pub(crate) payloads: BTreeSet<String>,
     /// Lifecycle events, as published.
@@ -203,6 +219,8 @@ impl World {
             is_calm: false,
             store: Store::default(),
             ecs: Ecs::new(failures_use_tokens),
+            sqs: Sqs::default(),
+            receiving: Vec::new(),
             payloads: BTreeSet::new(),
             bus: Vec::new(),
             bus_read: 0,

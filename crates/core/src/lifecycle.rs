@@ -517,7 +517,8 @@ fn date(run: &mut Run, now: Timestamp) {
 fn own_date(run: &mut Run, now: Timestamp) {
     if let Some(ended_at) = run.ended_at {
         let soon = after(now, TELL_SECONDS);
-        let telling = (!run.outbox.is_empty() || run.message.is_some()).then_some(soon);
+        let has_message = run.message.is_some() && !crate::is_mutated!(DeletionNotRepeated);
+        let telling = (!run.outbox.is_empty() || has_message).then_some(soon);
         let tidying = run.payload.as_ref().and_then(|_| times::discard_at(ended_at, now));
         let tidying = tidying.filter(|_| !crate::is_mutated!(PayloadKept));
         run.due_at = telling.or(tidying);

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt, num::NonZeroU32};
 
 use crate::{
-    chain,
+    chain, digest,
     event::{self, Event},
     lengths::{self, REQUEST_BYTES_MAX},
     limits::{LimitId, Slot},
@@ -262,6 +262,9 @@ fn dedupe_key(rule: &Rule, event: &Event, context: &Context<'_>) -> Result<Strin
     let key = match &rule.dedupe {
         Some(template) if !crate::is_mutated!(DedupeForgotten) => {
             template.render(context).map(Cow::into_owned).map_err(Refusal::Dedupe)
+        }
+        None if crate::is_mutated!(DedupedByBody) && event.source() == "aws.sqs" => {
+            Ok(digest::hex(&[&event.value()["detail"]["body"].to_string()]))
         }
         Some(_) | None if crate::is_mutated!(ChainKeyedByEvent) => Ok(event.id().to_owned()),
         Some(_) | None => Ok(chain::dedupe_key(event).unwrap_or_else(|| event.id().to_owned())),

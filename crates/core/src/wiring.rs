@@ -208,7 +208,8 @@ pub fn queues(rules: &Rules) -> Vec<Queue> {
     for rule in &rules.rules {
         let On::Sqs { queue, batches, ack, .. } = &rule.on else { continue };
         let (_, all) = queues.entry(last_part(queue)).or_insert((queue, Batches::default()));
-        if sqs::is_fifo(queue) && *ack == Ack::Completion {
+        let is_held = *ack == Ack::Completion && !crate::is_mutated!(HeldSideBySide);
+        if sqs::is_fifo(queue) && is_held {
             all.size = Some(HELD_IN_ORDER);
         }
         // Where two rules say it, `check` has seen that they say the same.

@@ -12,6 +12,7 @@ use taskferry_core::{
         Event,
         sqs::{Message, MessageId, Received},
     },
+    is_mutated,
     lifecycle::{HEARTBEAT_SECONDS, Happening, VISIBILITY_SECONDS},
     plan::{self, Plan},
     reason,
@@ -52,10 +53,15 @@ impl<P: Ports> Engine<P> {
     /// Each message stands for itself, but in a FIFO queue, where what follows upon one that is kept waits for it: the queue
     /// keeps those of its group too. What has not been begun at `until` is kept.
     pub async fn receive(&self, batch: Vec<Received>, until: Timestamp) -> Vec<MessageId> {
+        #[cfg(mutations)]
+        let all: Vec<MessageId> = batch.iter().map(|received| received.id.clone()).collect();
         let kept = stream::iter(in_order(batch))
             .map(|sequence| self.receive_in_order(sequence, until))
             .buffer_unordered(AT_ONCE);
-        kept.concat().await
+        let kept = kept.concat().await;
+        #[cfg(mutations)]
+        let kept = mutated_answer(all, kept);
+        kept
     }
 
     /// Takes messages one after the other, up to the first that is kept.
@@ -63,7 +69,7 @@ impl<P: Ports> Engine<P> {
         let mut sequence = sequence.into_iter();
         let mut kept = Vec::new();
         for Received { id, message } in sequence.by_ref() {
-            if self.ports.clock().now() >= until {
+            if self.is_over(until) {
                 kept.push(id);
                 break;
             }
@@ -72,21 +78,33 @@ impl<P: Ports> Engine<P> {
                 // Not as Lambda writes it: whoever can read it may come, or the queue's own dead letters.
                 Err(malformed) => Err(reason(malformed)),
             };
-            match taken {
-                Ok(Taken::Done) => {}
-                Ok(Taken::Held) => {
-                    kept.push(id);
-                    break;
-                }
+            let is_done = match &taken {
+                Ok(Taken::Done) => true,
+                Ok(Taken::Held) => is_mutated!(HeldMessageIsDone),
                 Err(error) => {
                     warn!(message_id = %id, error, "message left to its queue");
-                    kept.push(id);
-                    break;
+                    let is_read = message.is_ok();
+                    is_read && is_mutated!(FailedMessageIsDone)
+                        || !is_read && is_mutated!(MalformedMessageIsDone)
                 }
+            };
+            if is_done {
+                continue;
+            }
+            kept.push(id);
+            if !is_mutated!(GroupGoesOn) {
+                break;
             }
         }
-        kept.extend(sequence.map(|received| received.id));
+        if !is_mutated!(RestOfGroupForgotten) {
+            kept.extend(sequence.map(|received| received.id));
+        }
         kept
+    }
+
+    /// Whether nothing is begun any more.
+    fn is_over(&self, until: Timestamp) -> bool {
+        self.ports.clock().now() >= until && !is_mutated!(DeadlineOfMessagesForgotten)
     }
 
     async fn take(
@@ -101,7 +119,9 @@ impl<P: Ports> Engine<P> {
             return Err(Error::NoQueue(queue.to_owned()));
         }
         let rules = || rules.iter().map(|&index| &self.rules.rules[index]);
-        if let (Some(refused), Some(kept)) = (&message.refused, &message.kept) {
+        if let (Some(refused), Some(kept)) = (&message.refused, &message.kept)
+            && !is_mutated!(RefusedRecordForgotten)
+        {
             self.keep_as_dead_letter(rules(), kept, &reason(refused)).await?;
         }
         let mut plans = Vec::new();
@@ -138,7 +158,7 @@ impl<P: Ports> Engine<P> {
         let mut runs = Vec::with_capacity(plans.len());
         let mut failed = None;
         for plan in plans {
-            if self.ports.clock().now() >= until {
+            if self.is_over(until) {
                 return Err(failed.unwrap_or(Error::NotBegun));
             }
             match self.launch_or_keep(plan, None).await {
@@ -201,7 +221,8 @@ impl<P: Ports> Engine<P> {
         self.ports.queues().extend(queue_arn, receipt_handle, VISIBILITY_SECONDS).await?;
         let held = async {
             let others = open(self.launch_all(others, until).await?);
-            let others = others.filter(|other| *other != last.run_id).take(OTHERS_MAX).collect();
+            let others_max = if is_mutated!(OthersForgotten) { 0 } else { OTHERS_MAX };
+            let others = others.filter(|other| *other != last.run_id).take(others_max).collect();
             let mut held = HeldMessage {
                 queue_arn: queue_arn.clone(),
                 id: id.to_string(),
@@ -211,6 +232,9 @@ impl<P: Ports> Engine<P> {
                 own_due_at: None,
                 others,
             };
+            if self.is_over(until) {
+                return Err(Error::NotBegun);
+            }
             // The last has it, once all are recorded: were it lost before, the message would come again.
             let last = self.launch_or_keep(last, Some(held.clone())).await?;
             if last.is_some_and(|run| holds(&run, &held)) {
@@ -254,8 +278,13 @@ impl<P: Ports> Engine<P> {
     pub(crate) async fn extend(&self, run: &Run) -> Result<Option<Happening>, Error> {
         let Some(message) = &run.message else { return Ok(None) };
         let HeldMessage { queue_arn, receipt_handle, .. } = &**message;
-        let extended =
-            self.ports.queues().extend(queue_arn, receipt_handle, VISIBILITY_SECONDS).await;
+        let seconds =
+            if is_mutated!(HoldTooShort) { HEARTBEAT_SECONDS } else { VISIBILITY_SECONDS };
+        let extended = if is_mutated!(HeartbeatUnsaid) {
+            Ok(())
+        } else {
+            self.ports.queues().extend(queue_arn, receipt_handle, seconds).await
+        };
         match extended {
             Ok(()) => {
                 let until = after(self.ports.clock().now(), HEARTBEAT_SECONDS);
@@ -276,7 +305,10 @@ impl<P: Ports> Engine<P> {
     pub(crate) async fn acknowledge(&self, run: &Run) -> Result<Happening, Error> {
         let Some(message) = &run.message else { return Ok(Happening::Released) };
         // Past its time the records are what is left of it, those of the others too.
-        if run.status.is_terminal() && self.hand_over(&message.others, message).await? {
+        if run.status.is_terminal()
+            && !is_mutated!(HandOverForgotten)
+            && self.hand_over(&message.others, message).await?
+        {
             return Ok(Happening::Released);
         }
         match self.ports.queues().delete(&message.queue_arn, &message.receipt_handle).await {
@@ -296,6 +328,16 @@ impl<P: Ports> Engine<P> {
         }
         Ok(Happening::Released)
     }
+}
+
+/// What is answered, with a bug in it.
+#[cfg(mutations)]
+fn mutated_answer(mut all: Vec<MessageId>, kept: Vec<MessageId>) -> Vec<MessageId> {
+    if is_mutated!(KeptAreTheGood) {
+        all.retain(|id| !kept.contains(id));
+        return all;
+    }
+    if is_mutated!(BadMessageKeepsBatch) && !kept.is_empty() { all } else { kept }
 }
 
 /// Whether the run is under way, and holds this message: it may hold another, which this one repeats.

@@ -39,8 +39,7 @@ impl World {
             self.coverage.met(Twist::RulesChangedBetweenAttempts);
         }
         let event = self.store.get(&named.run_id).map(|run| run.event.id.clone());
-        let number = event.as_ref().and_then(|id| id.strip_prefix('e')?.parse().ok());
-        let Some(order) = number.map(scenario::order_id) else { return };
+        let Some(order) = event.and_then(|id| self.order_of(&id)) else { return };
         let environment = app["environment"].as_array().into_iter().flatten();
         let mut secrets = environment.filter(|it| it["name"] == "SECRET").map(|it| &it["value"]);
         let is_data = command.len() == 2
@@ -50,6 +49,15 @@ impl World {
         self.held(is_data, Oracle::EventDataIsData, || {
             format!("{started_by} is to be told of order `{order}`, and is told {command:?}")
         });
+    }
+
+    /// The order that an event tells of.
+    fn order_of(&self, event_id: &str) -> Option<String> {
+        match event_id.split_at_checked(1)? {
+            ("e", number) => number.parse().ok().map(scenario::order_id),
+            ("m", number) => self.sqs.messages.get(number.parse::<usize>().ok()?)?.order.clone(),
+            _ => None,
+        }
     }
 
     /// A run was made: one that follows upon another is one link further, and past the last link there is none.

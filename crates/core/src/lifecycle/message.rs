@@ -49,7 +49,11 @@ pub(super) fn decide(run: &Run, happening: &Happening, now: Timestamp) -> Option
     let message = run.message.as_ref().filter(|_| !run.status.is_terminal())?;
     let is_due = message.extend_at <= now;
     match happening {
-        Happening::Due if is_due && after(message.received_at, HELD_SECONDS) <= now => {
+        Happening::Due
+            if is_due
+                && after(message.received_at, HELD_SECONDS) <= now
+                && !crate::is_mutated!(HeldForEver) =>
+        {
             Some(Decision::only(Then::Acknowledge))
         }
         Happening::Due if is_due => Some(Decision::only(Then::Extend)),
@@ -82,7 +86,10 @@ pub(super) fn decide(run: &Run, happening: &Happening, now: Timestamp) -> Option
 /// Another message that comes to the same run, by the rule's `dedupe`, is none of its: it repeats what is held already.
 pub(super) fn received(run: &Run, message: &HeldMessage) -> Decision {
     match &run.message {
-        Some(held) if !held.is_same(message) => Decision::rest(),
+        Some(held) if !held.is_same(message) && !crate::is_mutated!(HoldTakenOver) => {
+            Decision::rest()
+        }
+        Some(_) if crate::is_mutated!(NewDeliveryForgotten) => Decision::rest(),
         Some(_) | None => noted(run, |next| next.message = Some(Box::new(message.clone()))),
     }
 }

@@ -1,0 +1,208 @@
+//! Oracles about queues: what becomes of each message, and when it may go.
+
+use std::sync::Arc;
+
+use taskferry_core::run::{Run, RunId};
+
+use crate::{
+    faults::Twist,
+    mapping::Receiving,
+    promises::Oracle,
+    queued::{HELD_RULES, rules_of},
+    scenario::STACK,
+    sqs::{Message, State, message_id},
+    world::{HOUR, Micros, SECOND, World},
+};
+
+use super::CALMING;
+
+/// For how long a message is held at the least before its record is all that is left: `docs/event-sources.md`.
+const HELD_FOR: Micros = 11 * HOUR;
+
+/// How long a message must be invisible to be taken in peace: as long as its function may take.
+const VISIBILITY_MIN: Micros = 60 * SECOND;
+
+impl World {
+    /// Whether nothing has failed for so long that nothing of it should be seen any more.
+    fn is_quiet(&self) -> bool {
+        self.judge.calm_since.is_some_and(|since| self.now - since > CALMING)
+    }
+
+    /// Whether each process has this rule, whichever rules it has.
+    fn is_certain(&self, rule: &str) -> bool {
+        self.judge
+            .all_rules
+            .iter()
+            .all(|rules| rules.rules.iter().any(|it| it.name.as_ref() == rule))
+    }
+
+    /// The run that is under way and holds the message.
+    pub(crate) fn holder(&self, number: usize) -> Option<&Run> {
+        let id = message_id(number);
+        let holds = |run: &&Run| {
+            !run.status.is_terminal() && run.message.as_ref().is_some_and(|held| held.id == id)
+        };
+        self.store.rows().map(|row| &row.run).find(holds)
+    }
+
+    /// A message is about to be delivered, and was last delivered then.
+    pub(crate) fn judge_delivery(&mut self, number: usize, delivered_at: Option<Micros>) {
+        let holder = self.holder(number).map(|run| run.id.clone());
+        if holder.is_some() {
+            self.coverage.met(Twist::HoldLapsed);
+        }
+        if !self.is_quiet() {
+            return;
+        }
+        let message = &self.sqs.messages[number];
+        let visibility = self.sqs.queues[message.queue].visibility;
+        // Where messages come again while they are being taken, they come again.
+        if !message.is_readable || visibility < VISIBILITY_MIN {
+            return;
+        }
+        let (calm_since, now) = (self.judge.calm_since.unwrap_or_default(), self.now);
+        let comes_again = delivered_at.is_some_and(|at| at > calm_since + CALMING);
+        self.held(!comes_again && holder.is_none(), Oracle::MessagesComeOnce, || {
+            let ago = delivered_at.map(|at| (now - at) / SECOND);
+            format!("{} comes again after {ago:?} s, held by {holder:?}", message_id(number))
+        });
+    }
+
+    /// A message has gone to the dead letters.
+    pub(crate) fn judge_dead_letter(&mut self, number: usize) {
+        let holder = self.holder(number).map(|run| run.id.clone());
+        // What was said of its delivery holds of this too, but for what comes to pass while things fail.
+        let holds = holder.is_none() || !self.is_quiet();
+        self.held(holds, Oracle::MessagesAreHeld, || {
+            format!("{} is a dead letter, and run {holder:?} holds it", message_id(number))
+        });
+        // Each time that it was received something failed: what keeps one without a reason was seen at once.
+        self.coverage.asked(Oracle::NeighboursDoNoHarm);
+    }
+
+    /// A message is deleted, by who had received it then.
+    pub(crate) fn judge_deletion(&mut self, number: usize, received_at: Micros) {
+        let message = self.sqs.messages[number].clone();
+        let id = message_id(number);
+        self.held(message.is_readable, Oracle::MessagesAreKept, || {
+            format!("{id} is deleted, and nobody can have read it")
+        });
+        for (rule, key) in &message.expects {
+            let run = self.store.get(&RunId::new(STACK, rule, key)).cloned();
+            let holds = run.is_some() || !self.is_certain(rule);
+            self.held(holds, Oracle::MessagesAreKept, || {
+                format!("{id} is deleted, and rule {rule} has no run for it")
+            });
+            let Some(run) = run.filter(|_| HELD_RULES.contains(rule)) else { continue };
+            let is_anothers = self.is_repeated(number, rule, key);
+            let is_handed_over = self.now - received_at >= HELD_FOR - 10 * SECOND;
+            if is_handed_over && !run.status.is_terminal() {
+                self.coverage.met(Twist::MessageHandedOver);
+            }
+            let may_go = run.status.is_terminal() || is_anothers || is_handed_over;
+            self.held(may_go, Oracle::MessagesAreHeld, || {
+                format!("{id} is deleted, and run {} of {rule} is {}", run.id, run.status)
+            });
+        }
+        if message.is_refused {
+            for rule in rules_of(message.queue) {
+                let there = self.store.get(&RunId::new(STACK, rule, &id)).is_some()
+                    || !self.is_certain(rule);
+                self.held(there, Oracle::MessagesAreKept, || {
+                    format!("{id} is deleted, and rule {rule} has no dead letter of it")
+                });
+            }
+        }
+    }
+
+    /// Whether another message leads to the same run, by the rule's `dedupe`: it holds one of them, and the other repeats it.
+    fn is_repeated(&self, number: usize, rule: &str, key: &str) -> bool {
+        let leads_there = |message: &Message| {
+            message.state != State::Unsent
+                && message.expects.iter().any(|(other, its)| *other == rule && its == key)
+        };
+        let messages = self.sqs.messages.iter().enumerate();
+        messages.into_iter().any(|(other, message)| other != number && leads_there(message))
+    }
+
+    /// A process has recorded a run: if it is of a message, those of its group before it are recorded or gone, and the
+    /// function was to begin it still.
+    pub(super) fn judge_message(&mut self, process: usize, run: &Run) {
+        let of = |(rule, key): &(&str, String)| *rule == run.rule && *key == run.dedupe_key;
+        let mut queued = self.sqs.queues.iter().flat_map(|queue| queue.sent.iter().copied());
+        let number = queued.find(|it| self.sqs.messages[*it].expects.iter().any(of));
+        let Some(number) = number else { return };
+        self.judge_group(number, run);
+        let (now, latency) = (self.now + self.processes[process].skew, self.knobs.latency);
+        let failed = self.processes[process].failed;
+        // Some calls may come between what the clock said and the record.
+        let grace = SECOND + 10 * latency;
+        let has_it = |it: &&Receiving| {
+            it.process == process && it.batch.deliveries.iter().any(|it| it.message == number)
+        };
+        let is_late = |it: &Receiving| it.failed == failed && now > it.batch.until + grace;
+        // It may be with two functions at once, and which of them it was does not show.
+        let mut receiving = self.receiving.iter().filter(has_it).peekable();
+        let late = receiving.peek().is_some() && receiving.all(is_late);
+        self.held(!late, Oracle::BatchesEndInTime, || {
+            format!("{} is begun when its function has no time left", message_id(number))
+        });
+    }
+
+    fn judge_group(&mut self, number: usize, run: &Run) {
+        let message = &self.sqs.messages[number];
+        if message.group.is_none() {
+            return;
+        }
+        let (queue, group) = (message.queue, message.group.clone());
+        let waits_for_end = HELD_RULES.contains(&run.rule.as_str());
+        let sent = self.sqs.queues[queue].sent.clone();
+        for earlier in sent.into_iter().take_while(|it| *it != number) {
+            let before = &self.sqs.messages[earlier];
+            if before.group != group || before.state != State::Queued {
+                continue;
+            }
+            let missing = before
+                .expects
+                .iter()
+                .filter(|(rule, _)| self.is_certain(rule))
+                .find(|(rule, key)| self.store.get(&RunId::new(STACK, rule, key)).is_none())
+                .map(|(rule, _)| *rule);
+            let holds = missing.is_none() && !waits_for_end;
+            self.held(holds, Oracle::GroupsKeepOrder, || {
+                let (id, earlier) = (message_id(number), message_id(earlier));
+                format!("{id} is recorded before {earlier} of its group ({missing:?} has no run)")
+            });
+        }
+    }
+
+    /// Nothing is left to happen: each message has left its queue, and has what it was for.
+    pub(super) fn judge_messages(&mut self) {
+        for queue in 0..self.sqs.queues.len() {
+            self.expire_messages(queue);
+        }
+        for number in 0..self.sqs.messages.len() {
+            let (state, id) = (self.sqs.messages[number].state, message_id(number));
+            let is_left = matches!(state, State::Unsent | State::Queued);
+            self.held(!is_left, Oracle::MessagesEnd, || format!("{id} is {state:?} still"));
+            if state != State::Deleted {
+                continue;
+            }
+            for (rule, key) in self.sqs.messages[number].expects.clone() {
+                let there = self.store.get(&RunId::new(STACK, rule, &key)).is_some();
+                self.held(there || !self.is_certain(rule), Oracle::NothingIsLost, || {
+                    format!("{id} was taken, and rule {rule} has no run")
+                });
+            }
+        }
+        let held = self.store.rows().map(|row| &row.run).find(|run| run.message.is_some());
+        if let Some(held) = held.map(|run| run.id.clone()) {
+            self.broken(Oracle::MessagesEnd, || format!("run {held} holds its message still"));
+        }
+    }
+
+    /// The rules that processes have, now or later.
+    pub(crate) fn judge_by(&mut self, rules: Vec<Arc<taskferry_core::rules::Rules>>) {
+        self.judge.all_rules = rules;
+    }
+}
