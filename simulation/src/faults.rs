@@ -201,6 +201,10 @@ pub enum Twist {
     BatchRepeated,
     /// The function's time is over before each record of its batch had its turn.
     BatchCutShort,
+    /// A function goes on with what the quota held up.
+    CaughtUp,
+    /// It leaves that to another one.
+    CaughtUpByAnother,
     /// A function is ended since its time is over.
     DeadlineMet,
     /// A function is ended so in the middle of a batch.
@@ -261,7 +265,7 @@ pub enum Twist {
 
 impl Twist {
     /// All of them.
-    pub const ALL: [Self; 75] = [
+    pub const ALL: [Self; 77] = [
         Self::StaleDue,
         Self::StaleLimit,
         Self::Conflict,
@@ -309,6 +313,8 @@ impl Twist {
         Self::BatchPartlyFailed,
         Self::BatchRepeated,
         Self::BatchCutShort,
+        Self::CaughtUp,
+        Self::CaughtUpByAnother,
         Self::DeadlineMet,
         Self::BatchKilled,
         Self::RequestLate,

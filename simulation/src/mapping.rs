@@ -73,6 +73,7 @@ impl Simulation {
             match sqs::normalise(&payload) {
                 Ok(batch) => {
                     let kept = engine.receive(batch, at(until)).await;
+                    engine.catch_up(at(until)).await;
                     Ended::Kept(kept.iter().map(ToString::to_string).collect())
                 }
                 Err(error) => Ended::Again(taskferry_core::reason(&error)),

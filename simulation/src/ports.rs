@@ -178,9 +178,14 @@ impl Runs for Port {
             || format!("{} {}", window.bucket.as_str(), window.begin),
             |world| {
                 let has_one = world.store.take_token(window);
-                if has_one && window.bucket == Bucket::Fargate {
-                    let now = world.now;
-                    world.processes[process].tokens.push(now);
+                match window.bucket {
+                    Bucket::Fargate if has_one => {
+                        let now = world.now;
+                        world.processes[process].tokens.push(now);
+                    }
+                    Bucket::Turn if has_one => world.coverage.met(Twist::CaughtUp),
+                    Bucket::Turn => world.coverage.met(Twist::CaughtUpByAnother),
+                    Bucket::Fargate | Bucket::Modify | Bucket::Read => {}
                 }
                 Ok(has_one)
             },

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+use jiff::Timestamp;
 use taskferry_core::{event::Event, route::Origin, run::RunId, track::TaskState};
 use taskferry_engine::Engine;
 
@@ -85,6 +86,9 @@ pub(crate) struct Simulation {
     swept_at: Micros,
     pub(crate) steps: u64,
 }
+
+/// So long a function has for what it does beside its event.
+const STAYS: i64 = 50;
 
 /// Far more than any seed takes.
 const STEPS_MAX: u64 = 200_000;
@@ -397,6 +401,7 @@ impl Simulation {
         let work = Work::Batch { events, is_partial, until };
         let job = self.spawn(process, work, async move {
             let ends = engine.dispatch_batch(Origin::EventBridge, &delivered, at(until)).await;
+            engine.catch_up(at(until)).await;
             Ended::Each(ends.into_iter().map(Ended::from).collect())
         });
         self.shared.world().act_at(deadline, Action::Deadline { job });
@@ -433,8 +438,11 @@ impl Simulation {
     pub(crate) fn dispatch(&mut self, process: usize, event: usize) {
         let engine = Arc::clone(&self.engines[process]);
         let delivered = self.planned[event].event.clone();
+        let stays_until = self.seconds_from_now(process, STAYS);
         let job = self.spawn(process, Work::Dispatch { event }, async move {
-            Ended::from(engine.dispatch(Origin::EventBridge, &delivered).await)
+            let ended = Ended::from(engine.dispatch(Origin::EventBridge, &delivered).await);
+            engine.catch_up(stays_until).await;
+            ended
         });
         self.may_have_deadline(job);
     }
@@ -443,19 +451,25 @@ impl Simulation {
     pub(crate) fn track(&mut self, process: usize, change: Box<TaskState>, delivery: u32) {
         let engine = Arc::clone(&self.engines[process]);
         let event = task_event(&change);
+        let stays_until = self.seconds_from_now(process, STAYS);
         let job = self.spawn(process, Work::Track { change, delivery }, async move {
-            Ended::from(engine.track(&event).await)
+            let ended = Ended::from(engine.track(&event).await);
+            engine.catch_up(stays_until).await;
+            ended
         });
         self.may_have_deadline(job);
+    }
+
+    /// A time to come, by the clock of a process.
+    fn seconds_from_now(&self, process: usize, seconds: i64) -> Timestamp {
+        let world = self.shared.world();
+        at(world.now + world.processes[process].skew + seconds * SECOND)
     }
 
     /// A process sweeps for so many seconds.
     pub(crate) fn sweep(&mut self, process: usize, seconds: i64) {
         let engine = Arc::clone(&self.engines[process]);
-        let until = {
-            let world = self.shared.world();
-            at(world.now + world.processes[process].skew + seconds * SECOND)
-        };
+        let until = self.seconds_from_now(process, seconds);
         let swept = async move { Ended::from(engine.sweep(until).await) };
         let job = self.spawn(process, Work::Sweep, swept);
         self.may_have_deadline(job);
