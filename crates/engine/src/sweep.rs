@@ -13,7 +13,7 @@ use taskferry_core::{
     limits::LimitId,
     pace::Bucket,
     reason,
-    run::Run,
+    run::{Run, RunId},
     track::TaskState,
 };
 use tracing::{error, info, warn};
@@ -39,8 +39,16 @@ pub struct Swept {
     pub runs: u32,
     /// Runs and limits that it could not see to, and that stay due.
     pub failed: u32,
-    /// Whether something due is left, for want of time.
+    /// Whether something due is left: for want of time, or since it could not be seen to.
     pub unfinished: bool,
+}
+
+/// What became of the runs of a page.
+struct Page {
+    /// Those that could not be seen to.
+    failed: Vec<RunId>,
+    /// Whether time ran out for one.
+    is_left: bool,
 }
 
 impl<P: Ports> Engine<P> {
@@ -53,6 +61,8 @@ impl<P: Ports> Engine<P> {
         let mut swept = Swept::default();
         // A limit can stay due, for as long as the run that another one replaces takes to stop. Once in a sweep is enough.
         let mut seen = BTreeSet::new();
+        // What cannot be seen to stays due as well, and the next sweep sees to it.
+        let mut failed = BTreeSet::new();
         loop {
             let now = self.ports.clock().now();
             if now >= until {
@@ -62,51 +72,54 @@ impl<P: Ports> Engine<P> {
             let Due { runs, limits } = self.ports.runs().due(now, PAGE_LENGTH).await?;
             let limits: Vec<LimitId> =
                 limits.into_iter().filter(|limit| seen.insert(limit.clone())).collect();
+            let runs: Vec<Run> = runs.into_iter().filter(|run| !failed.contains(&run.id)).collect();
             if runs.is_empty() && limits.is_empty() {
                 break;
             }
-            let failed_before = swept.failed;
+            let mut is_of_use = false;
             for limit in limits {
                 if is_mutated!(LimitsNotSwept) {
                     break;
                 }
-                let admitted = self.admit(&limit).await;
-                swept.failed += u32::from(!told(admitted, "limit not looked at"));
+                let is_admitted = told(self.admit(&limit).await, "limit not looked at");
+                is_of_use |= is_admitted;
+                swept.failed += u32::from(!is_admitted);
             }
             let page = runs.len();
-            swept.runs += u32::try_from(page).unwrap_or(u32::MAX);
-            let (failed, is_left) = self.sweep_page(runs, until).await;
-            swept.failed += failed;
-            // What cannot be seen to now stays due, and would come again at once.
-            if is_left || swept.failed > failed_before {
+            swept.runs += count(page);
+            let Page { failed: failed_now, is_left } = self.sweep_page(runs, until).await;
+            is_of_use |= failed_now.len() < page;
+            swept.failed += count(failed_now.len());
+            failed.extend(failed_now);
+            // Where nothing succeeds, it is not the run or the limit that is at fault.
+            if is_left || !is_of_use {
                 swept.unfinished = true;
                 break;
             }
         }
+        swept.unfinished |= swept.failed > 0;
         info!(runs = swept.runs, failed = swept.failed, unfinished = swept.unfinished, "swept");
         Ok(swept)
     }
 
-    /// How many of the runs could not be seen to, and whether time ran out for one.
-    async fn sweep_page(&self, runs: Vec<Run>, until: Timestamp) -> (u32, bool) {
+    async fn sweep_page(&self, runs: Vec<Run>, until: Timestamp) -> Page {
         let now = self.ports.clock().now();
         let (asked, others): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| {
             let decision = lifecycle::decide(self.stack(), run, &Happening::Due, now);
             decision.next.is_none() && decision.then == Then::Describe
         });
         let mut happenings: Vec<(Run, Happening)> = Vec::new();
-        let mut failed = 0;
-        let mut is_left = false;
+        let mut page = Page { failed: Vec::new(), is_left: false };
         for (cluster, runs) in by_cluster(asked) {
             match self.may_call(Bucket::Read, Patience::Until(until)).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    is_left = true;
+                    page.is_left = true;
                     continue;
                 }
                 Err(error) => {
                     warn!(error = reason(&error), runs = runs.len(), "tasks not described");
-                    failed += u32::try_from(runs.len()).unwrap_or(u32::MAX);
+                    page.failed.extend(runs.into_iter().map(|run| run.id));
                     continue;
                 }
             }
@@ -122,18 +135,20 @@ impl<P: Ports> Engine<P> {
         }
         happenings.extend(others.into_iter().map(|run| (run, Happening::Due)));
         let mut advanced = stream::iter(happenings)
-            .map(|(run, happening)| self.see_to(run, happening, until))
+            .map(async |(run, happening)| {
+                (run.id.clone(), self.see_to(run, happening, until).await)
+            })
             .buffer_unordered(AT_ONCE);
-        while let Some(seen) = advanced.next().await {
+        while let Some((run_id, seen)) = advanced.next().await {
             match seen {
-                Ok(run) => is_left |= run.due_at.is_some_and(|due_at| due_at <= now),
+                Ok(run) => page.is_left |= run.due_at.is_some_and(|due_at| due_at <= now),
                 Err(error) => {
-                    warn!(error = reason(&error), "run not seen to");
-                    failed += 1;
+                    warn!(%run_id, error = reason(&error), "run not seen to");
+                    page.failed.push(run_id);
                 }
             }
         }
-        (failed, is_left)
+        page
     }
 
     /// Takes a run as far as it goes; one that a failing call holds up comes back later.
@@ -181,6 +196,10 @@ fn by_cluster(runs: Vec<Run>) -> BTreeMap<Option<String>, Vec<Run>> {
         clusters.entry(cluster).or_default().push(run);
     }
     clusters
+}
+
+fn count(runs: usize) -> u32 {
+    u32::try_from(runs).unwrap_or(u32::MAX)
 }
 
 /// Whether it went well; if not, one line says why.
