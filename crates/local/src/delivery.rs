@@ -51,6 +51,19 @@ impl Destination {
     ///
     /// [`Error`]: no ARN, of another account, or of something else.
     pub fn parse(arn: &str) -> Result<Self, Error> {
+        match Self::parse_of_any_account(arn)? {
+            (destination, true) => Ok(destination),
+            (_, false) => Err(Error::OtherAccount),
+        }
+    }
+
+    /// The destination of an ARN of whatever account, and whether it is this one's: AWS lets others be named beforehand, and
+    /// delivers to them by their leave.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]: no ARN, or of something else.
+    pub fn parse_of_any_account(arn: &str) -> Result<(Self, bool), Error> {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         let &["arn", partition, service, region, account, resource] = parts.as_slice() else {
             return Err(Error::NotArn);
@@ -83,10 +96,10 @@ impl Destination {
         if region.is_empty() {
             return Err(Error::NotArn);
         }
-        if account != ACCOUNT_ID {
-            return Err(Error::OtherAccount);
+        if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Error::NotArn);
         }
-        Ok(destination)
+        Ok((destination, account == ACCOUNT_ID))
     }
 
     /// Its name.
@@ -145,6 +158,12 @@ pub enum Undeliverable {
         /// The destination.
         arn: String,
     },
+    /// It is in another account, which gives no leave here.
+    #[error("{arn} is in another account, which is not on this machine")]
+    NoPermission {
+        /// The destination.
+        arn: String,
+    },
     /// A function takes JSON, and an event bus an event.
     #[error("the input is not JSON that {arn} can take")]
     InvalidJson {
@@ -173,6 +192,7 @@ impl Undeliverable {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoResource { .. } => "NO_RESOURCE",
+            Self::NoPermission { .. } => "NO_PERMISSIONS",
             Self::InvalidJson { .. } => "INVALID_JSON",
             Self::Refused { .. } => "ERROR_FROM_TARGET",
             Self::ThirdBus { .. } => "THIRD_ACCOUNT_HOP_DETECTED",

@@ -1,4 +1,5 @@
-//! Requests for AWS's services that are not on this machine: each is told so in the form that its client reads.
+//! Requests for AWS's services that are not on this machine: each is told so in the form that its client reads. Of STS there
+//! is one word: who the caller is.
 //!
 //! Asked by the server for what has come by no other way. S3 is where all else ends, and its errors would tell a client
 //! of STS or of Lambda's other operations about buckets. A signature is read for the service's name; it is not checked.
@@ -9,7 +10,10 @@ use axum::{
 };
 use uuid::Uuid;
 
-use crate::protocol::{Exception, read_body, respond};
+use crate::{
+    identity::ACCOUNT_ID,
+    protocol::{Exception, read_body, respond},
+};
 
 /// The form of requests of services such as STS and IAM, which answer in XML.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -28,8 +32,11 @@ pub(crate) fn service(headers: &HeaderMap) -> Option<String> {
     (is_name(service) && service != "s3").then(|| service.to_owned())
 }
 
-/// Refuses the request by the name of the service.
-pub(crate) async fn refuse(service: &str, request: Request<Body>) -> Response<Body> {
+/// What scripts ask STS before anything else.
+const WHO: &str = "GetCallerIdentity";
+
+/// Refuses the request by the name of the service, or says who the caller is.
+pub(crate) async fn answer(service: &str, request: Request<Body>) -> Response<Body> {
     let is_form = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -47,7 +54,23 @@ pub(crate) async fn refuse(service: &str, request: Request<Body>) -> Response<Bo
         body.split(|byte| *byte == b'&').filter_map(|it| std::str::from_utf8(it).ok());
     let operation = members.find_map(|member| member.strip_prefix("Action="));
     let operation = operation.filter(|name| is_name(name)).unwrap_or("that it asks for");
-    xml(&format!("{service} on this machine has no operation {operation}"))
+    if (service, operation) == ("sts", WHO) {
+        return caller_identity();
+    }
+    xml_error(&format!("{service} on this machine has no operation {operation}"))
+}
+
+/// Everybody is the account's root: nobody is asked for credentials.
+fn caller_identity() -> Response<Body> {
+    let id = Uuid::now_v7();
+    xml(
+        StatusCode::OK,
+        format!(
+            "<{WHO}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{WHO}Result>\
+             <Arn>arn:aws:iam::{ACCOUNT_ID}:root</Arn><UserId>{ACCOUNT_ID}</UserId><Account>{ACCOUNT_ID}</Account>\
+             </{WHO}Result><ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{WHO}Response>"
+        ),
+    )
 }
 
 /// The names of services and operations are plain, so they need no escapes.
@@ -55,14 +78,18 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-fn xml(message: &str) -> Response<Body> {
+fn xml_error(message: &str) -> Response<Body> {
     let id = Uuid::now_v7();
-    let body = format!(
+    let error = format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidAction</Code><Message>{message}</Message></Error>\
          <RequestId>{id}</RequestId></ErrorResponse>"
     );
+    xml(StatusCode::BAD_REQUEST, error)
+}
+
+fn xml(status: StatusCode, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/xml");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response

@@ -353,7 +353,7 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         if service == "sns" {
             return services.sns.call(request).await;
         }
-        return elsewhere::refuse(&service, request).await;
+        return elsewhere::answer(&service, request).await;
     }
     services.s3.call(request).await
 }

@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     scheduler::SCHEMA,
     lambda::MAPPINGS_SCHEMA,
     sqs::IN_HAND_SCHEMA,
+    eventbridge::DEFAULT_BUS_SCHEMA,
 ];
 
 const DB: &str = "aws.db";

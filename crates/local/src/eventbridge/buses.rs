@@ -67,6 +67,8 @@ pub(super) enum LeadsTo {
 pub(super) struct Target {
     pub(super) arn: String,
     pub(super) destination: Destination,
+    /// Whether it is of this account: any other gives no leave.
+    pub(super) is_ours: bool,
     pub(super) input: Input,
     pub(super) group_id: Option<String>,
     /// The name of the dead-letter queue.
@@ -198,6 +200,9 @@ impl Deliveries {
         let matched =
             Matched { rule_arn: &rule.arn, rule_name: &rule.name, ingestion_time: &ingestion_time };
         let delivered = match target.input.render(event, matched) {
+            Ok(_) if !target.is_ours => {
+                Err(Undeliverable::NoPermission { arn: target.arn.clone() })
+            }
             Ok(body) => {
                 let group_id = target.group_id.as_deref();
                 let delivery = Delivery { body: &body, group_id, ..Delivery::default() };

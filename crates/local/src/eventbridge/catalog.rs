@@ -136,7 +136,7 @@ impl TargetEntry {
         let TargetRequest { id, arn, input, input_path, input_transformer, .. } = request;
         let refused =
             |reason: &str| Refused(format!("Parameter {arn} is not valid. Reason: {reason}"));
-        let destination = Destination::parse(&arn).map_err(|error| {
+        let (destination, is_ours) = Destination::parse_of_any_account(&arn).map_err(|error| {
             use crate::delivery::Error::{NotADestination, NotArn, OtherAccount};
             match error {
                 NotArn => refused("Provided Arn is not in correct format."),
@@ -180,7 +180,8 @@ impl TargetEntry {
         };
         let transformer = input_transformer.map(|it| (it.input_paths_map, it.input_template));
         let input = Input::read(&id, input, input_path.as_deref(), transformer)?;
-        Ok(Self { json, target: Target { arn, destination, input, group_id, dead_letters } })
+        let target = Target { arn, destination, is_ours, input, group_id, dead_letters };
+        Ok(Self { json, target })
     }
 }
 

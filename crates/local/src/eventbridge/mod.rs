@@ -29,7 +29,7 @@ pub use self::{
 };
 pub(crate) use self::{
     buses::Hop,
-    store::{SCHEDULE_SCHEMA, SCHEMA},
+    store::{DEFAULT_BUS_SCHEMA, SCHEDULE_SCHEMA, SCHEMA},
 };
 use self::{buses::Route, catalog::Catalog};
 use crate::{

@@ -78,9 +78,8 @@ impl PutEvents {
             return Err(constraint("'[]'", "have length greater than or equal to 1"));
         }
         if entries.len() > ENTRIES_MAX {
-            let value = format!("of {} entries", entries.len());
             return Err(constraint(
-                &value,
+                "'[PutEventsRequestEntry]'",
                 &format!("have length less than or equal to {ENTRIES_MAX}"),
             ));
         }

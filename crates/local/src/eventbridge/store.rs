@@ -46,6 +46,10 @@ ALTER TABLE events_rules ADD COLUMN scheduled_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE events_rules ADD COLUMN due_at INTEGER;
 ";
 
+/// The default bus, which is there from the beginning.
+pub(crate) const DEFAULT_BUS_SCHEMA: &str =
+    "INSERT OR IGNORE INTO events_buses VALUES ('default', NULL, unixepoch(), unixepoch());";
+
 /// All that is stored, but for the tags.
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
     let mut catalog = Catalog::default();

@@ -15,7 +15,10 @@ use super::{
     },
     target::Kind,
 };
-use crate::{delivery::Destination, protocol::Exception};
+use crate::{
+    delivery::{self, Destination},
+    protocol::Exception,
+};
 
 const INPUT_BYTES_MAX: usize = 256 * 1024;
 
@@ -196,10 +199,10 @@ impl Request {
     }
 }
 
-/// Milliseconds of seconds with a fraction.
+/// Milliseconds of seconds: Scheduler keeps no fraction of one.
 #[expect(clippy::cast_possible_truncation, reason = "saturates, and is then far from now")]
 fn millis(seconds: f64) -> i64 {
-    (seconds * 1000.0).round() as i64
+    (seconds.floor() * 1000.0) as i64
 }
 
 fn check_times(definition: &Definition, now: Timestamp) -> Result<(), Exception> {
@@ -364,10 +367,12 @@ fn check_target(target: &Target) -> Result<(), Exception> {
         }
     }
     let Some(kind) = Kind::of(&target.arn) else {
-        return Err(invalid(format!(
-            "Provided Arn is not in correct format, or of what is not on this machine: {}",
-            target.arn
-        )));
+        return Err(match Destination::parse(&target.arn) {
+            Err(delivery::Error::NotADestination) => {
+                invalid(format!("Provided Arn is of what is not on this machine: {}", target.arn))
+            }
+            _ => invalid("Provided Arn is not in correct format."),
+        });
     };
     let others = [
         ("EcsParameters", target.ecs_parameters.is_some(), kind == Kind::Cluster),

@@ -49,16 +49,16 @@ pub(super) enum Kind {
 impl Kind {
     /// The kind of an ARN; `None` if it is none that is here.
     pub(super) fn of(arn: &str) -> Option<Self> {
-        match Destination::parse(arn) {
-            Ok(Destination::EventBus(name)) => Some(Self::Bus(name)),
-            Ok(destination) => Some(Self::Delivered(destination)),
+        match Destination::parse_of_any_account(arn) {
+            Ok((Destination::EventBus(name), _)) => Some(Self::Bus(name)),
+            Ok((destination, _)) => Some(Self::Delivered(destination)),
             Err(_) => {
                 let parts: Vec<&str> = arn.splitn(6, ':').collect();
-                let &["arn", _, "ecs", _, account, resource] = parts.as_slice() else {
+                let &["arn", _, "ecs", _, _, resource] = parts.as_slice() else {
                     return None;
                 };
                 let name = resource.strip_prefix("cluster/")?;
-                (account == ACCOUNT_ID && !name.is_empty()).then_some(Self::Cluster)
+                (!name.is_empty()).then_some(Self::Cluster)
             }
         }
     }
@@ -73,6 +73,9 @@ impl Scheduler {
         target: &Target,
     ) -> rusqlite::Result<Result<Invoked, Refusal>> {
         let input = input(context, target);
+        if let Ok((_, false)) = Destination::parse_of_any_account(&target.arn) {
+            return Ok(Err(Undeliverable::NoPermission { arn: target.arn.clone() }.into()));
+        }
         let delivered = match Kind::of(&target.arn) {
             None => {
                 let message = format!("{} is not on this machine", target.arn);

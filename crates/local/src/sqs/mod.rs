@@ -24,6 +24,7 @@ mod send;
 mod service;
 mod settings;
 mod signals;
+mod together;
 mod visibility;
 mod wait;
 

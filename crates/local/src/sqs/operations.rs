@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    message::{AttributeValue, Attributes, MESSAGE_BYTES_MAX, NewMessage, attributes_md5},
+    message::{
+        AttributeValue, Attributes, Examined, MESSAGE_BYTES_MAX, NewMessage, attributes_md5,
+    },
     queue::Queue,
     queues::find,
     receive::{Received, Wanted},
@@ -91,6 +93,11 @@ struct Batch<T> {
 }
 
 impl SendMessage {
+    /// What can be told of the body before anybody waits for it.
+    fn examined(&self) -> Examined {
+        Examined::of(self.message_body.as_deref().unwrap_or_default())
+    }
+
     fn message(&mut self) -> Result<NewMessage<'_>, Refusal> {
         let system = self.message_system_attributes.as_ref();
         let mut trace_header = None;
@@ -206,23 +213,27 @@ fn check_ids<'a>(
 }
 
 impl Sqs {
-    pub(super) fn send_message(&self, request: Request) -> Answer {
+    pub(super) async fn send_message(&self, request: Request) -> Answer {
         let mut request: SendMessage = request.parse()?;
-        let url = request.queue_url.take();
-        let name = queue_name(url.as_ref())?;
-        let sent = self.db.write(|tx| {
-            let queue = find(tx, name)?;
-            self.queues.send_to(tx, &queue, &request.message()?)
-        })?;
-        Ok(Value::Object(sent_to_json(sent)))
+        let name = queue_name(request.queue_url.as_ref())?.to_owned();
+        let (queues, body) = (self.queues.clone(), request.examined());
+        let send = move |tx: &Transaction<'_>| {
+            let queue = find(tx, &name)?;
+            let sent = queues.send_to(tx, &queue, &request.message()?, body)?;
+            queues.delete_expired(tx, &queue, 1)?;
+            Ok(Ok(Value::Object(sent_to_json(sent))))
+        };
+        self.together.write(&self.db, send).await
     }
 
-    pub(super) fn send_message_batch(&self, request: Request) -> Answer {
+    pub(super) async fn send_message_batch(&self, request: Request) -> Answer {
         let mut batch: Batch<SendMessage> = request.parse()?;
-        let name = queue_name(batch.queue_url.as_ref())?;
-        let entries = batch.entries.as_deref_mut().unwrap_or_default();
-        let answer = self.db.write(|tx| {
-            let queue = find(tx, name)?;
+        let name = queue_name(batch.queue_url.as_ref())?.to_owned();
+        let mut entries = batch.entries.take().unwrap_or_default();
+        let bodies: Vec<_> = entries.iter().map(SendMessage::examined).collect();
+        let queues = self.queues.clone();
+        let send = move |tx: &Transaction<'_>| {
+            let queue = find(tx, &name)?;
             check_ids(entries.iter().map(|it| it.id.as_ref()), "SendMessageBatchRequestEntry")?;
             let entries: Vec<_> = entries
                 .iter_mut()
@@ -232,15 +243,18 @@ impl Sqs {
                 &queue,
                 entries.iter().filter_map(|(_, message)| message.as_ref().ok()),
             )?;
-            let sent = entries.into_iter().map(|(id, message)| {
+            let count = entries.len();
+            let sent = entries.into_iter().zip(bodies).map(|((id, message), body)| {
                 let sent = message
                     .map_err(Fault::from)
-                    .and_then(|message| self.queues.send_to(tx, &queue, &message));
+                    .and_then(|message| queues.send_to(tx, &queue, &message, body));
                 Ok((id, of_entry(sent, sent_to_json)?))
             });
-            Ok::<_, Fault>(batch_answer(sent.collect::<Result<_, Fault>>()?))
-        })?;
-        Ok(answer)
+            let sent = sent.collect::<Result<_, Fault>>()?;
+            queues.delete_expired(tx, &queue, count)?;
+            Ok(Ok(batch_answer(sent)))
+        };
+        self.together.write(&self.db, send).await
     }
 
     pub(super) async fn receive_message(&self, request: Request) -> Answer {

@@ -155,6 +155,11 @@ impl Refusal {
         Self::new(Code::MissingParameter, message)
     }
 
+    /// `InternalFailure`.
+    pub(super) fn internal() -> Self {
+        Self::new(Code::InternalFailure, "the state cannot be read or written")
+    }
+
     /// `QueueDoesNotExist`.
     pub(super) fn no_queue() -> Self {
         Self::new(Code::QueueDoesNotExist, "The specified queue does not exist.")
@@ -176,7 +181,7 @@ impl From<Fault> for Refusal {
             Fault::Refused(refusal) => refusal,
             Fault::Storage(error) => {
                 tracing::error!(%error, "SQS cannot read or write its state");
-                Self::new(Code::InternalFailure, "the state cannot be read or written")
+                Self::internal()
             }
         }
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Queues,
     clock::Millis,
-    message::{self, NewMessage, attributes_md5, md5},
+    message::{self, Examined, NewMessage, attributes_md5},
     queue::Queue,
     refusal::{Code, Fault, Refusal},
     settings::DELAY_SECONDS_MAX,
@@ -24,7 +24,7 @@ const DEDUPLICATION: Millis = 5 * 60 * 1000;
 const FORGOTTEN_WITH_EACH: u32 = 2;
 
 /// How many messages whose retention is over are deleted with each that is sent.
-const EXPIRED_WITH_EACH: u32 = 2;
+const EXPIRED_WITH_EACH: i64 = 2;
 
 /// What is added to a message's number so that sequence numbers have SQS's twenty digits.
 const SEQUENCE_BASE: u128 = 10_u128.pow(19);
@@ -63,7 +63,11 @@ impl Queues {
         message: &NewMessage<'_>,
     ) -> rusqlite::Result<Result<Sent, Refusal>> {
         let sent = match Queue::find(tx, queue_name)? {
-            Some(queue) => self.send_to(tx, &queue, message),
+            Some(queue) => {
+                self.send_to(tx, &queue, message, Examined::of(message.body)).and_then(|sent| {
+                    self.delete_expired(tx, &queue, 1).map(|()| sent).map_err(Fault::from)
+                })
+            }
             None => Err(Refusal::no_queue().into()),
         };
         match sent {
@@ -79,13 +83,13 @@ impl Queues {
         tx: &Transaction<'_>,
         queue: &Queue,
         message: &NewMessage<'_>,
+        body: Examined,
     ) -> Result<Sent, Fault> {
-        let delay = check(queue, message)?;
+        let delay = check(queue, message, &body)?;
         let now = self.now();
-        let body_md5 = md5(message.body);
         let answer = |id, message_id| Sent {
             message_id,
-            body_md5: hex(body_md5),
+            body_md5: hex(body.md5),
             attributes_md5: attributes_md5(&message.attributes),
             system_attributes_md5: message.trace_header.and_then(trace_md5),
             sequence_number: queue.settings.is_fifo.then(|| sequence_number(id)),
@@ -108,7 +112,7 @@ impl Queues {
             id,
             message_id.as_bytes(),
             message.body,
-            body_md5,
+            body.md5,
             (!message.attributes.is_empty()).then(|| json_text(&message.attributes)),
             message.trace_header,
             message.group_id,
@@ -125,9 +129,27 @@ impl Queues {
             tx.prepare_cached("INSERT OR IGNORE INTO sqs_groups VALUES (?1, ?2, ?3, ?4)")?
                 .execute((queue.pool, fifo.group, visible_at, id))?;
         }
-        delete_expired(tx, queue, now)?;
         self.wake(queue.id);
         Ok(answer(id, message_id))
+    }
+
+    /// Deletes some of the messages whose retention is over: those that nobody receives are deleted by those that come.
+    pub(super) fn delete_expired(
+        &self,
+        tx: &Transaction<'_>,
+        queue: &Queue,
+        sent: usize,
+    ) -> rusqlite::Result<()> {
+        let before = queue.expired_before(self.now());
+        let count = i64::try_from(sent).unwrap_or(i64::MAX).saturating_mul(EXPIRED_WITH_EACH);
+        // What was never received became visible when it was sent, or a delay later: the oldest come first by that too.
+        let expired: Vec<i64> = tx
+            .prepare_cached(
+                "SELECT id FROM sqs_messages WHERE pool = ?1 AND visible_at < ?2 ORDER BY visible_at LIMIT ?3",
+            )?
+            .query_map((queue.pool, before, count), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        expired.into_iter().try_for_each(|id| super::receive::remove(tx, queue.pool, id))
     }
 }
 
@@ -210,8 +232,8 @@ impl<'a> Fifo<'a> {
 }
 
 /// Refuses what this queue does not take; tells by how many seconds the message is delayed.
-fn check(queue: &Queue, message: &NewMessage<'_>) -> Result<i64, Refusal> {
-    message.check()?;
+fn check(queue: &Queue, message: &NewMessage<'_>, body: &Examined) -> Result<i64, Refusal> {
+    message.check(body)?;
     let bytes = message.bytes();
     let bytes_max = queue.settings.message_bytes_max;
     if bytes > bytes_max {
@@ -241,19 +263,6 @@ fn check(queue: &Queue, message: &NewMessage<'_>) -> Result<i64, Refusal> {
 fn wrong_type(parameter: &str, value: impl std::fmt::Display) -> Refusal {
     let reason = "The request include parameter that is not valid for this queue type.";
     Refusal::value(value, parameter, reason)
-}
-
-/// Deletes some of the messages whose retention is over: those that nobody receives are deleted by those that come.
-fn delete_expired(tx: &Transaction<'_>, queue: &Queue, now: Millis) -> rusqlite::Result<()> {
-    let before = queue.expired_before(now);
-    // What was never received became visible when it was sent, or a delay later: the oldest come first by that too.
-    let expired: Vec<i64> = tx
-        .prepare_cached(
-            "SELECT id FROM sqs_messages WHERE pool = ?1 AND visible_at < ?2 ORDER BY visible_at LIMIT ?3",
-        )?
-        .query_map((queue.pool, before, EXPIRED_WITH_EACH), |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    expired.into_iter().try_for_each(|id| super::receive::remove(tx, queue.pool, id))
 }
 
 fn trace_md5(header: &str) -> Option<String> {

@@ -21,6 +21,7 @@ use super::{
     queue::Queue,
     queues::{QueueAttributes, Tags, change_tags, find, names, sources, tags},
     refusal::{Code, Fault, Refusal},
+    together::Together,
 };
 use crate::db::Db;
 
@@ -33,6 +34,7 @@ const LISTED_MAX: i64 = 1000;
 pub struct Sqs {
     pub(super) db: Arc<Db>,
     pub(super) queues: Queues,
+    pub(super) together: Together,
     drained: Arc<Notify>,
     /// What goes on beside the operations; it ends with this.
     tasks: Mutex<JoinSet<()>>,
@@ -128,7 +130,8 @@ impl Sqs {
         for task in db.write(Queues::running_moves)? {
             tasks.spawn(queues.clone().perform_move(Arc::clone(&db), task));
         }
-        Ok(Arc::new(Self { db, queues, drained, tasks: Mutex::new(tasks) }))
+        let (together, tasks) = (Together::default(), Mutex::new(tasks));
+        Ok(Arc::new(Self { db, queues, together, drained, tasks }))
     }
 
     /// Performs a message move task beside the operations.
@@ -141,8 +144,8 @@ impl Sqs {
     /// Performs an operation. `host` is where the client found this server: queue URLs begin with it.
     pub(super) async fn call(&self, operation: &str, request: Request, host: &str) -> Answer {
         match operation {
-            "SendMessage" => self.send_message(request),
-            "SendMessageBatch" => self.send_message_batch(request),
+            "SendMessage" => self.send_message(request).await,
+            "SendMessageBatch" => self.send_message_batch(request).await,
             "ReceiveMessage" => self.receive_message(request).await,
             "DeleteMessage" => self.delete_message(request),
             "DeleteMessageBatch" => self.delete_message_batch(request),

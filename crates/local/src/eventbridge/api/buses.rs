@@ -74,7 +74,7 @@ impl EventBridgeApi {
                 let message = format!("Event bus {name} already exists.");
                 return Err(Exception::client("ResourceAlreadyExistsException", message).into());
             }
-            if catalog.buses.len() >= BUSES_MAX {
+            if catalog.buses.keys().filter(|name| *name != DEFAULT_EVENT_BUS).count() >= BUSES_MAX {
                 return Err(limit_exceeded().into());
             }
             let now = Timestamp::now().as_second();
@@ -123,7 +123,9 @@ impl EventBridgeApi {
             return Err(invalid("Cannot delete event bus default."));
         }
         self.change(|tx, rules, catalog| {
-            let name = rules.bus(Some(name))?;
+            // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteEventBus.html
+            // Among its errors there is none for a bus that is not there.
+            let Ok(name) = rules.bus(Some(name)) else { return Ok(()) };
             if rules.managed.iter().any(|subscription| subscription.event_bus == name) {
                 let message =
                     format!("Event bus {name} is in the rules file, and stays while it is.");
