@@ -27,7 +27,7 @@ use taskferry_engine::{
 
 use crate::{
     event,
-    output::hinted,
+    output::{hinted, printable},
     records::{Records, RecordsArguments},
     runs::{
         list::on_terminal,
@@ -176,7 +176,7 @@ async fn show_one(
         return Ok(ExitCode::SUCCESS);
     }
     show::print(out, &run, false)?;
-    writeln!(out, "\nevent\n{event}")?;
+    writeln!(out, "\nevent\n{}", printable(event.trim_end()))?;
     if run.is_dead_letter() {
         writeln!(out, "\nhint: {}", advice(&run))?;
     }
