@@ -54,7 +54,7 @@ enum Command {
     Show(Show),
     /// Have dead letters done again, each as a new run
     Redrive(Redrive),
-    /// List the invocations of functions that were given up, or show one: such as an event that is none
+    /// List what the functions gave up without a run, such as a payload that is no event, or show one
     Invocations(invocations::Arguments),
 }
 
