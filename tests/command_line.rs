@@ -114,67 +114,6 @@ async fn an_event_that_no_rule_matches_leaves_a_line_and_those_of_tasks_leave_no
     assert!(log.contains("2 events matched no rule"), "{log}");
 }
 
-/// Rules on objects that come through a topic and through a queue.
-const WAYS: &str = r#"
-name: ways
-taskDefinitions:
-  print:
-    containerDefinitions: [ { name: app, image: none, memory: 64, entryPoint: ["true"] } ]
-rules:
-  - name: topic
-    on: { s3: { bucket: photos, suffix: .jpg }, sns: { topic: uploads } }
-    target: { taskDefinition: print }
-  - name: queue
-    on: { s3: { bucket: docs, prefix: in/ }, sqs: { queue: upload-events } }
-    target: { taskDefinition: print }
-  - name: orders
-    on: { eventPattern: { source: [shop], detail-type: [Order] }, sqs: { queue: orders } }
-    target: { taskDefinition: print }
-  - name: orders-again
-    on: { eventPattern: { source: [shop] }, sqs: { queue: orders } }
-    target: { taskDefinition: print }
-"#;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_comes_through_a_topic_or_a_queue_reaches_its_rule_at_once() {
-    let project = Project::new(WAYS);
-    let dev = project.dev();
-    let objects = Clients::of_endpoint(&dev.endpoint).await.objects();
-    for (bucket, key) in [("photos", "a.jpg"), ("photos", "b.txt"), ("docs", "in/a"), ("docs", "b")]
-    {
-        objects.put(bucket, key, b"x".to_vec()).await.unwrap();
-    }
-    project.stdout(&["send", "--s3", "s3://photos/sent.jpg"]);
-    project.stdout(&["send", "--s3", "s3://docs/in/sent"]);
-    let subjects = |rule| {
-        let runs = project.ended_runs(rule, 2);
-        let mut subjects: Vec<_> =
-            runs.iter().map(|run| run["event"]["subject"].as_str().unwrap().to_owned()).collect();
-        subjects.sort();
-        subjects
-    };
-    assert_eq!(subjects("topic"), ["s3://photos/a.jpg", "s3://photos/sent.jpg"]);
-    assert_eq!(subjects("queue"), ["s3://docs/in/a", "s3://docs/in/sent"]);
-    let told = line(&project, "s3://docs/in/a");
-    assert_eq!(told, "route     Object Created from aws.s3, s3://docs/in/a, 1 rule matches");
-
-    // Two rules on one queue: it gets the event once.
-    let id = send(&project, &event("Order", &json!({ "order": 1 }))).remove(0);
-    assert_eq!(project.ended_runs("orders", 1)[0]["event"]["id"], json!(id));
-    project.ended_runs("orders-again", 1);
-    let told = line(&project, "Order from shop");
-    assert_eq!(told, "route     Order from shop, 2 rules match");
-    assert!(!log(&project).contains("duplicate"));
-
-    // Made again at the next start, and with a reload, they are as they were.
-    dev.stop("INT");
-    let dev = project.dev();
-    let objects = Clients::of_endpoint(&dev.endpoint).await.objects();
-    objects.put("photos", "c.jpg", b"x".to_vec()).await.unwrap();
-    assert_eq!(project.ended_runs("topic", 3).len(), 3);
-    dev.stop("INT");
-}
-
 #[test]
 fn what_a_function_gave_up_is_shown_with_its_payload() {
     let project = Project::new(RULES);
@@ -203,6 +142,27 @@ fn what_a_function_gave_up_is_shown_with_its_payload() {
     assert!(shown.contains("hint: once the cause is mended, invoke it again:"), "{shown}");
     let told = refused(&project, &["dead-letters", "invocations", "999"]);
     assert!(told.contains("there is no invocation 999"), "{told}");
+    dev.stop("INT");
+}
+
+/// An event must not command the terminal of whoever looks at it.
+#[test]
+fn what_an_event_says_is_shown_without_its_control_characters() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    let event = event("Order", &json!({ "order": "\u{1b}[2J" }));
+    send(&project, &event);
+    let run = project.ended_runs("order", 1).remove(0);
+    let short = &run["id"].as_str().unwrap()[..12];
+    for arguments in [
+        &["runs", "show", short][..],
+        &["runs", "list"],
+        &["dead-letters", "show", short],
+        &["explain", "--event", "event.json", "--rule", "order"],
+    ] {
+        let told = project.stdout(arguments);
+        assert!(!told.contains('\u{1b}'), "{arguments:?}: {told:?}");
+    }
     dev.stop("INT");
 }
 

@@ -27,7 +27,7 @@ use taskferry_engine::{
 
 use crate::{
     event,
-    output::hinted,
+    output::{hinted, printable},
     records::{Records, RecordsArguments, tell_of_unreadable},
     runs::{
         list::on_terminal,
@@ -54,7 +54,7 @@ enum Command {
     Show(Show),
     /// Have dead letters done again, each as a new run
     Redrive(Redrive),
-    /// List the invocations of functions that were given up, or show one: such as an event that is none
+    /// List what the functions gave up without a run, such as a payload that is no event, or show one
     Invocations(invocations::Arguments),
 }
 
@@ -177,7 +177,7 @@ async fn show_one(
         return Ok(ExitCode::SUCCESS);
     }
     show::print(out, &run, false)?;
-    writeln!(out, "\nevent\n{event}")?;
+    writeln!(out, "\nevent\n{}", printable(event.trim_end()))?;
     if run.is_dead_letter() {
         writeln!(out, "\nhint: {}", advice(&run))?;
     }

@@ -25,7 +25,7 @@ use taskferry_event_pattern::Explanation;
 use crate::{
     check,
     event::{self, Given, Sent},
-    output::hinted,
+    output::{hinted, printable},
 };
 
 /// What `taskferry explain` takes.
@@ -140,15 +140,26 @@ fn events(path: &Path, rules: &Rules) -> anyhow::Result<Vec<Asked>> {
                 if records.is_empty() {
                     note(&format!("{name} has no record, and starts nothing"))?;
                 }
-                let asked = |record| match record {
-                    Ok(event) => Ok(Asked { way: Way::Notification, event }),
-                    Err(error) => Err(anyhow::Error::from(error)),
-                };
-                records.into_iter().map(asked).collect()
+                notified(records)
             }
         },
         Given::Messages(text) => messages(&text, &name),
     }
+}
+
+/// The events of a notification. One bad record does not keep the others from their runs, so it is told beside them.
+fn notified(records: Vec<Result<Event, s3::Error>>) -> anyhow::Result<Vec<Asked>> {
+    let (good, bad): (Vec<_>, Vec<_>) = records.into_iter().partition(Result::is_ok);
+    let bad: Vec<s3::Error> = bad.into_iter().filter_map(Result::err).collect();
+    let asked: Vec<Asked> =
+        good.into_iter().flatten().map(|event| Asked { way: Way::Notification, event }).collect();
+    for error in bad {
+        if asked.is_empty() {
+            return Err(error.into());
+        }
+        note(&format!("{}; the others go on, and the invocation fails", reason(&error)))?;
+    }
+    Ok(asked)
 }
 
 /// The events that messages of a queue make; of those that make none it is said why.
@@ -261,7 +272,7 @@ fn planned(rules: &Rules, plan: &Plan<'_>) -> Value {
 }
 
 fn print(out: &mut dyn Write, explained: &Value) -> anyhow::Result<()> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let event = &explained["event"];
     let rule = text(&explained["rule"]);
     let about = format!("{} from {}", text(&event["detailType"]), text(&event["source"]));

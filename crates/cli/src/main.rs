@@ -53,7 +53,7 @@ enum Command {
     Explain(explain::Arguments),
     /// Test an event pattern on an event, offline, or many at once from a file of cases
     TestEventPattern(test_event_pattern::Arguments),
-    /// Run all of it on this machine: S3, Lambda, EventBridge and ECS on one loopback port
+    /// Run all of it on this machine: S3, EventBridge, Scheduler, SQS, SNS, Lambda and ECS on one loopback port
     Dev(dev::Arguments),
     /// See it work: a real file becomes a real task's result, in a directory of its own
     Demo(demo::Arguments),

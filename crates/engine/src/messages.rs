@@ -133,6 +133,7 @@ impl<P: Ports> Engine<P> {
                         source = event.source(),
                         detail_type = event.detail_type(),
                         subject = subject::of(event),
+                        queue,
                         rules = matches.len(),
                         "routed"
                     );

@@ -50,6 +50,7 @@ pub(crate) struct Logged {
     detail_type: Option<String>,
     event_id: Option<String>,
     subject: Option<String>,
+    queue: Option<String>,
     rules: Option<u64>,
     runs: Option<u64>,
     failed: Option<u64>,
@@ -304,6 +305,9 @@ impl fmt::Display for Logged {
         }
         if let Some(subject) = &self.subject {
             write!(f, ", {subject}")?;
+        }
+        if let Some(queue) = &self.queue {
+            write!(f, " by queue {queue}")?;
         }
         match self.rules {
             Some(0) => write!(f, ", no rule matches")?,

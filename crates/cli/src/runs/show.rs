@@ -54,23 +54,24 @@ pub(crate) fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyho
     writeln!(out, "rule        {}", run.rule)?;
     writeln!(out, "status      {}", status(run.status, wants_colour()))?;
     if let Some(reason) = &run.reason {
-        writeln!(out, "reason      {reason}")?;
+        writeln!(out, "reason      {}", printable(reason))?;
     }
     let event = &run.event;
-    writeln!(out, "event       {} from {}, {}", event.detail_type, event.source, event.time)?;
+    let what = format!("{} from {}, {}", event.detail_type, event.source, event.time);
+    writeln!(out, "event       {}", printable(&what))?;
     if let Some(subject) = &event.subject {
         writeln!(out, "subject     {}", printable(subject))?;
     }
-    writeln!(out, "event id    {}", event.id)?;
-    writeln!(out, "dedupe key  {}", run.dedupe_key)?;
-    writeln!(out, "created     {}", run.created_at)?;
+    writeln!(out, "event id    {}", printable(&event.id))?;
+    writeln!(out, "dedupe key  {}", printable(&run.dedupe_key))?;
+    writeln!(out, "created     {:.3}", run.created_at)?;
     if let Some(due_at) = run.due_at.filter(|_| !run.status.is_terminal()) {
-        writeln!(out, "looked at   {due_at}, at the latest")?;
+        writeln!(out, "looked at   {due_at:.3}, at the latest")?;
     }
     if let Some(limit) = &run.queue {
         let key =
             if limit.key.is_empty() { String::new() } else { format!(" for `{}`", limit.key) };
-        writeln!(out, "waits for   a slot of {}{key}", limit.name)?;
+        writeln!(out, "waits for   a slot of {}{}", limit.name, printable(&key))?;
     }
     for (name, other) in [("again", &run.redriven_by), ("does again", &run.redrive_of)] {
         if let Some(other) = other {
@@ -78,7 +79,7 @@ pub(crate) fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyho
         }
     }
     match run.ended_at {
-        Some(ended_at) => writeln!(out, "ended       {ended_at}, after {took}")?,
+        Some(ended_at) => writeln!(out, "ended       {ended_at:.3}, after {took}")?,
         None => writeln!(out, "ended       not yet, {took} so far")?,
     }
     for attempt in &run.attempts {
@@ -100,15 +101,15 @@ pub(crate) fn print(out: &mut dyn Write, run: &Run, with_request: bool) -> anyho
 fn print_attempt(out: &mut dyn Write, attempt: &Attempt) -> anyhow::Result<()> {
     writeln!(out, "\nattempt {}", attempt.attempt)?;
     writeln!(out, "  task        {}", attempt.task_arn.as_deref().unwrap_or("none"))?;
-    writeln!(out, "  created     {}", attempt.created_at)?;
+    writeln!(out, "  created     {:.3}", attempt.created_at)?;
     for (name, time) in [("started", attempt.started_at), ("stopped", attempt.stopped_at)] {
         if let Some(time) = time {
-            writeln!(out, "  {name}     {time}")?;
+            writeln!(out, "  {name}     {time:.3}")?;
         }
     }
     for (name, text) in [("stop code", &attempt.stop_code), ("because", &attempt.stopped_reason)] {
         if let Some(text) = text {
-            writeln!(out, "  {name:<10}  {text}")?;
+            writeln!(out, "  {name:<10}  {}", printable(text))?;
         }
     }
     if let Some(class) = attempt.failure_class {
@@ -118,7 +119,7 @@ fn print_attempt(out: &mut dyn Write, attempt: &Attempt) -> anyhow::Result<()> {
         let exit = container
             .exit_code
             .map_or("no exit code".to_owned(), |code| format!("exit {}", ExitCode(code)));
-        let reason = container.reason.as_deref().map(|reason| format!(": {reason}"));
+        let reason = container.reason.as_deref().map(|reason| printable(&format!(": {reason}")));
         let name = &container.name;
         writeln!(out, "  container   {name}, {exit}{}", reason.unwrap_or_default())?;
     }

@@ -13,7 +13,10 @@ use taskferry_engine::ports::{RunQuery, Runs as _};
 use taskferry_function::StoredRuns;
 
 use super::view::{RunView, duration, hints, short_id, status};
-use crate::{output::wants_colour, records::Records};
+use crate::{
+    output::{printable, wants_colour},
+    records::Records,
+};
 
 /// Back to the beginning of the line, and nothing in it.
 const ERASE: &str = "\r\x1b[K";
@@ -98,7 +101,8 @@ fn print(out: &mut dyn Write, run: &Run, json: bool) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let took = duration(run.created_at, run.ended_at.unwrap_or(now));
         let status = status(run.status, wants_colour());
-        let reason = run.reason.as_deref().map(|reason| format!("  {reason}")).unwrap_or_default();
+        let reason = run.reason.as_deref().map(|reason| printable(&format!("  {reason}")));
+        let reason = reason.unwrap_or_default();
         // The time of day here, as in the lines of `dev`.
         let now = now.to_zoned(TimeZone::system()).strftime("%H:%M:%S");
         let (id, rule) = (short_id(run), &run.rule);

@@ -88,9 +88,10 @@ impl On {
     /// The objects of S3 that the rule says, whichever way they are told.
     pub fn objects(&self) -> Option<&Objects> {
         match self {
-            Self::S3 { objects, .. } => Some(objects),
+            Self::S3 { objects, .. } | Self::Sqs { carried: Carried::Objects(objects), .. } => {
+                Some(objects)
+            }
             Self::EventPattern { objects, .. } => objects.as_ref(),
-            Self::Sqs { carried: Carried::Objects(objects), .. } => Some(objects),
             Self::Sqs { .. } | Self::Schedule { .. } => None,
         }
     }

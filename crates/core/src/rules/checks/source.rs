@@ -188,12 +188,31 @@ impl Checker<'_, '_> {
         }
         if let Some(bus) = on.get("bus") {
             self.not_empty(bus, "bus");
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html
+            if on.get("s3").is_some()
+                && let Some(name) = bus.text().map(on::last_part)
+                && !matches!(name, "" | "default")
+            {
+                self.faults.warning(bus.span, "S3 sends its events to the bus `default`").hint(
+                    format!("write `bus: default`, unless a rule there passes them on to `{name}`"),
+                );
+            }
         }
         if let Some(topic) = on.get("sns").and_then(|sns| sns.get("topic")) {
             self.topic(topic);
         }
         if let Some(sqs) = on.get("sqs") {
             self.sqs(sqs);
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
+            // "Amazon S3 only supports standard Amazon SQS queues."
+            if on.get("s3").is_some()
+                && let Some(queue) = sqs.get("queue")
+                && queue.text().is_some_and(sqs::is_fifo)
+            {
+                self.faults.warning(queue.span, "S3 notifies no FIFO queue").hint(
+                    "name a standard queue, or have EventBridge fill this one, in a group of your choice",
+                );
+            }
             if let Some(pattern) = sqs.entry("eventPattern") {
                 let hint = if on.get("s3").is_some() {
                     "beside `s3` it stands in there: `s3: { eventPattern: ... }`"
