@@ -1,8 +1,6 @@
 //! Through the real program: what comes through an SNS topic or a queue that a bucket or the bus fills, with nothing made by
 //! hand.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
-
 use std::fs;
 
 use serde_json::json;
