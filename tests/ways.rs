@@ -1,8 +1,6 @@
 //! Through the real program: what comes through an SNS topic or a queue that a bucket or the bus fills, with nothing made by
 //! hand.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
-
 use std::fs;
 
 use serde_json::json;
@@ -24,6 +22,9 @@ rules:
     target: { taskDefinition: print }
   - name: orders
     on: { eventPattern: { source: [shop], detail-type: [Order] }, sqs: { queue: orders } }
+    target: { taskDefinition: print }
+  - name: on-a-bus
+    on: { eventPattern: { source: [shop] }, bus: "arn:aws:events:eu-west-1:123456789012:event-bus/orders" }
     target: { taskDefinition: print }
   - name: orders-again
     on: { eventPattern: { source: [shop] }, sqs: { queue: orders } }
@@ -75,6 +76,10 @@ async fn what_comes_through_a_topic_or_a_queue_reaches_its_rule_at_once() {
     let told = line("Order from shop");
     assert_eq!(told, "route     Order from shop by queue orders, 2 rules match");
     assert!(!log().contains("duplicate"));
+
+    // A bus, as a queue and a topic, is the one of its name, whatever account and Region an ARN says.
+    project.stdout(&["send", "--event", "event.json", "--event-bus", "orders"]);
+    project.ended_runs("on-a-bus", 1);
 
     // Made again at the next start, and with a reload, they are as they were.
     dev.stop("INT");

@@ -17,7 +17,7 @@ use taskferry_core::{
     },
     plan::{self, OVERRIDES_BYTES_MAX, Plan},
     reason,
-    rules::{On, Rule, Rules},
+    rules::{On, Rule, Rules, bus_name},
     run::StartedBy,
 };
 use taskferry_event_pattern::Explanation;
@@ -247,11 +247,6 @@ fn elsewhere(rule: &Rule, way: &Way) -> Option<Value> {
         }
         (Way::Any | Way::Notification | Way::Bus(_) | Way::Schedule, _) => None,
     }
-}
-
-/// The name of a bus that is given by its name or its ARN.
-fn bus_name(name_or_arn: &str) -> &str {
-    name_or_arn.split_once(":event-bus/").map_or(name_or_arn, |(_, name)| name)
 }
 
 fn planned(rules: &Rules, plan: &Plan<'_>) -> Value {

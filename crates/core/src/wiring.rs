@@ -86,7 +86,7 @@ pub enum Target {
 pub struct Subscription {
     /// What it is called, on AWS behind the name of the stack: as the rule, or as the function of what every stack has.
     pub name: String,
-    /// The event bus.
+    /// Name or ARN of the event bus, as the rules say it.
     pub event_bus: String,
     /// What an event must match.
     pub event_pattern: EventPattern,

@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use taskferry_core::{
     event::schedule::MISSED_COUNT,
-    rules::{LocalContainer, Rules},
+    rules::{LocalContainer, Rules, bus_name},
     template::is_template,
     wiring::{self, Function, Notified, Target},
 };
@@ -88,7 +88,7 @@ pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
     wired
         .map(|wired| Subscription {
             name: format!("{}-{}", rules.name, wired.name),
-            event_bus: wired.event_bus,
+            event_bus: bus_name(&wired.event_bus).to_owned(),
             event_pattern: wired.event_pattern,
             destination: match wired.target {
                 Target::Function(function) => Destination::Function(function.as_str().to_owned()),

@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
-use taskferry_core::{chain, run::Status};
+use taskferry_core::run::Status;
 use taskferry_local::{
     eventbridge::Unmatched,
     lambda::{InvocationEnded, LogLine},
@@ -133,8 +133,6 @@ impl Steps {
                 },
                 event = next_unmatched(&mut self.unmatched) => {
                     let (text, count) = match event {
-                        // What runs tell of themselves, without end: the lines of the runs say it already.
-                        Ok(event) if event.source == chain::SOURCE => continue,
                         Ok(event) => (nowhere(&event), 1),
                         Err(more) => (format!("({more} more events that no rule matches)"), more),
                     };

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::json;
 use taskferry_event_pattern::Matcher;
 
-use super::{Carried, On, Rule};
+use super::{Carried, On, Rule, bus_name};
 use crate::{
     chain::{self, LifecycleEvent},
     event::Event,
@@ -19,7 +19,7 @@ use crate::{
 /// another.
 pub(super) fn endless(name: &str, rules: &[Rule], events: &[LifecycleEvent]) -> Vec<Vec<usize>> {
     let is_on_bus = |rule: &Rule| match &rule.on {
-        On::EventPattern { bus, .. } => bus == "default",
+        On::EventPattern { bus, .. } => bus_name(bus) == "default",
         // Such a queue is filled from the bus.
         On::Sqs { carried, .. } => *carried == Carried::Events,
         On::S3 { .. } | On::Schedule(_) => false,

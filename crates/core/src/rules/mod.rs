@@ -39,7 +39,7 @@ pub use self::{
     compile::Error,
     fault::{Fault, Severity, Span},
     input::{Error as InputError, Input},
-    on::{Ack, Batches, Carried, Error as OnError, Objects, On},
+    on::{Ack, Batches, Carried, Error as OnError, Objects, On, bus_name},
     policy::{Concurrency, Error as PolicyError, Overlap, Quota, RETENTION_DEFAULT},
     read::TEXT_BYTES_MAX,
     schedule::{Missed, OnSchedule},

@@ -140,6 +140,11 @@ pub(crate) fn last_part(name_or_arn: &str) -> &str {
     name_or_arn.rsplit([':', '/']).next().unwrap_or(name_or_arn)
 }
 
+/// The name of a bus that is given by its name or its ARN. That of a partner's has `/` in it.
+pub fn bus_name(name_or_arn: &str) -> &str {
+    name_or_arn.split_once(":event-bus/").map_or(name_or_arn, |(_, name)| name)
+}
+
 /// Why a source was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

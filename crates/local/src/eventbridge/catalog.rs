@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Who manages the rules of the file.
-const MANAGED_BY: &str = "taskferry";
+pub(super) const MANAGED_BY: &str = "taskferry";
 
 /// What is there by the API.
 #[derive(Clone, Debug, Default)]

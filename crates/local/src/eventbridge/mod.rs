@@ -93,7 +93,8 @@ impl EventBridge {
         Ok(())
     }
 
-    /// Tells, from now on, of events of clients and of S3 that led nowhere.
+    /// Tells, from now on, of events of clients and of S3 that led nowhere. What the rules' own runs tell of themselves is not
+    /// among these: there are several for each run, and the lines of the runs say it already.
     pub fn unmatched(&self) -> broadcast::Receiver<Unmatched> {
         self.unmatched.subscribe()
     }
@@ -102,6 +103,7 @@ impl EventBridge {
     pub(crate) fn tell_unmatched(&self, event: &str) {
         if self.unmatched.receiver_count() > 0
             && let Some(event) = Unmatched::of(event)
+            && event.source != catalog::MANAGED_BY
         {
             // The last listener may go at any moment.
             let _told = self.unmatched.send(event);

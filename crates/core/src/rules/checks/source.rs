@@ -190,7 +190,7 @@ impl Checker<'_, '_> {
             self.not_empty(bus, "bus");
             // https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html
             if on.get("s3").is_some()
-                && let Some(name) = bus.text().map(on::last_part)
+                && let Some(name) = bus.text().map(on::bus_name)
                 && !matches!(name, "" | "default")
             {
                 self.faults.warning(bus.span, "S3 sends its events to the bus `default`").hint(

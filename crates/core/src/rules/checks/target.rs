@@ -76,6 +76,15 @@ const SQS_NAMES: [(&str, &[&str]); 1] = [(
 const SCHEDULE_NAMES: [(&str, &[&str]); 1] =
     [("detail", &["rule", "scheduledTime", "localTime", "timezone", "missed", "input"])];
 
+/// Where the target says that its task runs on Fargate.
+fn on_fargate(target: &Node) -> Option<Span> {
+    let launch_type = target.get("launchType").filter(|node| node.text() == Some("FARGATE"));
+    let strategy = target.get("capacityProviderStrategy").map_or(&[][..], Node::items);
+    let mut providers = strategy.iter().filter_map(|item| item.get("capacityProvider"));
+    let is_fargates = |node: &&Node| matches!(node.text(), Some("FARGATE" | "FARGATE_SPOT"));
+    launch_type.or_else(|| providers.find(is_fargates)).map(|node| node.span)
+}
+
 impl Checker<'_, '_> {
     /// Checks the target of `merged`, which is `rule` with its defaults.
     pub(super) fn target(&mut self, rule: &Node, merged: &Node, source: Option<Source>) {
@@ -311,6 +320,18 @@ impl Checker<'_, '_> {
             );
             fault
                 .hint("add `networkConfiguration: { awsvpcConfiguration: { subnets: [...] } }`")
+                .related(definition.key_span, "the task definition");
+        }
+        // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
+        // "Fargate task definitions require that the network mode is set to awsvpc."
+        let required = definition.value.get("requiresCompatibilities").map_or(&[][..], Node::items);
+        // Where it does require Fargate, its own faults are told.
+        let is_for_it =
+            mode == Some("awsvpc") || required.iter().any(|it| it.text() == Some("FARGATE"));
+        if let Some(fargate) = on_fargate(target).filter(|_| !is_for_it) {
+            self.faults
+                .error(fargate, format!("`{family}` cannot run on Fargate: it is not in `awsvpc` mode"))
+                .hint("say `requiresCompatibilities: [FARGATE]`, `networkMode: awsvpc`, `cpu` and `memory` in the definition")
                 .related(definition.key_span, "the task definition");
         }
     }
