@@ -156,9 +156,11 @@ fn work(
             json!({ "QueueUrl": url, "MaxNumberOfMessages": batch, "VisibilityTimeout": 600 }),
         ),
     };
+    // It is the same each time, and this machine's processors are for the server.
+    let request = client.request(operation, &request);
     let mut messages = 0;
     while Instant::now() < until {
-        let answer = client.call(operation, &request)?;
+        let answer = client.send(&request).with_context(|| operation.to_owned())?;
         messages += match kind {
             Kind::Send if batch == 1 => 1,
             Kind::Send => answer["Successful"].as_array().map_or(0, Vec::len),
@@ -183,6 +185,12 @@ impl Client {
     }
 
     fn call(&mut self, operation: &str, request: &Value) -> anyhow::Result<Value> {
+        let request = self.request(operation, request);
+        self.send(&request).with_context(|| operation.to_owned())
+    }
+
+    /// A request as it goes over the wire.
+    fn request(&self, operation: &str, request: &Value) -> String {
         let body = request.to_string();
         let head = format!(
             "POST / HTTP/1.1\r\nhost: {}\r\nx-amz-target: AmazonSQS.{operation}\r\n\
@@ -192,6 +200,10 @@ impl Client {
             self.host,
             body.len()
         );
+        head + &body
+    }
+
+    fn send(&mut self, request: &str) -> anyhow::Result<Value> {
         let mut stream = if let Some(stream) = self.stream.take() {
             stream
         } else {
@@ -201,7 +213,7 @@ impl Client {
             stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
             BufReader::new(stream)
         };
-        stream.get_mut().write_all((head + &body).as_bytes())?;
+        stream.get_mut().write_all(request.as_bytes())?;
         let (mut status, mut length, mut is_kept) = (String::new(), None, true);
         loop {
             let mut line = String::new();
@@ -229,13 +241,13 @@ impl Client {
                 answer.resize(length, 0);
                 stream.read_exact(&mut answer)?;
             }
-            None if is_kept => bail!("{operation}: an answer without a length"),
+            None if is_kept => bail!("an answer without a length"),
             None => {
                 stream.read_to_end(&mut answer)?;
             }
         }
         if status.split(' ').nth(1) != Some("200") {
-            bail!("{operation}: {status}: {}", String::from_utf8_lossy(&answer));
+            bail!("{status}: {}", String::from_utf8_lossy(&answer));
         }
         self.stream = is_kept.then_some(stream);
         if answer.is_empty() {
