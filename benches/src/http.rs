@@ -29,18 +29,30 @@ impl Client {
 
     /// Puts an object.
     pub(crate) fn put(&mut self, bucket: &str, key: &str, body: &str) -> anyhow::Result<()> {
-        self.send("PUT", &format!("/{bucket}/{key}"), "", body)?;
+        let request = self.whole("PUT", &format!("/{bucket}/{key}"), "", body);
+        self.send(&request).context("PutObject")?;
         Ok(())
     }
 
     /// Makes a call of a service that takes JSON, such as `AmazonSQS.SendMessage`.
     pub(crate) fn call(&mut self, target: &str, request: &Value) -> anyhow::Result<Value> {
+        let request = self.request(target, request);
+        self.exchange(&request).with_context(|| target.to_owned())
+    }
+
+    /// A call as it goes over the wire, to be made again and again.
+    pub(crate) fn request(&self, target: &str, request: &Value) -> String {
         let headers = format!(
             "x-amz-target: {target}\r\ncontent-type: application/x-amz-json-1.0\r\n\
              authorization: AWS4-HMAC-SHA256 Credential=any/20261121/us-east-1/sqs/aws4_request, SignedHeaders=host, \
              Signature=0\r\n"
         );
-        let answer = self.send("POST", "/", &headers, &request.to_string())?;
+        self.whole("POST", "/", &headers, &request.to_string())
+    }
+
+    /// Sends such a call, and returns its answer.
+    pub(crate) fn exchange(&mut self, request: &str) -> anyhow::Result<Value> {
+        let answer = self.send(request)?;
         if answer.is_empty() {
             return Ok(Value::Null);
         }
@@ -50,33 +62,30 @@ impl Client {
     /// Queues an invocation of a function.
     pub(crate) fn invoke(&mut self, function: &str, payload: &str) -> anyhow::Result<()> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
-        self.send("POST", &path, "x-amz-invocation-type: Event\r\n", payload)?;
+        let request = self.whole("POST", &path, "x-amz-invocation-type: Event\r\n", payload);
+        self.send(&request).context("Invoke")?;
         Ok(())
     }
 
-    /// Sends a request, and returns the body of its answer once it has come whole.
-    fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &str,
-        body: &str,
-    ) -> anyhow::Result<Vec<u8>> {
-        let request = format!(
+    fn whole(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n{body}",
             self.host,
             body.len()
-        );
+        )
+    }
+
+    /// Sends a request, and returns the body of its answer once it has come whole.
+    fn send(&mut self, request: &str) -> anyhow::Result<Vec<u8>> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.connect()?,
         };
         stream.get_mut().write_all(request.as_bytes())?;
-        let Answer { status, body, is_kept } =
-            read_answer(&mut stream).with_context(|| format!("{method} {path}"))?;
+        let Answer { status, body, is_kept } = read_answer(&mut stream)?;
         self.stream = is_kept.then_some(stream);
         if !status.split(' ').nth(1).is_some_and(|code| code.starts_with('2')) {
-            bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
+            bail!("{status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(body)
     }

@@ -64,6 +64,11 @@ const LINGER_BUFFER: usize = 16 * 1024;
 /// How long connections that are being answered are waited for at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How often a port is tried that is in use: of a server that was killed, a process that it was about to start holds it for a
+/// moment.
+const BIND_TRIES: u32 = 10;
+const BIND_RETRY: Duration = Duration::from_millis(20);
+
 /// The wait after a connection could not be taken; the usual cause is that this process has too many files open.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -173,7 +178,14 @@ impl Server {
             io::ErrorKind::AddrInUse => Error::PortInUse { addr },
             _ => Error::Listen { addr, source },
         };
-        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+        let mut tries = BIND_TRIES;
+        let listener = loop {
+            match TcpListener::bind(addr).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 1 => tries -= 1,
+                bound => break bound.map_err(failed)?,
+            }
+            sleep(BIND_RETRY).await;
+        };
         let addr = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, addr })
     }

@@ -267,6 +267,37 @@ def limits_are_those_of_eventbridge(world):
     refused("ValidationException", world.events.put_targets, Rule=name, Targets=[bad])
 
 
+@check
+def a_target_in_another_account_is_named_and_gives_no_leave(world):
+    url, dead = world.queue()
+    elsewhere = "arn:aws:sqs:us-east-1:123456789012:elsewhere"
+    name = world.rule({"Arn": elsewhere, "DeadLetterConfig": {"Arn": dead}})
+    equal(world.events.list_rule_names_by_target(TargetArn=elsewhere)["RuleNames"], [name])
+    world.send({"n": 1})
+    letters = received(world.sqs, url)
+    equal([letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] for letter in letters], ["NO_PERMISSIONS"])
+
+
+@check
+def a_rule_is_asked_for_before_its_targets_are(world):
+    refused("ResourceNotFoundException", world.events.put_targets, Rule=world.name(), Targets=[{"Id": "a", "Arn": "none"}])
+    name = world.rule()
+    refused("ValidationException", world.events.put_targets, Rule=name, Targets=[{"Id": "a", "Arn": "none"}])
+
+
+@check
+def a_bus_that_is_not_there_is_deleted(world):
+    # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteEventBus.html has no error for it.
+    world.events.delete_event_bus(Name=world.name())
+    assert "CreationTime" in world.events.describe_event_bus()
+
+
+@check
+def the_caller_is_the_account(world):
+    identity = client(world.events.meta.endpoint_url, "sts").get_caller_identity()
+    equal((identity["Account"], identity["Arn"]), ("000000000000", "arn:aws:iam::000000000000:root"))
+
+
 def main():
     given = command_line(__doc__)
 

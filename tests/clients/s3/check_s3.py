@@ -117,6 +117,10 @@ def bucket_made_found_listed_and_deleted(w):
     equal(w.s3.create_bucket(Bucket=name)["Location"], "/" + name)
     elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
     refused("BucketAlreadyOwnedByYou", w.s3.create_bucket, Bucket=name, **elsewhere, status=409)
+    west = "check-" + uuid.uuid4().hex[:12]
+    w.s3.create_bucket(Bucket=west, **elsewhere)
+    refused("BucketAlreadyOwnedByYou", w.s3.create_bucket, Bucket=west, status=409)
+    w.s3.delete_bucket(Bucket=west)
     for location in ["us-east-1", "Europe"]:
         nowhere = {"CreateBucketConfiguration": {"LocationConstraint": location}}
         refused("InvalidLocationConstraint", w.s3.create_bucket, Bucket="check-nowhere", **nowhere, status=400)
@@ -351,6 +355,14 @@ def an_error_tells_what_it_is_about(w):
     ]:
         error = refused(code, call, **{"Bucket": w.bucket, **asked}).response["Error"]
         equal({name: error.get(name) for name in told}, told)
+
+
+@check
+def an_etag_is_known_without_its_quotes(w):
+    etag = w.put("a", b"x")["ETag"]
+    for given in [etag, etag.strip('"'), etag[1:], etag[:-1]]:
+        equal(w.get("a", IfMatch=given)["ETag"], etag)
+        refused("304", w.s3.get_object, Bucket=w.bucket, Key="a", IfNoneMatch=given, status=304)
 
 
 @check

@@ -314,6 +314,25 @@ def the_aws_cli_speaks_to_it(url, **_):
     cli("delete-schedule", "--name", made)
 
 
+@check
+def a_target_may_be_named_in_another_account(scheduler, **_):
+    for arn in ["arn:aws:lambda:us-east-1:123456789012:function:f", "arn:aws:ecs:us-east-1:123456789012:cluster/c"]:
+        made = create(scheduler, Target={"Arn": arn, "RoleArn": ROLE} | ({"EcsParameters": {"TaskDefinitionArn": "t"}} if "ecs" in arn else {}))
+        equal(scheduler.get_schedule(Name=made)["Target"]["Arn"], arn)
+        scheduler.delete_schedule(Name=made)
+    error = refused("ValidationException", scheduler.create_schedule, Name=name(), ScheduleExpression="rate(1 hour)",
+                    FlexibleTimeWindow=OFF, Target=target(Arn="none"))
+    equal(error["Error"]["Message"], "Provided Arn is not in correct format.")
+
+
+@check
+def dates_have_no_fraction_of_a_second(scheduler, **_):
+    start = soon(3600)
+    made = create(scheduler, StartDate=start + datetime.timedelta(milliseconds=250))
+    equal(scheduler.get_schedule(Name=made)["StartDate"], start)
+    scheduler.delete_schedule(Name=made)
+
+
 if __name__ == "__main__":
     given = command_line(__doc__)
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}

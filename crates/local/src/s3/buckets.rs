@@ -26,7 +26,6 @@ impl S3 {
             .as_ref()
             .and_then(|configuration| configuration.location_constraint.as_ref())
             .map(BucketLocationConstraint::as_str);
-        let is_named = location.is_some();
         if location.is_some_and(|location| !is_location(location)) {
             let refused = Fault::from(S3ErrorCode::InvalidLocationConstraint);
             return Err(refused.with("LocationConstraint", location.unwrap_or_default()));
@@ -34,7 +33,11 @@ impl S3 {
         // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
         // "For legacy compatibility, if you re-create an existing bucket that you already own in us-east-1, Amazon S3 returns
         // 200 OK"
-        if !self.db.write(|tx| insert(tx, &input.bucket, location))? && is_named {
+        let there = self.db.write(|tx| {
+            let is_made = insert(tx, &input.bucket, location)?;
+            Ok::<_, Fault>(if is_made { None } else { Some(self::location(tx, &input.bucket)?) })
+        })?;
+        if there.is_some_and(|there| there.is_some() || location.is_some()) {
             return Err(S3ErrorCode::BucketAlreadyOwnedByYou.into());
         }
         let location = Some(format!("/{}", input.bucket));

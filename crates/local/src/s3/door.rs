@@ -37,6 +37,10 @@ const EXPIRES_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
 /// The largest file in a browser's form, which `s3s` holds in memory.
 const FORM_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// The headers that name an `ETag`.
+const CONDITIONS: [&str; 4] =
+    ["if-match", "if-none-match", "x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match"];
+
 /// Answers S3's requests.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -173,6 +177,9 @@ fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
             return Err(S3ErrorCode::AccessDenied.into());
         }
     }
+    for name in CONDITIONS {
+        unquote_half(headers, name);
+    }
     // A range that is none, or several, asks for the whole object.
     let range = headers.get(header::RANGE).map(HeaderValue::to_str);
     if let Some(Ok(range)) = range
@@ -209,6 +216,17 @@ fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
         return Err(S3ErrorCode::MissingContentLength.into());
     }
     Ok(Request::from_parts(parts, body))
+}
+
+/// Takes the one quote of an `ETag` off that has lost the other: S3 looks for what is in quotes, and asks for none.
+fn unquote_half(headers: &mut HeaderMap, name: &'static str) {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(value) = value
+        && value.matches('"').count() == 1
+        && let Ok(bare) = HeaderValue::from_str(&value.replace('"', ""))
+    {
+        headers.insert(name, bare);
+    }
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -6,6 +6,8 @@
 //! `anything-but` (`suffix`, `wildcard`, `equals-ignore-case`); here they work.
 // https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, value::RawValue};
 use taskferry_event_pattern::{EventPattern, Matcher};
 
@@ -93,17 +95,42 @@ pub(super) fn passes(policy: &str, scope: Scope, body: &str, attributes: &Attrib
     if serde_json::from_str::<Map<String, Value>>(policy).is_ok_and(|keys| keys.is_empty()) {
         return true;
     }
-    let Ok(pattern) = EventPattern::parse(policy) else { return false };
+    let Ok(pattern) = EventPattern::parse(&rounded(policy)) else { return false };
     let asked = Matcher::new([pattern]);
     let matched = match scope {
         // "the message payload is a well-formed JSON object": what is none passes no policy.
         Scope::MessageBody if serde_json::from_str::<Map<String, Value>>(body).is_err() => {
             return false;
         }
-        Scope::MessageBody => asked.matches(body),
-        Scope::MessageAttributes => asked.matches(&to_event(attributes)),
+        Scope::MessageBody => asked.matches(&*rounded(body)),
+        Scope::MessageAttributes => asked.matches(&*rounded(&to_event(attributes))),
     };
     matched.is_ok_and(|matched| !matched.is_empty())
+}
+
+/// JSON with its numbers as SNS compares them.
+// https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
+// "five digits of accuracy after the decimal point"
+fn rounded(json: &str) -> Cow<'_, str> {
+    fn round(value: &mut Value) {
+        match value {
+            Value::Number(number) if number.is_f64() => {
+                let scaled = number.as_f64().map(|it| (it * 1e5).round() / 1e5);
+                if let Some(number) = scaled.and_then(serde_json::Number::from_f64) {
+                    *value = Value::Number(number);
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(round),
+            Value::Object(members) => members.values_mut().for_each(round),
+            _ => {}
+        }
+    }
+    if !json.contains('.') {
+        return Cow::Borrowed(json);
+    }
+    let Ok(mut value) = serde_json::from_str(json) else { return Cow::Borrowed(json) };
+    round(&mut value);
+    Cow::Owned(value.to_string())
 }
 
 /// The attributes as the object that a policy is about.
@@ -170,6 +197,9 @@ mod tests {
         check_attributes(r#"{"store":["example_corp"],"price":[{"numeric":[">=",100]}]}"#, true);
         check_attributes(r#"{"price":["210.75"]}"#, false);
         check_attributes(r#"{"price":[210.750]}"#, true);
+        check_attributes(r#"{"price":[210.750001]}"#, true);
+        check_attributes(r#"{"price":[210.75001]}"#, false);
+        check_attributes(r#"{"price":[{"numeric":["=",210.7500012]}]}"#, true);
         check_attributes(r#"{"interests":["baseball"]}"#, true);
         check_attributes(r#"{"interests":[{"anything-but":["rugby","tennis"]}]}"#, true);
         check_attributes(r#"{"interests":["tennis"]}"#, false);

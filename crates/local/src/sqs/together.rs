@@ -115,3 +115,68 @@ impl Drop for Lead<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi::SQLITE_FULL;
+    use serde_json::json;
+
+    use super::*;
+    use crate::sqs::refusal::Code;
+
+    fn open(dir: &std::path::Path) -> Arc<Db> {
+        std::fs::create_dir(dir).unwrap();
+        Arc::new(Db::open(&dir.join("t.db"), &["CREATE TABLE t (n INTEGER)"]).unwrap())
+    }
+
+    fn insert(tx: &Transaction<'_>, n: u32) -> Result<Answer, Fault> {
+        tx.execute("INSERT INTO t VALUES (?1)", [n])?;
+        Ok(Ok(json!(n)))
+    }
+
+    fn count(db: &Db) -> u32 {
+        db.read(|db| db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn each_of_many_gets_its_own_answer_and_a_refusal_is_of_one_alone() {
+        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
+        let (db, together) = (open(&dir), Together::default());
+        let mut all = tokio::task::JoinSet::new();
+        for n in 0..200 {
+            let (db, together) = (Arc::clone(&db), together.clone());
+            all.spawn(async move {
+                let answer = together.write(&db, move |tx| match n % 10 {
+                    0 => Err(Refusal::no_queue().into()),
+                    _ => insert(tx, n),
+                });
+                (n, answer.await)
+            });
+        }
+        while let Some(ended) = all.join_next().await {
+            match ended.unwrap() {
+                (n, Err(refusal)) => {
+                    assert_eq!((n % 10, refusal.code), (0, Code::QueueDoesNotExist))
+                }
+                (n, Ok(answer)) => assert_eq!(answer, json!(n)),
+            }
+        }
+        assert_eq!(count(&db), 180);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_stored_is_answered_so_and_what_comes_after_is_stored() {
+        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
+        let (db, together) = (open(&dir), Together::default());
+        let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(SQLITE_FULL), None);
+        let failed = together.write(&db, |tx| {
+            let _written = insert(tx, 1)?;
+            Err(full.into())
+        });
+        assert_eq!(failed.await.unwrap_err().code, Code::InternalFailure);
+        assert_eq!(together.write(&db, |tx| insert(tx, 2)).await, Ok(json!(2)));
+        assert_eq!(count(&db), 1);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
