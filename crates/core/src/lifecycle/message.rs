@@ -188,6 +188,18 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_that_is_over_does_not_let_go_of_the_next() {
+        let run = held(&launching());
+        // The delivery at 10 was over, and that at 300 was written before this could be.
+        let again = Happening::Received { message: Box::new(message(300)) };
+        let run = *decide(STACK, &run, &again, second(300)).next.unwrap();
+        let anew = Happening::Released.anew();
+        assert_eq!(anew, Happening::Due);
+        let decision = decide(STACK, &run, &anew, second(310));
+        assert!(decision.next.is_none_or(|next| next.message == run.message));
+    }
+
+    #[test]
     fn what_is_due_as_well_goes_on_after_the_heartbeat() {
         let mut waiting = launching();
         waiting.status = Status::Waiting;
