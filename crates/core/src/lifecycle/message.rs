@@ -83,10 +83,14 @@ pub(super) fn decide(run: &Run, happening: &Happening, now: Timestamp) -> Option
 
 /// A delivery of the message came: it is held by the newest from now on.
 ///
-/// Another message that comes to the same run, by the rule's `dedupe`, is none of its: it repeats what is held already.
+/// Another message that comes to the same run, by the rule's `dedupe`, is none of its: it repeats what is held already. So
+/// does a delivery before the one that holds it: who brings that was frozen for as long as it held.
 pub(super) fn received(run: &Run, message: &HeldMessage) -> Decision {
     match &run.message {
         Some(held) if !held.is_same(message) && !crate::is_mutated!(HoldTakenOver) => {
+            Decision::rest()
+        }
+        Some(held) if held.is_same(message) && message.received_at < held.received_at => {
             Decision::rest()
         }
         Some(_) if crate::is_mutated!(NewDeliveryForgotten) => Decision::rest(),
@@ -152,6 +156,13 @@ mod tests {
         let other = HeldMessage { id: "another".to_owned(), ..message(20) };
         let received = Happening::Received { message: Box::new(other) };
         assert_eq!(decide(STACK, &run, &received, second(20)), Decision::rest());
+    }
+
+    #[test]
+    fn a_delivery_that_was_before_does_not_take_the_place_of_the_newest() {
+        let run = held(&launching());
+        let before = Happening::Received { message: Box::new(message(9)) };
+        assert_eq!(decide(STACK, &run, &before, second(700)), Decision::rest());
     }
 
     #[test]
