@@ -72,6 +72,8 @@ struct Told {
     over: Vec<String>,
     /// The clock that goes on by ten seconds with each task, if one does.
     slow: Option<Hand>,
+    /// The clock that goes on by eight minutes with each extension, if one does.
+    frozen: Option<Hand>,
 }
 
 #[derive(Clone, Debug)]
@@ -140,6 +142,9 @@ impl Queues for Aws {
             return Err(ports::Error::Refused { what: "extend", source: "not in flight".into() });
         }
         told.extended.push((receipt.to_owned(), seconds));
+        if let Some(Hand(clock)) = &told.frozen {
+            *clock.lock().unwrap() += SignedDuration::from_mins(8);
+        }
         Ok(())
     }
 
@@ -476,6 +481,19 @@ async fn a_held_message_is_extended_until_its_run_has_ended_and_then_deleted() {
     // Were it delivered once more after all, it is done.
     assert!(world.receive(&[job("m", false)]).await.is_empty());
     assert_eq!(world.tasks(), 1);
+}
+
+#[tokio::test]
+async fn a_message_is_extended_in_time_by_who_was_frozen_when_it_last_was() {
+    let world = World::new();
+    world.receive(&[job("m", false)]).await;
+    world.told(|told| told.frozen = Some(world.clock.clone()));
+    let due_at = world.list().await[0].due_at.unwrap();
+    world.clock.sleep_until(due_at).await;
+    world.engine().sweep(due_at + SignedDuration::from_secs(30)).await.unwrap();
+    // Eight of the ten minutes for which it is held are over.
+    assert_eq!(world.clock.now(), due_at + SignedDuration::from_mins(8));
+    assert!(world.list().await[0].due_at.unwrap() < due_at + SignedDuration::from_mins(10));
 }
 
 #[tokio::test]

@@ -279,6 +279,8 @@ impl<P: Ports> Engine<P> {
     pub(crate) async fn extend(&self, run: &Run) -> Result<Option<Happening>, Error> {
         let Some(message) = &run.message else { return Ok(None) };
         let HeldMessage { queue_arn, receipt_handle, .. } = &**message;
+        // From before the call: a process can be frozen over it, and the message is held from when the queue heard of it.
+        let until = after(self.ports.clock().now(), HEARTBEAT_SECONDS);
         let seconds =
             if is_mutated!(HoldTooShort) { HEARTBEAT_SECONDS } else { VISIBILITY_SECONDS };
         let extended = if is_mutated!(HeartbeatUnsaid) {
@@ -287,10 +289,7 @@ impl<P: Ports> Engine<P> {
             self.ports.queues().extend(queue_arn, receipt_handle, seconds).await
         };
         match extended {
-            Ok(()) => {
-                let until = after(self.ports.clock().now(), HEARTBEAT_SECONDS);
-                Ok(Some(Happening::Extended { until }))
-            }
+            Ok(()) => Ok(Some(Happening::Extended { until })),
             // It comes again, or has: whoever brings it hands it over anew.
             Err(error @ ports::Error::Refused { .. }) => {
                 warn!(run_id = %run.id, message_id = message.id, error = reason(&error), "message not held any more");

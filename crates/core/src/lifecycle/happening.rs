@@ -99,7 +99,9 @@ impl Happening {
             | Self::Full { .. }
             | Self::Paced
             | Self::Unpaced { .. }
-            | Self::Missing => Self::Due,
+            | Self::Missing
+            // Of the delivery that the record had: by now it may have another.
+            | Self::Released => Self::Due,
             Self::Answered { .. }
             | Self::Task(_)
             | Self::Stop { .. }
@@ -109,7 +111,6 @@ impl Happening {
             | Self::Discarded
             | Self::Received { .. }
             | Self::Extended { .. }
-            | Self::Released
             | Self::Redriven { .. } => self,
         }
     }

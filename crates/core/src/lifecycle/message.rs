@@ -83,10 +83,14 @@ pub(super) fn decide(run: &Run, happening: &Happening, now: Timestamp) -> Option
 
 /// A delivery of the message came: it is held by the newest from now on.
 ///
-/// Another message that comes to the same run, by the rule's `dedupe`, is none of its: it repeats what is held already.
+/// Another message that comes to the same run, by the rule's `dedupe`, is none of its: it repeats what is held already. So
+/// does a delivery before the one that holds it: who brings that was frozen for as long as it held.
 pub(super) fn received(run: &Run, message: &HeldMessage) -> Decision {
     match &run.message {
         Some(held) if !held.is_same(message) && !crate::is_mutated!(HoldTakenOver) => {
+            Decision::rest()
+        }
+        Some(held) if held.is_same(message) && message.received_at < held.received_at => {
             Decision::rest()
         }
         Some(_) if crate::is_mutated!(NewDeliveryForgotten) => Decision::rest(),
@@ -155,6 +159,13 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_that_was_before_does_not_take_the_place_of_the_newest() {
+        let run = held(&launching());
+        let before = Happening::Received { message: Box::new(message(9)) };
+        assert_eq!(decide(STACK, &run, &before, second(700)), Decision::rest());
+    }
+
+    #[test]
     fn a_message_is_extended_before_it_comes_again() {
         let run = held(&launching());
         let due = run.due_at.unwrap();
@@ -185,6 +196,18 @@ mod tests {
         later.message.as_mut().unwrap().extend_at = second(2900);
         let decision = decide(STACK, &later, &Happening::Due, second(2000));
         assert_eq!(decision.then, Then::Pace);
+    }
+
+    #[test]
+    fn a_delivery_that_is_over_does_not_let_go_of_the_next() {
+        let run = held(&launching());
+        // The delivery at 10 was over, and that at 300 was written before this could be.
+        let again = Happening::Received { message: Box::new(message(300)) };
+        let run = *decide(STACK, &run, &again, second(300)).next.unwrap();
+        let anew = Happening::Released.anew();
+        assert_eq!(anew, Happening::Due);
+        let decision = decide(STACK, &run, &anew, second(310));
+        assert!(decision.next.is_none_or(|next| next.message == run.message));
     }
 
     #[test]
