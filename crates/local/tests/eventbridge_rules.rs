@@ -258,7 +258,7 @@ async fn what_breaks_the_rules_of_the_service_is_refused_in_its_words() {
             "Cannot delete event bus default.",
         ),
         (
-            "DeleteEventBus",
+            "DescribeEventBus",
             json!({ "Name": "no" }),
             "ResourceNotFoundException",
             "Event bus no does not exist.",

@@ -279,13 +279,6 @@ def a_target_in_another_account_is_named_and_gives_no_leave(world):
 
 
 @check
-def a_rule_is_asked_for_before_its_targets_are(world):
-    refused("ResourceNotFoundException", world.events.put_targets, Rule=world.name(), Targets=[{"Id": "a", "Arn": "none"}])
-    name = world.rule()
-    refused("ValidationException", world.events.put_targets, Rule=name, Targets=[{"Id": "a", "Arn": "none"}])
-
-
-@check
 def a_bus_that_is_not_there_is_deleted(world):
     # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteEventBus.html has no error for it.
     world.events.delete_event_bus(Name=world.name())

@@ -242,6 +242,7 @@ def limits_are_those_of_sns(world):
     attribute = {"a": {"DataType": "Text", "StringValue": "x"}}
     refused("ParameterValueInvalid", world.sns.publish, TopicArn=topic, Message="m", MessageAttributes=attribute)
     refused("NotFound", world.sns.publish, TopicArn=ACCOUNT.format("sns", "none"), Message="m")
+    refused("NotFound", world.sns.subscribe, TopicArn=ACCOUNT.format("sns", "none"), Protocol="sqs", Endpoint="none")
 
 
 @check

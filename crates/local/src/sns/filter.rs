@@ -102,8 +102,8 @@ pub(super) fn passes(policy: &str, scope: Scope, body: &str, attributes: &Attrib
         Scope::MessageBody if serde_json::from_str::<Map<String, Value>>(body).is_err() => {
             return false;
         }
-        Scope::MessageBody => asked.matches(&*rounded(body)),
-        Scope::MessageAttributes => asked.matches(&*rounded(&to_event(attributes))),
+        Scope::MessageBody => asked.matches(&rounded(body)),
+        Scope::MessageAttributes => asked.matches(&rounded(&to_event(attributes))),
     };
     matched.is_ok_and(|matched| !matched.is_empty())
 }

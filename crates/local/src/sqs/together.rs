@@ -156,7 +156,7 @@ mod tests {
         while let Some(ended) = all.join_next().await {
             match ended.unwrap() {
                 (n, Err(refusal)) => {
-                    assert_eq!((n % 10, refusal.code), (0, Code::QueueDoesNotExist))
+                    assert_eq!((n % 10, refusal.code), (0, Code::QueueDoesNotExist));
                 }
                 (n, Ok(answer)) => assert_eq!(answer, json!(n)),
             }

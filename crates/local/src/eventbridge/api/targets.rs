@@ -85,12 +85,13 @@ impl EventBridgeApi {
         let PutTargets { rule, event_bus_name, targets } = request;
         let targets = required("targets", targets)?;
         check_count("targets", targets.len())?;
+        let targets = targets.into_iter().enumerate().map(|(index, target)| read(index, target));
+        let targets = targets.collect::<Result<Vec<_>, _>>()?;
         self.change(|tx, rules, catalog| {
             let key = key(rules, rule.as_deref(), event_bus_name.as_deref())?;
             rules.check_unmanaged(&key)?;
             let rule = catalog.rule_mut(&key)?;
-            for (index, target) in targets.into_iter().enumerate() {
-                let (id, target) = read(index, target)?;
+            for (id, target) in targets {
                 store::put_target(tx, &key, &id, &target)?;
                 rule.targets.insert(id, target);
             }

@@ -28,7 +28,6 @@ impl SnsApi {
         let topic = topic_name(form, "TopicArn")?;
         let protocol = required(form, "Protocol")?;
         let endpoint = form.text("Endpoint").unwrap_or_default();
-        check_endpoint(&topic, protocol, endpoint)?;
         let given: Settings = form.map("Attributes.entry", "key", "value");
         let mut settings = Settings::new();
         // The scope decides what a policy may be.
@@ -47,6 +46,7 @@ impl SnsApi {
             if store::topic(tx, &topic)?.is_none() {
                 return Err(Refusal::not_found("Topic").into());
             }
+            check_endpoint(&topic, protocol, endpoint)?;
             if let Some(old) = store::subscription_of(tx, &topic, protocol, endpoint)? {
                 let arn = old.arn();
                 let shown = show(old);
