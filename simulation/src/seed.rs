@@ -3,6 +3,7 @@
 use crate::{
     dice::Dice,
     faults::{Knobs, Twist},
+    queued,
     scenario::{self, Times},
     simulation::{PROCESSES, Simulation},
     world::{Action, HOUR, MINUTE, SECOND, World},
@@ -52,7 +53,7 @@ impl Simulation {
         self.plan_chains(&mut world, times);
         self.plan_batches(&mut world, times);
         if has_messages {
-            self.plan_messages(&mut world, times);
+            queued::plan(&mut world, times);
         }
         plan_mishaps(&mut world, times, changes);
         world.act_at(times.faults, Action::FaultsStop);
