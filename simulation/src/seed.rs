@@ -45,8 +45,12 @@ impl Simulation {
         let has_messages = world.dice.chance(300);
         let count = if has_messages { world.dice.index(6) } else { 1 + world.dice.index(12) };
         // Few rules a seed, so that their runs meet.
-        let names: Vec<&str> =
-            (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect();
+        let names: Vec<&str> = if !has_messages && world.dice.chance(100) {
+            // Those whose runs make way for one another, by themselves.
+            vec![world.dice.pick(&["skip", "latest", "replace"])]
+        } else {
+            (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect()
+        };
         for number in 0..count {
             self.plan_order(&mut world, number, &names, times);
         }
