@@ -46,7 +46,7 @@ impl World {
                 }
             }
             Ended::Done | Ended::Again(_) | Ended::Refused(_) | Ended::Kept(_) => {
-                again.extend(events)
+                again.extend(events);
             }
         }
         if again.is_empty() {

@@ -12,9 +12,11 @@ use crate::{
     dice::Dice,
     faults::Knobs,
     promises::Violation,
+    queued,
     scenario::{self, STACK},
     simulation::Simulation,
-    world::{Action, MINUTE, World},
+    sqs::Delivery,
+    world::{Action, HOUR, MINUTE, World},
 };
 use taskferry_core::run::RunId;
 
@@ -33,17 +35,23 @@ pub enum Scene {
     AStopAndAnEvent,
     /// A task's end is told while a sweep asks about the same task.
     AnEndAndASweep,
+    /// A message that is to be held is with two functions, which had it by two deliveries.
+    AHeldMessageTwice,
+    /// The heartbeat of a message falls due while its run's task ends.
+    AHeartbeatAndAnEnd,
 }
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::TwoEvents,
         Self::OneEventTwice,
         Self::AnEndAndAnEvent,
         Self::TwoSweeps,
         Self::AStopAndAnEvent,
         Self::AnEndAndASweep,
+        Self::AHeldMessageTwice,
+        Self::AHeartbeatAndAnEnd,
     ];
 }
 
@@ -186,6 +194,26 @@ fn set(scene: Scene, is_told: bool) -> Simulation {
             simulation.sweep(0, 50);
             simulation.sweep(1, 50);
         }
+        Scene::AHeldMessageTwice => {
+            let first = delivered(&mut simulation);
+            simulation.receive(0, 0, first, 3600);
+            simulation.settle();
+            // It is held, and frozen for longer than that.
+            go(&mut simulation, 0);
+            simulation.settle();
+            simulation.shared.world().now += 11 * MINUTE;
+            let second = simulation.shared.world().receive_messages(0);
+            simulation.receive(1, 0, second, 60);
+        }
+        Scene::AHeartbeatAndAnEnd => {
+            let first = delivered(&mut simulation);
+            simulation.receive(2, 0, first, 60);
+            through(&mut simulation);
+            simulation.shared.world().now += 6 * MINUTE;
+            let change = end_of_task(&simulation);
+            simulation.track(0, Box::new(change), 1);
+            simulation.sweep(1, 50);
+        }
         Scene::AStopAndAnEvent => {
             simulation.dispatch(2, 0);
             through(&mut simulation);
@@ -196,10 +224,24 @@ fn set(scene: Scene, is_told: bool) -> Simulation {
     simulation
 }
 
+/// A message that is to be held was received.
+fn delivered(simulation: &mut Simulation) -> Vec<Delivery> {
+    let mut world = simulation.shared.world();
+    world.sqs.queues = queued::queues(6 * MINUTE, 100, 96 * HOUR);
+    world.sqs.messages = vec![queued::plain(0, 0, &["keep"])];
+    world.send_message(0);
+    world.receive_messages(0)
+}
+
 /// The first event's task has ended, and nobody knows.
 fn ended_task(simulation: &mut Simulation) -> taskferry_core::track::TaskState {
     simulation.dispatch(2, 0);
     through(simulation);
+    end_of_task(simulation)
+}
+
+/// The first task ends, and nobody hears of it.
+fn end_of_task(simulation: &Simulation) -> taskferry_core::track::TaskState {
     let mut world = simulation.shared.world();
     world.end_unheard(0);
     world.ecs.tasks[0].state()
@@ -238,6 +280,7 @@ fn state(simulation: &Simulation) -> u64 {
     let seen: Vec<u64> = world.processes.iter().map(|process| process.seen).collect();
     let tasks: Vec<_> =
         world.ecs.tasks.iter().map(|task| (&task.started_by, task.is_wanted())).collect();
-    let rest = (world.payloads.len(), world.bus.len(), simulation.busy());
+    let messages: Vec<_> = world.sqs.messages.iter().map(|message| message.state).collect();
+    let rest = (messages, world.payloads.len(), world.bus.len(), simulation.busy());
     digest(&format!("{:?} {seen:?} {tasks:?} {rest:?}", world.store))
 }

@@ -261,11 +261,13 @@ pub enum Twist {
     RecordRefused,
     /// A message that nobody can read comes in one batch with good ones.
     BadNeighbour,
+    /// A process is handed messages of a queue that its rules do not name.
+    QueueUnnamed,
 }
 
 impl Twist {
     /// All of them.
-    pub const ALL: [Self; 77] = [
+    pub const ALL: [Self; 78] = [
         Self::StaleDue,
         Self::StaleLimit,
         Self::Conflict,
@@ -343,6 +345,7 @@ impl Twist {
         Self::MessagesCutShort,
         Self::RecordRefused,
         Self::BadNeighbour,
+        Self::QueueUnnamed,
     ];
 }
 

@@ -14,7 +14,7 @@ use crate::{
     simulation::Simulation,
     sqs::{Delivery, State, message_id},
     work::{Ended, Job, Work},
-    world::{Action, MINUTE, Micros, SECOND, World, at},
+    world::{Action, MINUTE, Micros, ProcessState, SECOND, World, at},
 };
 
 /// What the function leaves of its time to what is under way: `functions/sqs`'s `MARGIN`.
@@ -46,29 +46,39 @@ pub(crate) struct Receiving {
 impl Simulation {
     /// Lambda looks into a queue, and hands what it finds to the function.
     pub(crate) fn poll_queue(&mut self, process: usize, queue: usize) {
-        let shared = self.shared.clone();
-        let (deliveries, payload, until, deadline) = {
-            let mut world = shared.world();
+        let (deliveries, seconds) = {
+            let mut world = self.shared.world();
             let deliveries = world.poll(queue);
-            if deliveries.is_empty() {
-                return;
-            }
             let usual = FUNCTION_SECONDS;
             let seconds = if world.is_calm { usual } else { world.dice.pick(&[11, 14, 20, usual]) };
-            let skewed = world.now + world.processes[process].skew;
-            let until = skewed + seconds * SECOND - MARGIN;
-            let payload = world.payload(queue, &deliveries);
-            (deliveries, payload, until, world.now + seconds * SECOND)
+            (deliveries, seconds)
         };
-        shared.world().note_neighbours(&deliveries);
+        if !deliveries.is_empty() {
+            self.receive(process, queue, deliveries, seconds);
+        }
+    }
+
+    /// A process takes a batch of messages, and has so many seconds for it.
+    pub(crate) fn receive(
+        &mut self,
+        process: usize,
+        queue: usize,
+        deliveries: Vec<Delivery>,
+        seconds: i64,
+    ) {
         let engine = Arc::clone(self.engine_of(process));
-        let batch = Batch { deliveries, until };
-        let receiving = {
-            let world = shared.world();
-            let failed = world.processes[process].failed;
-            Receiving { process, failed, batch: batch.clone() }
+        let shared = self.shared.clone();
+        let (batch, payload, deadline) = {
+            let mut world = shared.world();
+            world.note_neighbours(&deliveries);
+            let payload = world.payload(queue, &deliveries);
+            let ProcessState { skew, failed, .. } = world.processes[process];
+            let until = world.now + skew + seconds * SECOND - MARGIN;
+            let batch = Batch { deliveries, until };
+            world.receiving.push(Receiving { process, failed, batch: batch.clone() });
+            (batch, payload, world.now + seconds * SECOND)
         };
-        shared.world().receiving.push(receiving);
+        let until = batch.until;
         let job = self.spawn(process, Work::Receive(batch), async move {
             match sqs::normalise(&payload) {
                 Ok(batch) => {
@@ -86,6 +96,9 @@ impl Simulation {
 impl World {
     /// What Lambda receives, if it hears the answer.
     fn poll(&mut self, queue: usize) -> Vec<Delivery> {
+        if !(0..self.processes.len()).any(|process| self.is_named_by(process, queue)) {
+            return Vec::new();
+        }
         if !self.is_calm && self.dice.chance(self.knobs.dropped / 4) {
             self.coverage.met(Twist::NobodyPolls);
             let later = self.now + self.dice.between(SECOND, 20 * MINUTE);
@@ -178,6 +191,11 @@ impl World {
             self.coverage.met(Twist::MessagesCutShort);
             return;
         }
+        let queue = batch.deliveries.first().map_or(0, |it| self.sqs.messages[it.message].queue);
+        if !self.is_named_by(job.process, queue) {
+            self.coverage.met(Twist::QueueUnnamed);
+            return;
+        }
         let mut groups = Vec::new();
         let mut without_reason = 0;
         for Delivery { message: number, .. } in &batch.deliveries {
@@ -192,6 +210,10 @@ impl World {
             }
             groups.push(message.group.clone());
             without_reason += 1;
+        }
+        // What is kept though nothing failed is so since it is held.
+        for delivery in batch.deliveries.iter().filter(|_| failed == 0) {
+            self.judge_holder(delivery);
         }
         if batch.deliveries.len() > 1 {
             self.held(without_reason <= failed, Oracle::NeighboursDoNoHarm, || {

@@ -38,9 +38,10 @@ pub(crate) fn find(seeds: u64, name: Option<&str>) -> anyhow::Result<ExitCode> {
     for (mutation, what) in &asked {
         select(*mutation);
         let began = Instant::now();
-        match first_found(seeds) {
-            Some((seed, broken, oracle)) => {
-                blind.retain(|it| Some(*it) != oracle);
+        let found = first_found(seeds);
+        blind.retain(|it| found.iter().all(|(.., oracle)| Some(*it) != *oracle));
+        match found.first() {
+            Some((seed, broken, _)) => {
                 let broken: String = broken.chars().take(150).collect();
                 writeln!(out, "{mutation:?}: {what}\n    seed {seed}: {broken}")?;
             }
@@ -67,18 +68,21 @@ pub(crate) fn find(seeds: u64, name: Option<&str>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// The first seed that finds the bug that is on.
-fn first_found(seeds: u64) -> Option<Found> {
+/// So many seeds more are played once a bug is found: which oracle sees it first is chance.
+const SEEDS_AFTER: u64 = 300;
+
+/// The first seed that finds the bug that is on, and those soon after it.
+fn first_found(seeds: u64) -> Vec<Found> {
     let next = AtomicU64::new(0);
-    let found: Mutex<Option<Found>> = Mutex::new(None);
+    let end = AtomicU64::new(seeds);
+    let found: Mutex<Vec<Found>> = Mutex::default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let is_found = found.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-                    if seed >= seeds || is_found {
+                    if seed >= end.load(Ordering::Relaxed) {
                         break;
                     }
                     let broken = match catch_unwind(AssertUnwindSafe(|| simulate(seed, false))) {
@@ -86,14 +90,15 @@ fn first_found(seeds: u64) -> Option<Found> {
                         Err(_) => Some(("an assertion of the code itself".to_owned(), None)),
                     };
                     if let Some((broken, oracle)) = broken {
+                        end.fetch_min(seed + SEEDS_AFTER, Ordering::Relaxed);
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                        if found.as_ref().is_none_or(|(other, ..)| seed < *other) {
-                            *found = Some((seed, broken, oracle));
-                        }
+                        found.push((seed, broken, oracle));
                     }
                 }
             });
         }
     });
-    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|(seed, ..)| *seed);
+    found
 }

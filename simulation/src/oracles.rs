@@ -97,6 +97,7 @@ impl World {
         let Some(stood) = stood else { return };
         self.judge_order(stood, run);
         self.judge_standing(run);
+        self.judge_hold(stood, run);
         if stood.attempts.len() < run.attempts.len() {
             self.judge_next_attempt(stood, run);
         }

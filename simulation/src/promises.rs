@@ -6,16 +6,17 @@
 //!
 //! | promise | oracles | bugs that show them to see |
 //! |---|---|---|
-//! | 1 Nothing is lost | `NothingIsLost` | `DedupeForgotten`, `NotBegunIsDone` |
+//! | 1 Nothing is lost | `NothingIsLost`, `MessagesAreKept` | `DedupeForgotten`, `NotBegunIsDone`, `FailedMessageIsDone`, `RestOfGroupForgotten` |
 //! | 2 Nothing runs twice | `OneRunForEachKey`, `OneTaskForEachAttempt`, `OneLiveTask`, `NoTaskForNobody`, `TokensAreFresh` | `RedriveOfRevision`, `TokenForgotten`, `DenialIsProof`, `LateRequestForgotten`, `TokenForEver` |
 //! | 3 Limits hold | `LimitsHold`, `NoSlotIsLeaked`, `WaitersAreAdmitted`, `OverlapIsKept` | `LimitPlusOne`, `SlotKeptAfterEnd`, `AdmissionLeftToSweep`, `StaleSkip` |
 //! | 4 Order does not matter | `NothingMovesBackwards` | `VersionIgnored`, `LastWriterWins` |
-//! | 5 Nothing waits for ever | `EverythingHasADate`, `NothingWaitsForEver` | `DueDateDropped`, `TimeoutNotChecked` |
+//! | 5 Nothing waits for ever | `EverythingHasADate`, `NothingWaitsForEver`, `MessagesEnd` | `DueDateDropped`, `TimeoutNotChecked`, `DeletionNotRepeated` |
 //! | 6 Same input, same request | `SameRequest`, `WaitsAreRepeatable` | `RequestMadeAnew`, `BackoffFromTheClock` |
 //! | 7 Pacing is not failure | `PacingHolds`, `AThrottleIsNoFailure` | `PacingForgotten`, `ThrottleIsFailure` |
-//! | 8 One bad record or rule stops no other | `OthersGoOn` | `FirstRecordEndsBatch`, `FirstFailureEndsDispatch` |
+//! | 8 One bad record or rule stops no other | `OthersGoOn`, `NeighboursDoNoHarm`, `BatchesEndInTime` | `FirstRecordEndsBatch`, `FirstFailureEndsDispatch`, `BadMessageKeepsBatch`, `DeadlineOfMessagesForgotten` |
 //! | 9 Event data is data | `EventDataIsData` | `RenderedTwice` |
 //! | 10 Nothing secret in a log | `NothingSecretIsLogged` | `PayloadLogged` |
+//! | a message is held until its runs have ended, and a group keeps its order | `MessagesAreHeld`, `MessagesComeOnce`, `GroupsKeepOrder` | `HeldMessageIsDone`, `HandOverForgotten`, `HeartbeatUnsaid`, `HeldForEver`, `GroupGoesOn` |
 //! | besides | `BudgetsAreTheirOwn`, `SuccessIsProven`, `EndsAreTold`, `PayloadsAreThere`, `AStopIsFinal`, `EndsSayWhy`, `ChainsEnd` | `SpotSpendsAttempts`, `NoExitCodeIsSuccess`, `OutboxClearedFirst`, `PayloadAfterLaunch`, `StoppedRunRetries`, `ReasonForgotten`, `ChainNeverCut` |
 
 use std::fmt;

@@ -6,7 +6,6 @@ use taskferry_core::wiring;
 use crate::{
     faults::Twist,
     scenario::{self, SECRET, Times, order_id},
-    simulation::Simulation,
     sqs::{Message, Queue},
     world::{Action, HOUR, MINUTE, Micros, SECOND, World},
 };
@@ -18,8 +17,11 @@ const STEPS: usize = 1;
 /// The queue whose messages go when their runs have ended, in order.
 const TURNS: usize = 2;
 
+/// The queue that some sets of rules do not name.
+const LATE: usize = 3;
+
 /// The queues, with the rules that are on each.
-const QUEUES: [(&str, &[&str]); 3] = [
+const QUEUES: [(&str, &[&str]); 4] = [
     (
         "jobs",
         &[
@@ -36,6 +38,7 @@ const QUEUES: [(&str, &[&str]); 3] = [
     ),
     ("steps.fifo", &["step", "step-one"]),
     ("turns.fifo", &["turn", "turn-too"]),
+    ("late", &["late"]),
 ];
 
 /// The rules that have their messages held until their runs have ended.
@@ -44,6 +47,18 @@ pub(crate) const HELD_RULES: [&str; 5] = ["keep", "keep-too", "keep-upload", "tu
 /// The rules that are on a queue.
 pub(crate) fn rules_of(queue: usize) -> impl Iterator<Item = &'static str> {
     QUEUES[queue].1.iter().copied()
+}
+
+/// The queues, and how they are set.
+pub(crate) fn queues(visibility: Micros, receives_max: u32, retention: Micros) -> Vec<Queue> {
+    // The set that names them all; each says the same of a queue that it names.
+    let wired = wiring::queues(&scenario::rules(1));
+    let queue = |(name, _): &(&'static str, &[&str])| {
+        let wired = wired.iter().find(|queue| queue.name == *name);
+        let batch_size = wired.map_or(0, |queue| queue.batch_size) as usize;
+        Queue { name, visibility, receives_max, retention, batch_size, sent: Vec::new() }
+    };
+    QUEUES.iter().map(queue).collect()
 }
 
 /// The rules on queues, in the set of that number.
@@ -90,6 +105,7 @@ pub(crate) fn rules(number: usize, slots: u32) -> String {
     ];
     if !number.is_multiple_of(2) {
         parts.push(plain("odd", "jobs", "record", ""));
+        parts.push(plain("late", "late", "record", ""));
     }
     parts.concat()
 }
@@ -107,38 +123,33 @@ fn rule(name: &str, on: &str, command: &str, more: &str) -> String {
     )
 }
 
-impl Simulation {
-    /// Messages, now and then.
-    pub(crate) fn plan_messages(&self, world: &mut World, times: Times) {
-        let retention = world.dice.pick(&[96 * HOUR, 96 * HOUR, 96 * HOUR, 2 * HOUR]);
-        let visibility = world.dice.pick(&[360, 360, 360, 60, 8]) * SECOND;
-        let receives_max = world.dice.pick(&[3, 5, 5, 100]);
-        // Both sets of rules say the same of the queues.
-        let wired = wiring::queues(&scenario::rules(0));
-        world.sqs.queues = QUEUES
-            .iter()
-            .map(|(name, _)| {
-                let wired = wired.iter().find(|queue| queue.name == *name);
-                let batch_size = wired.map_or(0, |queue| queue.batch_size) as usize;
-                Queue { name, visibility, receives_max, retention, batch_size, sent: Vec::new() }
-            })
-            .collect();
-        let queues =
-            world.dice.pick(&[&[JOBS][..], &[JOBS], &[STEPS], &[TURNS], &[JOBS, STEPS, TURNS]]);
-        world.ecs.long_left = world.dice.pick(&[0, 0, 1, 2]);
-        let count = 1 + world.dice.index(12);
-        let spread = world.dice.pick(&[SECOND, MINUTE, times.events]);
-        for _ in 0..count {
-            let number = world.sqs.messages.len();
-            let time = world.dice.between(0, spread);
-            let queue = world.dice.pick(queues);
-            let message =
-                if queue == JOBS { job(world, number) } else { ordered(world, number, queue) };
-            world.sqs.messages.push(message);
-            world.act_at(time, Action::Send { message: number });
-            if world.dice.chance(120) {
-                repeat(world, number, time);
-            }
+/// Messages, now and then.
+pub(crate) fn plan(world: &mut World, times: Times) {
+    let retention = world.dice.pick(&[96 * HOUR, 96 * HOUR, 96 * HOUR, 2 * HOUR]);
+    let visibility = world.dice.pick(&[360, 360, 360, 60, 8]) * SECOND;
+    let receives_max = world.dice.pick(&[3, 5, 5, 100]);
+    world.sqs.queues = queues(visibility, receives_max, retention);
+    let queues =
+        world.dice.pick(&[&[JOBS][..], &[JOBS], &[STEPS], &[TURNS], &[JOBS, STEPS, TURNS, LATE]]);
+    // What no rule will ever name is a queue of somebody else's.
+    let queues: Vec<usize> =
+        queues.iter().copied().filter(|queue| world.will_be_named(*queue)).collect();
+    world.ecs.long_left = world.dice.pick(&[0, 0, 1, 2]);
+    let count = 1 + world.dice.index(12);
+    let spread = world.dice.pick(&[SECOND, MINUTE, times.events]);
+    for _ in 0..count {
+        let number = world.sqs.messages.len();
+        let time = world.dice.between(0, spread);
+        let queue = world.dice.pick(&queues);
+        let message = match queue {
+            JOBS => job(world, number),
+            LATE => plain(number, LATE, &["late"]),
+            _ => ordered(world, number, queue),
+        };
+        world.sqs.messages.push(message);
+        world.act_at(time, Action::Send { message: number });
+        if world.dice.chance(120) {
+            repeat(world, number, time);
         }
     }
 }
@@ -167,7 +178,7 @@ fn some(world: &mut World, of: &[&'static str]) -> Vec<&'static str> {
 }
 
 /// A message that asks for these rules by itself.
-fn plain(number: usize, queue: usize, names: &[&'static str]) -> Message {
+pub(crate) fn plain(number: usize, queue: usize, names: &[&'static str]) -> Message {
     let order = order_id(number);
     let body = json!({ "order": order, "secret": SECRET, "rules": names });
     let mut message = Message::new(queue, body.to_string());
@@ -180,18 +191,32 @@ fn plain(number: usize, queue: usize, names: &[&'static str]) -> Message {
     message
 }
 
-/// A message of a group.
-fn ordered(world: &mut World, number: usize, queue: usize) -> Message {
-    let names = some(world, QUEUES[queue].1);
-    let mut message = plain(number, queue, &names);
-    let group = format!("g{}", world.dice.below(2));
-    let id = format!("d{number}");
+/// A message that asks for these rules, in the queue that they are on.
+pub(crate) fn message(number: usize, group: &str, names: &[&'static str]) -> Message {
+    let is_on = |(_, rules): &(&str, &[&str])| names.iter().all(|name| rules.contains(name));
+    let queue = QUEUES.iter().position(is_on).expect("the rules of a message are on one queue");
+    let mut message = plain(number, queue, names);
+    if queue == STEPS || queue == TURNS {
+        in_group(&mut message, group.to_owned(), format!("d{number}"));
+    }
+    message
+}
+
+fn in_group(message: &mut Message, group: String, id: String) {
     for (rule, key) in &mut message.expects {
         if *rule == "step-one" {
             *key = format!("{group}/{id}");
         }
     }
     (message.group, message.deduplication_id) = (Some(group), Some(id));
+}
+
+/// A message of a group.
+fn ordered(world: &mut World, number: usize, queue: usize) -> Message {
+    let names = some(world, QUEUES[queue].1);
+    let mut message = plain(number, queue, &names);
+    let group = format!("g{}", world.dice.below(2));
+    in_group(&mut message, group, format!("d{number}"));
     message
 }
 

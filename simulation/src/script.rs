@@ -10,9 +10,11 @@ use crate::{
     dice::Dice,
     ecs::Task,
     faults::{Call, Knobs, Mishap},
+    queued,
     scenario::{self, Planned},
     simulation::Simulation,
-    world::{Action, HOUR, Micros, SECOND, World},
+    sqs::State,
+    world::{Action, HOUR, MINUTE, Micros, SECOND, World},
 };
 
 /// What `RunTask` answers.
@@ -92,6 +94,7 @@ impl Script {
         let knobs = Knobs { latency: 20_000, ..Knobs::default() };
         let mut world = World::new(Dice::new(1), knobs, true);
         world.is_calm = true;
+        world.sqs.queues = queued::queues(6 * MINUTE, 5, 96 * HOUR);
         Self { simulation: Simulation::new(world, [0, 1]), orders: 0 }
     }
 
@@ -158,6 +161,27 @@ impl Script {
         }
         let events = (first..self.simulation.planned.len()).collect();
         self.act(Action::DeliverBatch { events, is_partial })
+    }
+
+    /// A message that asks for these rules comes into the first queue that they are on, in this group if it has groups; which
+    /// one.
+    pub fn message(&mut self, group: &str, rules: &[&'static str]) -> usize {
+        let number = {
+            let mut world = self.simulation.shared.world();
+            let number = world.sqs.messages.len();
+            let message = queued::message(number, group, rules);
+            world.sqs.messages.push(message);
+            number
+        };
+        self.act(Action::Send { message: number });
+        number
+    }
+
+    /// Whether a message has left its queue since it was deleted, and how often it was received.
+    pub fn deleted(&self, message: usize) -> (bool, u32) {
+        let world = self.simulation.shared.world();
+        let message = &world.sqs.messages[message];
+        (message.state == State::Deleted, message.receives())
     }
 
     /// An event for the rule `big` comes, with this in it.

@@ -3,6 +3,7 @@
 use crate::{
     dice::Dice,
     faults::{Knobs, Twist},
+    queued,
     scenario::{self, Times},
     simulation::{PROCESSES, Simulation},
     world::{Action, HOUR, MINUTE, SECOND, World},
@@ -44,15 +45,19 @@ impl Simulation {
         let has_messages = world.dice.chance(300);
         let count = if has_messages { world.dice.index(6) } else { 1 + world.dice.index(12) };
         // Few rules a seed, so that their runs meet.
-        let names: Vec<&str> =
-            (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect();
+        let names: Vec<&str> = if !has_messages && world.dice.chance(100) {
+            // Those whose runs make way for one another, by themselves.
+            vec![world.dice.pick(&["skip", "latest", "replace"])]
+        } else {
+            (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect()
+        };
         for number in 0..count {
             self.plan_order(&mut world, number, &names, times);
         }
         self.plan_chains(&mut world, times);
         self.plan_batches(&mut world, times);
         if has_messages {
-            self.plan_messages(&mut world, times);
+            queued::plan(&mut world, times);
         }
         plan_mishaps(&mut world, times, changes);
         world.act_at(times.faults, Action::FaultsStop);

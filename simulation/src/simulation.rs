@@ -535,6 +535,7 @@ impl Simulation {
             if with_other_rules {
                 self.has_other_rules[process] = true;
                 world.judge.rules[process] = scenario::rules(self.variants[1]);
+                world.poll_all();
             }
         }
         self.crash(process);

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use taskferry_core::event::sqs;
+
 use crate::{
     faults::Twist,
     world::{Action, HOUR, MINUTE, Micros, SECOND, World},
@@ -111,7 +113,7 @@ const DEDUPLICATED_FOR: Micros = 5 * MINUTE;
 impl Queue {
     /// Whether messages keep their order, by groups.
     pub(crate) fn is_fifo(&self) -> bool {
-        self.name.ends_with(".fifo")
+        sqs::is_fifo(self.name)
     }
 
     /// Its ARN.
@@ -179,6 +181,14 @@ impl World {
     /// Somebody looks into the queue then.
     pub(crate) fn poll_at(&mut self, queue: usize, time: Micros) {
         self.act_at(time, Action::Poll { queue });
+    }
+
+    /// Somebody looks into each queue: the rules name others than before.
+    pub(crate) fn poll_all(&mut self) {
+        for queue in 0..self.sqs.queues.len() {
+            let soon = self.dice.between(0, 2 * SECOND);
+            self.poll_at(queue, self.now + soon);
+        }
     }
 
     /// What a queue has kept for too long is gone.
@@ -270,6 +280,18 @@ impl World {
         let message = &self.sqs.messages[of.message];
         let is_over = message.receipt != Some(index) || message.visible_at <= self.now;
         Some((of.message, of, !is_over && message.state == State::Queued))
+    }
+
+    /// When a delivery was.
+    pub(crate) fn received_at(&self, receipt: &str) -> Option<Micros> {
+        let index: usize = receipt.strip_prefix('r')?.parse().ok()?;
+        self.sqs.receipts.get(index).map(|receipt| receipt.received_at)
+    }
+
+    /// When the message of a delivery comes again, if the delivery is not over.
+    pub(crate) fn visible_at(&mut self, receipt: &str) -> Option<Micros> {
+        let (number, _, is_held) = self.received(receipt)?;
+        is_held.then(|| self.sqs.messages[number].visible_at)
     }
 
     /// `ChangeMessageVisibility`.

@@ -75,6 +75,7 @@ impl<P: Ports> Engine<P> {
             }
             let taken = match &message {
                 Ok(message) => self.take(&id, message, until).await.map_err(|error| reason(&error)),
+                Err(_) if is_mutated!(MalformedMessageIsDone) => Ok(Taken::Done),
                 // Not as Lambda writes it: whoever can read it may come, or the queue's own dead letters.
                 Err(malformed) => Err(reason(malformed)),
             };
@@ -83,9 +84,7 @@ impl<P: Ports> Engine<P> {
                 Ok(Taken::Held) => is_mutated!(HeldMessageIsDone),
                 Err(error) => {
                     warn!(message_id = %id, error, "message left to its queue");
-                    let is_read = message.is_ok();
-                    is_read && is_mutated!(FailedMessageIsDone)
-                        || !is_read && is_mutated!(MalformedMessageIsDone)
+                    is_mutated!(FailedMessageIsDone)
                 }
             };
             if is_done {
@@ -289,6 +288,10 @@ impl<P: Ports> Engine<P> {
             self.ports.queues().extend(queue_arn, receipt_handle, seconds).await
         };
         match extended {
+            Ok(()) if is_mutated!(HeartbeatFromAnswer) => {
+                let until = after(self.ports.clock().now(), HEARTBEAT_SECONDS);
+                Ok(Some(Happening::Extended { until }))
+            }
             Ok(()) => Ok(Some(Happening::Extended { until })),
             // It comes again, or has: whoever brings it hands it over anew.
             Err(error @ ports::Error::Refused { .. }) => {

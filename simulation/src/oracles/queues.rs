@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use taskferry_core::run::{Run, RunId};
+use jiff::SignedDuration;
+use taskferry_core::{
+    rules::Rules,
+    run::{Run, RunId},
+};
 
 use crate::{
     faults::Twist,
@@ -10,8 +14,8 @@ use crate::{
     promises::Oracle,
     queued::{HELD_RULES, rules_of},
     scenario::STACK,
-    sqs::{Message, State, message_id},
-    world::{HOUR, Micros, SECOND, World},
+    sqs::{Delivery, Message, State, message_id},
+    world::{HOUR, Micros, SECOND, World, at, since},
 };
 
 use super::CALMING;
@@ -22,6 +26,16 @@ const HELD_FOR: Micros = 11 * HOUR;
 /// How long a message must be invisible to be taken in peace: as long as its function may take.
 const VISIBILITY_MIN: Micros = 60 * SECOND;
 
+/// What is said again sooner than this is so since it could not be said.
+const HEARTBEAT_MIN: Micros = 200 * SECOND;
+
+/// By how much two clocks may differ.
+const SKEW_MAX: SignedDuration = SignedDuration::from_secs(5);
+
+fn has_rule(rules: &Rules, name: &str) -> bool {
+    rules.rules.iter().any(|rule| rule.name.as_ref() == name)
+}
+
 impl World {
     /// Whether nothing has failed for so long that nothing of it should be seen any more.
     fn is_quiet(&self) -> bool {
@@ -30,10 +44,17 @@ impl World {
 
     /// Whether each process has this rule, whichever rules it has.
     fn is_certain(&self, rule: &str) -> bool {
-        self.judge
-            .all_rules
-            .iter()
-            .all(|rules| rules.rules.iter().any(|it| it.name.as_ref() == rule))
+        self.judge.all_rules.iter().all(|rules| has_rule(rules, rule))
+    }
+
+    /// Whether some process is to have a rule on this queue.
+    pub(crate) fn will_be_named(&self, queue: usize) -> bool {
+        rules_of(queue).any(|rule| self.judge.all_rules.iter().any(|rules| has_rule(rules, rule)))
+    }
+
+    /// Whether the rules of a process name this queue.
+    pub(crate) fn is_named_by(&self, process: usize, queue: usize) -> bool {
+        rules_of(queue).any(|rule| has_rule(&self.judge.rules[process], rule))
     }
 
     /// The run that is under way and holds the message.
@@ -65,6 +86,53 @@ impl World {
         self.held(!comes_again && holder.is_none(), Oracle::MessagesComeOnce, || {
             let ago = delivered_at.map(|at| (now - at) / SECOND);
             format!("{} comes again after {ago:?} s, held by {holder:?}", message_id(number))
+        });
+    }
+
+    /// A record was written: a message that it held is held by the newest of its deliveries, and in time.
+    pub(super) fn judge_hold(&mut self, stood: &Run, run: &Run) {
+        let Some(was) = &stood.message else { return };
+        let Some(visible_at) = self.visible_at(&was.receipt_handle) else { return };
+        let told =
+            || format!("run {}, {}, held {} by {}", run.id, run.status, was.id, was.receipt_handle);
+        let Some(is) = &run.message else {
+            // It was in flight, and is there for nobody.
+            let other = self.store.rows().map(|row| &row.run).find(|other| {
+                other.id != run.id && other.message.as_ref().is_some_and(|held| held.id == was.id)
+            });
+            let is_others = other.is_some();
+            self.held(is_others, Oracle::MessagesAreHeld, || format!("{}, and lets go", told()));
+            return;
+        };
+        if is.receipt_handle != was.receipt_handle {
+            // Clocks may be off.
+            let is_later = is.received_at + SKEW_MAX >= was.received_at;
+            self.held(is_later, Oracle::MessagesAreHeld, || {
+                format!("{}, and does so by {}, which was before", told(), is.receipt_handle)
+            });
+        } else if is.extend_at > was.extend_at && is.extend_at > at(self.now + HEARTBEAT_MIN) {
+            let in_time = since(is.extend_at) <= visible_at;
+            self.held(in_time, Oracle::MessagesAreHeld, || {
+                format!("{}, and says so again when it has come again", told())
+            });
+        }
+    }
+
+    /// A delivery was taken: where its message is held now, that is so by this delivery or by a later one.
+    pub(crate) fn judge_holder(&mut self, delivery: &Delivery) {
+        let Some(held) = self.holder(delivery.message).and_then(|run| run.message.clone()) else {
+            return;
+        };
+        let (Some(by), Some(at)) =
+            (self.received_at(&held.receipt_handle), self.received_at(&delivery.receipt))
+        else {
+            return;
+        };
+        // Clocks may be off, and which of two that came together is the later one does not matter.
+        let is_newest = by + 5 * SECOND >= at;
+        self.held(is_newest, Oracle::MessagesAreHeld, || {
+            let (receipt, by) = (&delivery.receipt, &held.receipt_handle);
+            format!("{} came by {receipt}, and is held by {by}", message_id(delivery.message))
         });
     }
 
@@ -183,7 +251,9 @@ impl World {
         }
         for number in 0..self.sqs.messages.len() {
             let (state, id) = (self.sqs.messages[number].state, message_id(number));
-            let is_left = matches!(state, State::Unsent | State::Queued);
+            // A queue that the rules do not name any more keeps what it has.
+            let is_ours = self.is_named_by(0, self.sqs.messages[number].queue);
+            let is_left = is_ours && matches!(state, State::Unsent | State::Queued);
             self.held(!is_left, Oracle::MessagesEnd, || format!("{id} is {state:?} still"));
             if state != State::Deleted {
                 continue;
@@ -202,7 +272,7 @@ impl World {
     }
 
     /// The rules that processes have, now or later.
-    pub(crate) fn judge_by(&mut self, rules: Vec<Arc<taskferry_core::rules::Rules>>) {
+    pub(crate) fn judge_by(&mut self, rules: Vec<Arc<Rules>>) {
         self.judge.all_rules = rules;
     }
 }

@@ -93,6 +93,7 @@ impl Happening {
     #[must_use]
     pub fn anew(self) -> Self {
         match self {
+            Self::Released if crate::is_mutated!(ReleaseOfTheNext) => self,
             Self::Due
             | Self::Redelivered
             | Self::Admitted
