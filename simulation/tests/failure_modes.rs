@@ -82,7 +82,6 @@ fn no_room_spends_no_attempt_of_the_application() {
 fn a_throttled_launch_waits_in_its_record_and_not_in_a_loop() {
     let mut script = Script::new();
     script.replies(&[Reply::Throttled; 4]).order(&["one"]);
-    // Within a second it is looked at again, and no run is sent again before its time.
     script.play(1);
     assert_eq!((script.run("one").status, script.calls(Call::RunTask)), (Status::Waiting, 1));
     script.play_out();

@@ -79,10 +79,12 @@ pub(super) fn verdict(answer: &[u8], ids: &[String]) -> Verdict {
         let Some(id) = failure.get("itemIdentifier").and_then(Value::as_str) else {
             return Verdict::Malformed("an item of batchItemFailures has no itemIdentifier");
         };
-        let Some(place) = ids.iter().position(|known| known == id) else {
+        let known = failed.len();
+        // All deliveries of it: a message whose visibility timeout is short can be in a batch twice.
+        failed.extend(ids.iter().enumerate().filter(|(_, known)| *known == id).map(|(at, _)| at));
+        if failed.len() == known {
             return Verdict::Malformed("an itemIdentifier is none of the batch");
-        };
-        failed.push(place);
+        }
     }
     failed.sort_unstable();
     failed.dedup();
