@@ -201,7 +201,7 @@ impl World {
         for Delivery { message: number, .. } in &batch.deliveries {
             let message = &self.sqs.messages[*number];
             let is_kept = kept.contains(&message_id(*number)) && message.state == State::Queued;
-            if !is_kept || !message.is_readable || self.holder(*number).is_some() {
+            if !is_kept || !message.is_readable || self.is_some_runs(*number) {
                 continue;
             }
             // Behind one of its group that failed it has its reason.

@@ -59,11 +59,18 @@ impl World {
 
     /// The run that is under way and holds the message.
     pub(crate) fn holder(&self, number: usize) -> Option<&Run> {
+        self.runs_with(number).find(|run| !run.status.is_terminal())
+    }
+
+    /// Whether a run holds the message, or has ended and is about to hand it over or to delete it.
+    pub(crate) fn is_some_runs(&self, number: usize) -> bool {
+        self.runs_with(number).next().is_some()
+    }
+
+    fn runs_with(&self, number: usize) -> impl Iterator<Item = &Run> {
         let id = message_id(number);
-        let holds = |run: &&Run| {
-            !run.status.is_terminal() && run.message.as_ref().is_some_and(|held| held.id == id)
-        };
-        self.store.rows().map(|row| &row.run).find(holds)
+        let has_it = move |run: &&Run| run.message.as_ref().is_some_and(|held| held.id == id);
+        self.store.rows().map(|row| &row.run).filter(has_it)
     }
 
     /// A message is about to be delivered, and was last delivered then.

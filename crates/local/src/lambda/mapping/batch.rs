@@ -133,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_failed_is_kept_by_each_of_its_deliveries() {
+        let ids = ["a", "b", "a"].map(str::to_owned);
+        for named in [&["a"][..], &["a", "a"]] {
+            let failures: Vec<Value> =
+                named.iter().map(|id| serde_json::json!({ "itemIdentifier": id })).collect();
+            let answer = serde_json::json!({ "batchItemFailures": failures }).to_string();
+            let Verdict::DoneBut(failed) = verdict(answer.as_bytes(), &ids) else { panic!() };
+            assert_eq!(failed, [0, 2], "{answer}");
+        }
+    }
+
+    #[test]
     fn an_answer_that_cannot_be_understood_loses_nothing() {
         for answer in [
             "{",
