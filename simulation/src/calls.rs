@@ -112,13 +112,15 @@ impl World {
             return fate;
         }
         let knobs = self.knobs;
-        fate.mishap = if self.dice.chance(knobs.lost) {
+        // A day after a run's end most seeds are over, so each of these few calls has to meet more.
+        let oftener = if call == Call::DiscardPayload { 8 } else { 1 };
+        fate.mishap = if self.dice.chance(knobs.lost * oftener) {
             Some(self.dice.pick(&[Mishap::RequestLost, Mishap::ResponseLost]))
-        } else if self.dice.chance(knobs.crash) {
+        } else if self.dice.chance(knobs.crash * oftener) {
             Some(self.dice.pick(&[Mishap::CrashBefore, Mishap::CrashAfter]))
-        } else if self.dice.chance(knobs.frozen) {
+        } else if self.dice.chance(knobs.frozen * oftener) {
             Some(self.dice.pick(&[Mishap::Frozen, Mishap::FrozenBefore]))
-        } else if self.dice.chance(knobs.throttled) {
+        } else if self.dice.chance(knobs.throttled * oftener) {
             Some(Mishap::Throttled)
         } else {
             None
