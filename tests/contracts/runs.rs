@@ -129,6 +129,7 @@ fn run(rule: &str, key: &str, second: i64) -> Run {
         redrive_of: None,
         redriven_by: None,
         depth: 0,
+        is_untaken: false,
         message: None,
         payload: None,
         outbox: Vec::new(),

@@ -143,6 +143,7 @@ pub fn record(
 pub fn refused(plan: &Plan<'_>, now: Timestamp) -> Run {
     let mut run = blank(plan, now);
     let refusal = plan.request.as_ref().err();
+    run.is_untaken = matches!(refusal, Some(Refusal::Message { .. }));
     let status = refusal.map_or(Status::Failed, Refusal::status);
     run.end(status, refusal.map(|refusal| crate::reason(refusal)), now);
     run
@@ -176,6 +177,7 @@ fn blank(plan: &Plan<'_>, now: Timestamp) -> Run {
         redrive_of: plan.redrive_of.clone(),
         redriven_by: None,
         depth: plan.depth,
+        is_untaken: false,
         message: None,
         payload: plan.payload_url().map(str::to_owned),
         outbox: Vec::new(),

@@ -238,6 +238,10 @@ pub struct Run {
     /// How many runs this one follows upon: 0 for an event from outside, one more for each lifecycle event in between.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub depth: u32,
+    /// Whether what is kept as its event is what could be kept of a message that could never be taken: nobody has held it
+    /// against the rule, and it is no event to do again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_untaken: bool,
     /// The message that stays in its queue until the run has ended, if its rule says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<HeldMessage>>,

@@ -41,6 +41,15 @@ pub enum NotRedriven {
     /// Its event is not kept any more.
     #[error("the event of run {0} is not kept any more")]
     NoEvent(RunId),
+    /// What is kept of it was a message that could never be taken.
+    #[error(
+        "run {run} is a message that could not be taken, and would not be as it is: hand in the event that it should have been \
+         (--event)"
+    )]
+    Untaken {
+        /// The run.
+        run: RunId,
+    },
     /// What is kept as its event cannot be read.
     #[error("the event of the run cannot be read")]
     Event(#[from] taskferry_core::event::Error),
@@ -116,6 +125,7 @@ impl<P: Ports> Engine<P> {
         let rule = rule?;
         let event = match event {
             Some(event) => event,
+            None if run.is_untaken => return Err(NotRedriven::Untaken { run: run.id }.into()),
             None => self.event_of(&run).await?,
         };
         Ok((run, rule, event))

@@ -29,6 +29,7 @@ use taskferry_local::{
     s3, scheduler, sns,
     sqs::{QueueAttributes, Queues, Refusal},
 };
+use tracing::warn;
 
 use super::platform::Aws;
 
@@ -249,6 +250,18 @@ fn queues(aws: &Aws, rules: &Rules) -> anyhow::Result<()> {
             })
             .with_context(|| format!("queue {name}"))?;
         made.with_context(|| format!("queue {name}"))?;
+        let visibility = db.read(|connection| Queues::visibility_timeout(connection, name))?;
+        if let Some(visibility) = visibility.filter(|visibility| *visibility < FUNCTION_TIMEOUT) {
+            // A rule must not keep whoever could change that from starting.
+            warn!(
+                queue = name,
+                visibility_timeout = visibility.as_secs(),
+                "its visibility timeout is shorter than the {} s that a function may take: messages come again while they are \
+                 being taken, and AWS makes no such mapping; set VisibilityTimeout to {}",
+                FUNCTION_TIMEOUT.as_secs(),
+                (6 * FUNCTION_TIMEOUT).as_secs()
+            );
+        }
     }
     Ok(())
 }

@@ -148,6 +148,13 @@ struct IntelligentTieringEventData<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct Versioned<'a> {
+    #[serde(borrow)]
+    event_version: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct UserIdentity<'a> {
     #[serde(borrow)]
     principal_id: Option<Text<'a>>,
@@ -253,8 +260,16 @@ fn of_messages(messages: &[sns::Published]) -> Notification {
 }
 
 fn event(index: usize, record: &RawValue) -> Result<Event, Error> {
-    let record: Record<'_> = serde_json::from_str(record.get())
-        .map_err(|error| Error::Record { index, source: Malformed::from(error) })?;
+    let record: Record<'_> = match serde_json::from_str(record.get()) {
+        Ok(record) => record,
+        Err(error) => {
+            // What another version lacks is no fault of the record.
+            if let Ok(Versioned { event_version }) = serde_json::from_str(record.get()) {
+                check_version(index, event_version.as_deref())?;
+            }
+            return Err(Error::Record { index, source: Malformed::from(error) });
+        }
+    };
     check_version(index, record.event_version.as_deref())?;
     let key = decode_key(&record.s3.object.key)
         .ok_or_else(|| Error::Key { index, key: record.s3.object.key.clone().into_owned() })?;
@@ -504,6 +519,13 @@ mod tests {
     fn another_payload_is_refused() {
         assert!(matches!(normalise("{}"), Err(Error::Payload(_))));
         assert!(matches!(normalise("not json"), Err(Error::Payload(_))));
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_told_so_whatever_it_lacks() {
+        let payload = r#"{"Records":[{"eventSource":"aws:s3","eventVersion":"3.0"}]}"#;
+        let Notification::Records(records) = normalise(payload).unwrap() else { panic!() };
+        assert!(matches!(records[0], Err(Error::Version { index: 0, version: 3 })));
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(crate) fn run(status: Status) -> Run {
         redrive_of: None,
         redriven_by: None,
         depth: 0,
+        is_untaken: false,
         message: None,
         payload: None,
         outbox: Vec::new(),

@@ -13,7 +13,11 @@ use super::{
 
 impl Queues {
     /// The visibility timeout of a queue, if there is one of this name.
-    pub(crate) fn visibility_timeout(
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub fn visibility_timeout(
         connection: &Connection,
         queue: &str,
     ) -> rusqlite::Result<Option<Duration>> {

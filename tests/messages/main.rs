@@ -2,350 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
+mod world;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use taskferry_core::{
-    chain::LifecycleEvent,
     event::{Event, sqs},
-    launch::{Answer, TaskDefinition},
-    rules,
     run::{Run, Status},
-    track::TaskState,
 };
-use taskferry_engine::{
-    Engine,
-    ports::{self, Clock, Events, Payloads, Ports, Queues, RunQuery, Runs as _, Tasks},
-};
-use taskferry_local::runs::SqliteRuns;
-use tempfile::TempDir;
+use taskferry_engine::ports::{Clock as _, Runs as _};
 
-const RULES: &str = r#"
-name: shop
-rules:
-  - name: order
-    on: { sqs: { queue: orders } }
-    target: { taskDefinition: "{{ detail.body.task }}", overrides: { containerOverrides: [{ name: app, command: ["{{ detail.body.n }}"] }] } }
-    allow: { taskDefinition: [order, away] }
-  - name: in-order
-    on: { sqs: { queue: steps.fifo } }
-    target: { taskDefinition: "{{ detail.body.task }}" }
-    allow: { taskDefinition: [order, away] }
-  - name: held
-    on: { sqs: { queue: jobs, ack: completion } }
-    target: { taskDefinition: order }
-  - name: held-too
-    on: { sqs: { queue: jobs, ack: completion, eventPattern: { body: { both: [true] } } } }
-    target: { taskDefinition: "{{ detail.body.task }}" }
-    allow: { taskDefinition: [order, away] }
-  - name: held-once
-    on: { sqs: { queue: repeated, ack: completion } }
-    dedupe: "{{ detail.body.job }}"
-    target: { taskDefinition: order }
-  - name: held-in-order
-    on: { sqs: { queue: held.fifo, ack: completion } }
-    target: { taskDefinition: order }
-  - name: uploaded
-    on: { s3: { bucket: uploads }, sqs: { queue: uploads } }
-    target: { taskDefinition: order, overrides: { containerOverrides: [{ name: app, command: ["{{ detail.object.key }}"] }] } }
-  - name: uploaded-directly
-    on: { s3: { bucket: uploads } }
-    target: { taskDefinition: order }
-"#;
-
-/// What ECS and SQS were told.
-#[derive(Debug, Default)]
-struct Told {
-    /// Each request of `RunTask`.
-    requests: Vec<Value>,
-    /// The deliveries that were extended, and for how many seconds.
-    extended: Vec<(String, u64)>,
-    /// The deliveries whose messages were deleted.
-    deleted: Vec<String>,
-    /// Whether SQS answers.
-    sqs_is_away: bool,
-    /// The deliveries that are over.
-    over: Vec<String>,
-    /// The clock that goes on by ten seconds with each task, if one does.
-    slow: Option<Hand>,
-    /// The clock that goes on by eight minutes with each extension, if one does.
-    frozen: Option<Hand>,
-}
-
-#[derive(Clone, Debug)]
-struct Aws(Arc<Mutex<Told>>);
-
-impl Tasks for Aws {
-    async fn run(&self, request: &str) -> Answer {
-        let request: Value = serde_json::from_str(request).unwrap();
-        let started_by = request["startedBy"].as_str().unwrap();
-        let task = json!({
-            "taskArn": format!("task of {started_by}"), "startedBy": started_by,
-            "lastStatus": "PROVISIONING", "desiredStatus": "RUNNING", "version": 1,
-        });
-        let mut told = self.0.lock().unwrap();
-        told.requests.push(request);
-        if let Some(Hand(clock)) = &told.slow {
-            *clock.lock().unwrap() += SignedDuration::from_secs(10);
-        }
-        Answer::Tasks { tasks: vec![serde_json::from_value(task).unwrap()], failures: Vec::new() }
-    }
-
-    async fn describe_task_definition(&self, named: &str) -> Result<TaskDefinition, ports::Error> {
-        if named == "away" {
-            return Err(unavailable());
-        }
-        let essential = vec!["app".to_owned()];
-        Ok(TaskDefinition { arn: format!("{named}:7"), essential, size: None })
-    }
-
-    async fn describe(
-        &self,
-        _: Option<&str>,
-        task_arns: &[String],
-    ) -> Result<Vec<TaskState>, ports::Error> {
-        let task = |arn: &String| {
-            let started_by = arn.trim_start_matches("task of ");
-            let task = json!({
-                "taskArn": arn, "startedBy": started_by, "lastStatus": "RUNNING", "desiredStatus": "RUNNING", "version": 2,
-            });
-            serde_json::from_value(task).unwrap()
-        };
-        Ok(task_arns.iter().map(task).collect())
-    }
-
-    async fn list_started_by(&self, _: Option<&str>, _: &str) -> Result<Vec<String>, ports::Error> {
-        Ok(Vec::new())
-    }
-
-    async fn stop(&self, _: Option<&str>, _: &str, _: &str) -> Result<(), ports::Error> {
-        Ok(())
-    }
-}
-
-fn unavailable() -> ports::Error {
-    ports::Error::Unavailable { what: "the call", source: "it is away".into() }
-}
-
-impl Queues for Aws {
-    async fn extend(&self, arn: &str, receipt: &str, seconds: u64) -> Result<(), ports::Error> {
-        assert!(arn.starts_with("arn:aws:sqs:"), "{arn}");
-        let mut told = self.0.lock().unwrap();
-        if told.sqs_is_away {
-            return Err(unavailable());
-        }
-        if told.over.iter().any(|over| over == receipt) {
-            return Err(ports::Error::Refused { what: "extend", source: "not in flight".into() });
-        }
-        told.extended.push((receipt.to_owned(), seconds));
-        if let Some(Hand(clock)) = &told.frozen {
-            *clock.lock().unwrap() += SignedDuration::from_mins(8);
-        }
-        Ok(())
-    }
-
-    async fn delete(&self, _: &str, receipt: &str) -> Result<(), ports::Error> {
-        let mut told = self.0.lock().unwrap();
-        if told.sqs_is_away {
-            return Err(unavailable());
-        }
-        told.deleted.push(receipt.to_owned());
-        Ok(())
-    }
-}
-
-impl Events for Aws {
-    async fn publish(
-        &self,
-        _: &[LifecycleEvent],
-        _: &str,
-        _: Timestamp,
-    ) -> Result<(), ports::Error> {
-        panic!("no rule listens")
-    }
-}
-
-impl Payloads for Aws {
-    async fn put(&self, _: &str, _: &str) -> Result<(), ports::Error> {
-        panic!("the event fits")
-    }
-
-    async fn discard(&self, _: &str) -> Result<(), ports::Error> {
-        panic!("nothing was put")
-    }
-}
-
-/// A clock that goes when it is told to.
-#[derive(Clone, Debug)]
-struct Hand(Arc<Mutex<Timestamp>>);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-
-    async fn sleep_until(&self, time: Timestamp) {
-        *self.0.lock().unwrap() = time;
-    }
-}
-
-struct Process {
-    runs: SqliteRuns,
-    aws: Aws,
-    clock: Hand,
-}
-
-impl Ports for Process {
-    type Runs = SqliteRuns;
-    type Tasks = Aws;
-    type Events = Aws;
-    type Payloads = Aws;
-    type Queues = Aws;
-    type Clock = Hand;
-
-    fn runs(&self) -> &SqliteRuns {
-        &self.runs
-    }
-
-    fn tasks(&self) -> &Aws {
-        &self.aws
-    }
-
-    fn events(&self) -> &Aws {
-        &self.aws
-    }
-
-    fn payloads(&self) -> &Aws {
-        &self.aws
-    }
-
-    fn queues(&self) -> &Aws {
-        &self.aws
-    }
-
-    fn clock(&self) -> &Hand {
-        &self.clock
-    }
-}
-
-struct World {
-    dir: TempDir,
-    aws: Aws,
-    clock: Hand,
-}
-
-impl World {
-    fn new() -> Self {
-        let clock = Hand(Arc::new(Mutex::new(Timestamp::from_second(1_767_225_600).unwrap())));
-        Self { dir: tempfile::tempdir().unwrap(), aws: Aws(Arc::default()), clock }
-    }
-
-    fn told<T>(&self, ask: impl FnOnce(&mut Told) -> T) -> T {
-        ask(&mut self.aws.0.lock().unwrap())
-    }
-
-    /// How many tasks were started: a request that is sent again under its token starts none.
-    fn tasks(&self) -> usize {
-        let token = |request: &Value| request["clientToken"].to_string();
-        let tokens: BTreeSet<_> = self.told(|told| told.requests.iter().map(token).collect());
-        tokens.len()
-    }
-
-    fn runs(&self) -> SqliteRuns {
-        SqliteRuns::open(&self.dir.path().join("runs.db")).unwrap()
-    }
-
-    fn engine(&self) -> Engine<Process> {
-        let checked = rules::check(RULES);
-        let rules = checked.rules.unwrap_or_else(|| panic!("{:?}", checked.faults));
-        let (runs, aws, clock) = (self.runs(), self.aws.clone(), self.clock.clone());
-        Engine::new(Arc::new(rules), Process { runs, aws, clock }).with_quotas(None)
-    }
-
-    /// What the function would answer of the batch.
-    async fn receive(&self, batch: &[Value]) -> Vec<String> {
-        self.receive_until(batch, self.clock.now() + SignedDuration::from_secs(50)).await
-    }
-
-    async fn receive_until(&self, batch: &[Value], until: Timestamp) -> Vec<String> {
-        let batch = sqs::normalise(&json!({ "Records": batch }).to_string()).unwrap();
-        let kept = self.engine().receive(batch, until).await;
-        let mut kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
-        kept.sort();
-        kept
-    }
-
-    async fn list(&self) -> Vec<Run> {
-        let mut runs = self.runs().list(&RunQuery::default()).await.unwrap().runs;
-        runs.sort_by(|one, other| one.rule.cmp(&other.rule));
-        runs
-    }
-
-    /// The task of the run ends well.
-    async fn succeed(&self, run: &Run) {
-        let attempt = run.attempts.len();
-        let told = json!({
-            "id": "c", "source": "aws.ecs", "detail-type": "ECS Task State Change", "time": "2026-01-01T00:00:00Z",
-            "detail": {
-                "taskArn": format!("task of shop/{}/{attempt}", run.id), "startedBy": format!("shop/{}/{attempt}", run.id),
-                "lastStatus": "STOPPED", "desiredStatus": "STOPPED", "version": 9,
-                "stopCode": "EssentialContainerExited", "containers": [{ "name": "app", "exitCode": 0 }],
-            },
-        });
-        self.engine().track(&Event::parse(&told.to_string()).unwrap()).await.unwrap();
-    }
-
-    async fn sweep_at(&self, time: Timestamp) {
-        self.clock.sleep_until(time).await;
-        let swept = self.engine().sweep(time + SignedDuration::from_secs(30)).await.unwrap();
-        assert!(!swept.unfinished, "{swept:?}");
-    }
-
-    async fn sweep_when_due(&self) {
-        let due_at = self.list().await.iter().filter_map(|run| run.due_at).min().unwrap();
-        self.sweep_at(due_at).await;
-    }
-}
-
-fn message(queue: &str, id: &str, group: Option<&str>, body: &str) -> Value {
-    let mut message = json!({
-        "messageId": id, "receiptHandle": format!("receipt of {id}"), "body": body,
-        "attributes": { "SentTimestamp": "1767225600000" }, "messageAttributes": {},
-        "eventSource": "aws:sqs", "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{queue}"),
-    });
-    if let Some(group) = group {
-        message["attributes"]["MessageGroupId"] = json!(group);
-    }
-    message
-}
-
-fn order(id: &str, n: u32, task: &str) -> Value {
-    message("orders", id, None, &json!({ "n": n, "task": task }).to_string())
-}
-
-fn step(id: &str, group: &str, task: &str) -> Value {
-    message("steps.fifo", id, Some(group), &json!({ "task": task }).to_string())
-}
-
-fn job(id: &str, both: bool) -> Value {
-    message("jobs", id, None, &json!({ "both": both, "task": "order" }).to_string())
-}
-
-fn s3(record: &Value) -> String {
-    json!({ "Records": [record] }).to_string()
-}
-
-fn uploaded(key: &str) -> Value {
-    json!({
-        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1", "eventName": "ObjectCreated:Put",
-        "eventTime": "2026-01-01T00:00:00.000Z",
-        "s3": { "bucket": { "name": "uploads" }, "object": { "key": key, "size": 1, "sequencer": "1" } },
-    })
-}
+use self::world::{World, job, message, order, s3, step, uploaded};
 
 #[tokio::test]
 async fn one_bad_message_of_ten_is_kept_and_nine_run() {
@@ -377,6 +44,28 @@ async fn what_can_never_be_taken_is_kept_once_with_its_reason_and_does_not_come_
     let event = world.runs().event(&runs[2].id).await.unwrap().unwrap();
     assert!(event.contains(r#""messageId":"liar""#), "{event}");
     assert!(world.told(|told| told.requests.is_empty()));
+}
+
+#[tokio::test]
+async fn what_can_never_be_taken_is_done_again_only_with_another_event_in_its_place() {
+    let world = World::new();
+    let liar = message("orders", "liar", None, &s3(&json!({ "eventSource": "aws:s3" })));
+    world.receive(&[liar]).await;
+    let [run] = <[Run; 1]>::try_from(world.list().await).unwrap();
+    let engine = world.engine();
+    let refused = [
+        engine.redrive(&run.id, None).await.unwrap_err().to_string(),
+        engine.foresee_redrive(&run.id, None).await.unwrap_err().to_string(),
+    ];
+    for refused in refused {
+        assert!(refused.contains("hand in the event that it should have been"), "{refused}");
+    }
+    let kept = world.runs().event(&run.id).await.unwrap().unwrap();
+    let mut event: Value = serde_json::from_str(&kept).unwrap();
+    event["detail"]["body"] = json!({ "n": 1, "task": "order" });
+    let mended = Event::parse(&event.to_string()).unwrap();
+    engine.redrive(&run.id, Some(mended)).await.unwrap();
+    assert_eq!(world.told(|told| told.requests.len()), 1);
 }
 
 #[tokio::test]
@@ -432,7 +121,7 @@ async fn the_last_run_of_a_held_message_is_not_begun_when_the_time_is_over_eithe
     assert_eq!(world.receive(&[job("m", true)]).await, ["m"]);
     let [_, last] = &world.list().await[..] else { panic!("two runs") };
     assert_eq!(world.tasks(), 2);
-    assert_eq!(last.message.as_ref().unwrap().others, [held.id.clone()]);
+    assert_eq!(last.message.as_ref().unwrap().others, std::slice::from_ref(&held.id));
 }
 
 #[tokio::test]
