@@ -178,7 +178,8 @@ Nothing is left running. To go on:
     cd {dir}
     {list} # what you saw; `runs show ID`, `runs logs ID`
     {dev} # all of it again, at http://127.0.0.1:4566, in one terminal
-    export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_REGION=us-east-1
+    export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x
+    export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
     {command:width$} # {meaning}
     {watch} # see it run"
     )?;

@@ -2,7 +2,7 @@
 
 use std::{
     env::VarError,
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -156,6 +156,15 @@ pub(crate) enum Endpoint {
     OfEnvironment(String),
     /// Where the `taskferry dev` of a state directory listens.
     OfState(String),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OfEnvironment(url) => write!(f, "{url}, which {ENDPOINT_URL} names"),
+            Self::OfState(url) => f.write_str(url),
+        }
+    }
 }
 
 impl Endpoint {

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Prints each change. Of one run until it has ended: exit 0 if it succeeded, else 1.
+/// Prints what is under way, and each change from then on. Of one run until it has ended: exit 0 if it succeeded, else 1.
 pub(crate) async fn run(
     records: &Records,
     arguments: &Arguments,
@@ -49,6 +49,8 @@ pub(crate) async fn run(
     let shows_progress = !arguments.json && io::stdout().is_terminal();
     let began = Instant::now();
     let mut seen = HashMap::new();
+    // Of all runs, those that have ended before are no change.
+    let mut is_before = one.is_none();
     let mut period = tokio::time::interval(records.period());
     loop {
         period.tick().await;
@@ -56,6 +58,9 @@ pub(crate) async fn run(
         let going = looked.iter().filter(|run| !run.status.is_terminal()).count();
         for run in looked {
             if seen.insert(run.id.clone(), run.revision) == Some(run.revision) {
+                continue;
+            }
+            if is_before && run.status.is_terminal() {
                 continue;
             }
             if shows_progress {
@@ -70,6 +75,7 @@ pub(crate) async fn run(
                 return Ok(ExitCode::from(u8::from(!succeeded)));
             }
         }
+        is_before = false;
         if shows_progress {
             let seconds = began.elapsed().as_secs();
             match going {

@@ -62,7 +62,7 @@ pub(super) fn send(
             Ok(id) => Ok(id),
             Err(error @ taskferry_aws::Error::NoAnswer(_)) => Err(endpoint.silent(&error)),
             Err(error) if error.is_no_such_queue() => Err(hinted(
-                format!("there is no queue `{queue}`"),
+                format!("there is no queue `{queue}` at {endpoint}"),
                 "`taskferry dev` makes those that the rules name; `aws sqs create-queue` makes another",
             )),
             Err(error) => {
