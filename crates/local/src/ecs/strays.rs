@@ -10,6 +10,7 @@ use std::{
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    thread,
 };
 
 use nix::{
@@ -29,6 +30,10 @@ const ROUNDS_MAX: u32 = 8;
 /// How long after it was looked last it is looked again: to look takes about a millisecond, and many containers may end
 /// in that time.
 const APART: Duration = Duration::from_millis(25);
+
+/// How often a process is looked at again that is just being given another program, and how long after.
+const BEING_BEGUN_MAX: u32 = 100;
+const BEING_BEGUN: Duration = Duration::from_millis(1);
 
 /// What the processes of a container, or of all, have of it.
 #[derive(Debug)]
@@ -107,7 +112,7 @@ fn kill_those(of: &[Of]) {
 
 /// Whether a process is of any of them. What cannot be read is somebody else's, or gone.
 fn has_any(process: &Path, of: &[Of]) -> bool {
-    let environment = fs::read(process.join("environ")).unwrap_or_default();
+    let environment = environment(process);
     let mut directories = environment
         .split(|byte| *byte == 0)
         .filter_map(|pair| pair.strip_prefix(b"TMPDIR=").or_else(|| pair.strip_prefix(b"HOME=")))
@@ -120,6 +125,24 @@ fn has_any(process: &Path, of: &[Of]) -> bool {
     let outputs = ["fd/1", "fd/2"].into_iter();
     let mut outputs = outputs.filter_map(|output| fs::read_link(process.join(output)).ok());
     outputs.any(|output| is_any(output.as_os_str().as_bytes()))
+}
+
+/// The environment of a process. While `execve` gives it another program it has none for a moment, nor arguments; a thread of
+/// the kernel never has, but that has no program either.
+fn environment(process: &Path) -> Vec<u8> {
+    let read = |file: &str| fs::read(process.join(file)).unwrap_or_default();
+    for _ in 0..BEING_BEGUN_MAX {
+        let environment = read("environ");
+        if !environment.is_empty() || fs::read_link(process.join("exe")).is_err() {
+            return environment;
+        }
+        // Arguments are there from when on the environment is, which may be just now.
+        if !read("cmdline").is_empty() {
+            return read("environ");
+        }
+        thread::sleep(BEING_BEGUN);
+    }
+    Vec::new()
 }
 
 impl Of {
@@ -136,7 +159,26 @@ impl Of {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Whoever began it goes on as soon as the old program is gone, which is before the new one has its environment.
+    #[test]
+    fn a_process_that_is_being_begun_is_told_by_the_environment_that_it_gets() {
+        for _ in 0..100 {
+            let mut child = Command::new("sleep")
+                .arg("600")
+                .env("TMPDIR", "/s/tasks/1/app.tmp")
+                .spawn()
+                .unwrap();
+            let process = PathBuf::from(format!("/proc/{}", child.id()));
+            let is_found = has_any(&process, &[Of::Tasks("/s/tasks".into())]);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(is_found);
+        }
+    }
 
     #[test]
     fn a_path_is_of_one_container_alone() {
