@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
+#[path = "process.rs"]
+mod process;
+
 use std::{
     collections::VecDeque,
     sync::{
@@ -10,9 +13,8 @@ use std::{
     },
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use taskferry_core::{
-    chain::LifecycleEvent,
     event::Event,
     failure::FailureClass,
     launch::{Answer, Failure, TaskDefinition},
@@ -24,10 +26,11 @@ use taskferry_core::{
 };
 use taskferry_engine::{
     Engine, Foreseen, How, Stopped,
-    ports::{self, Clock, Events, Payloads, Ports, Queues, RunQuery, Runs as _, Tasks},
+    ports::{self, Clock as _, Queues, RunQuery, Runs as _, Tasks},
 };
 use taskferry_local::runs::SqliteRuns;
-use tempfile::TempDir;
+
+use self::process::{Hand, Process, Records};
 
 const RULES: &str = r#"
 name: shop
@@ -132,45 +135,10 @@ impl Tasks for ScriptedTasks {
     }
 }
 
-/// A clock that goes when it is told to.
-#[derive(Clone, Debug)]
-struct Hand(Arc<Mutex<Timestamp>>);
+/// No message is held.
+struct NoQueues;
 
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-
-    async fn sleep_until(&self, time: Timestamp) {
-        *self.0.lock().unwrap() = time;
-    }
-}
-
-/// A bus to which nobody listens, room for no events, and queues without messages.
-struct Nothing;
-
-impl Events for Nothing {
-    async fn publish(
-        &self,
-        _: &[LifecycleEvent],
-        _: &str,
-        _: Timestamp,
-    ) -> Result<(), ports::Error> {
-        panic!("no rule listens")
-    }
-}
-
-impl Payloads for Nothing {
-    async fn put(&self, _: &str, _: &str) -> Result<(), ports::Error> {
-        panic!("the event fits")
-    }
-
-    async fn discard(&self, _: &str) -> Result<(), ports::Error> {
-        panic!("nothing was put")
-    }
-}
-
-impl Queues for Nothing {
+impl Queues for NoQueues {
     async fn extend(&self, _: &str, _: &str, _: u64) -> Result<(), ports::Error> {
         panic!("no message is held")
     }
@@ -180,68 +148,27 @@ impl Queues for Nothing {
     }
 }
 
-/// What one process works with.
-struct Process {
-    runs: SqliteRuns,
-    tasks: ScriptedTasks,
-    nothing: Nothing,
-    clock: Hand,
-}
-
-impl Ports for Process {
-    type Runs = SqliteRuns;
-    type Tasks = ScriptedTasks;
-    type Events = Nothing;
-    type Payloads = Nothing;
-    type Queues = Nothing;
-    type Clock = Hand;
-
-    fn runs(&self) -> &SqliteRuns {
-        &self.runs
-    }
-
-    fn tasks(&self) -> &ScriptedTasks {
-        &self.tasks
-    }
-
-    fn events(&self) -> &Nothing {
-        &self.nothing
-    }
-
-    fn payloads(&self) -> &Nothing {
-        &self.nothing
-    }
-
-    fn queues(&self) -> &Nothing {
-        &self.nothing
-    }
-
-    fn clock(&self) -> &Hand {
-        &self.clock
-    }
-}
-
-/// Records in a directory of their own, and as many engines upon them as processes would be.
+/// Records, and as many engines upon them as processes would be.
 struct World {
-    dir: TempDir,
+    records: Records,
     script: Arc<Script>,
     clock: Hand,
 }
 
 impl World {
     fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let clock = Hand(Arc::new(Mutex::new(Timestamp::from_second(1_767_225_600).unwrap())));
-        Self { dir: tempfile::tempdir().unwrap(), script: Script::answering(answers), clock }
+        let records = Records::new();
+        let clock = records.clock.clone();
+        Self { records, script: Script::answering(answers), clock }
     }
 
     fn runs(&self) -> SqliteRuns {
-        SqliteRuns::open(&self.dir.path().join("runs.db")).unwrap()
+        self.records.open()
     }
 
-    fn engine(&self) -> Engine<Process> {
+    fn engine(&self) -> Engine<Process<ScriptedTasks, NoQueues>> {
         let tasks = ScriptedTasks(Arc::clone(&self.script));
-        let (runs, clock) = (self.runs(), self.clock.clone());
-        Engine::new(rules(), Process { runs, tasks, nothing: Nothing, clock })
+        Engine::new(rules(), self.records.process(tasks, NoQueues))
     }
 
     async fn dispatch(&self) -> How {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
+#[path = "../process.rs"]
+mod process;
 mod world;
 
 use jiff::SignedDuration;

@@ -8,7 +8,6 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use taskferry_core::{
-    chain::LifecycleEvent,
     event::{Event, sqs},
     launch::{Answer, TaskDefinition},
     rules,
@@ -17,10 +16,11 @@ use taskferry_core::{
 };
 use taskferry_engine::{
     Engine,
-    ports::{self, Clock, Events, Payloads, Ports, Queues, RunQuery, Runs as _, Tasks},
+    ports::{self, Clock as _, Queues, RunQuery, Runs as _, Tasks},
 };
 use taskferry_local::runs::SqliteRuns;
-use tempfile::TempDir;
+
+use crate::process::{Hand, Process, Records};
 
 const RULES: &str = r#"
 name: shop
@@ -156,90 +156,17 @@ impl Queues for Aws {
     }
 }
 
-impl Events for Aws {
-    async fn publish(
-        &self,
-        _: &[LifecycleEvent],
-        _: &str,
-        _: Timestamp,
-    ) -> Result<(), ports::Error> {
-        panic!("no rule listens")
-    }
-}
-
-impl Payloads for Aws {
-    async fn put(&self, _: &str, _: &str) -> Result<(), ports::Error> {
-        panic!("the event fits")
-    }
-
-    async fn discard(&self, _: &str) -> Result<(), ports::Error> {
-        panic!("nothing was put")
-    }
-}
-
-/// A clock that goes when it is told to.
-#[derive(Clone, Debug)]
-pub(crate) struct Hand(Arc<Mutex<Timestamp>>);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-
-    async fn sleep_until(&self, time: Timestamp) {
-        *self.0.lock().unwrap() = time;
-    }
-}
-
-pub(crate) struct Process {
-    runs: SqliteRuns,
-    aws: Aws,
-    clock: Hand,
-}
-
-impl Ports for Process {
-    type Runs = SqliteRuns;
-    type Tasks = Aws;
-    type Events = Aws;
-    type Payloads = Aws;
-    type Queues = Aws;
-    type Clock = Hand;
-
-    fn runs(&self) -> &SqliteRuns {
-        &self.runs
-    }
-
-    fn tasks(&self) -> &Aws {
-        &self.aws
-    }
-
-    fn events(&self) -> &Aws {
-        &self.aws
-    }
-
-    fn payloads(&self) -> &Aws {
-        &self.aws
-    }
-
-    fn queues(&self) -> &Aws {
-        &self.aws
-    }
-
-    fn clock(&self) -> &Hand {
-        &self.clock
-    }
-}
-
 pub(crate) struct World {
-    dir: TempDir,
+    records: Records,
     aws: Aws,
     pub(crate) clock: Hand,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let clock = Hand(Arc::new(Mutex::new(Timestamp::from_second(1_767_225_600).unwrap())));
-        Self { dir: tempfile::tempdir().unwrap(), aws: Aws(Arc::default()), clock }
+        let records = Records::new();
+        let clock = records.clock.clone();
+        Self { records, aws: Aws(Arc::default()), clock }
     }
 
     pub(crate) fn told<T>(&self, ask: impl FnOnce(&mut Told) -> T) -> T {
@@ -254,14 +181,14 @@ impl World {
     }
 
     pub(crate) fn runs(&self) -> SqliteRuns {
-        SqliteRuns::open(&self.dir.path().join("runs.db")).unwrap()
+        self.records.open()
     }
 
-    pub(crate) fn engine(&self) -> Engine<Process> {
+    pub(crate) fn engine(&self) -> Engine<Process<Aws, Aws>> {
         let checked = rules::check(RULES);
         let rules = checked.rules.unwrap_or_else(|| panic!("{:?}", checked.faults));
-        let (runs, aws, clock) = (self.runs(), self.aws.clone(), self.clock.clone());
-        Engine::new(Arc::new(rules), Process { runs, aws, clock }).with_quotas(None)
+        let process = self.records.process(self.aws.clone(), self.aws.clone());
+        Engine::new(Arc::new(rules), process).with_quotas(None)
     }
 
     /// What the function would answer of the batch.
