@@ -46,13 +46,13 @@ impl Function {
     }
 }
 
-/// Which changes of a bucket's objects it tells, and whom.
+/// Which changes of a bucket's objects are told, and to what.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BucketNotification {
     /// The bucket.
     pub bucket: String,
-    /// Whom it tells.
-    pub notified: Notified,
+    /// What they are told to.
+    pub target: Target,
     /// The event types, for example `s3:ObjectCreated:*`.
     pub events: Vec<String>,
     /// What keys begin with.
@@ -61,22 +61,13 @@ pub struct BucketNotification {
     pub suffix: String,
 }
 
-/// Whom a bucket tells of its objects.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Notified {
-    /// The `s3` function.
-    Function,
-    /// An SNS topic, by name, to which that function is subscribed.
-    Topic(String),
-    /// A queue, by name.
-    Queue(String),
-}
-
-/// What a rule on a bus hands its events to.
+/// What events are handed to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Target {
     /// A function.
     Function(Function),
+    /// An SNS topic, by name, to which the function of these events is subscribed.
+    Topic(String),
     /// A queue, by name.
     Queue(String),
 }
@@ -90,7 +81,7 @@ pub struct Subscription {
     pub event_bus: String,
     /// What an event must match.
     pub event_pattern: EventPattern,
-    /// Whom it goes to.
+    /// What it goes to.
     pub target: Target,
 }
 
@@ -131,19 +122,19 @@ pub fn schedules(rules: &Rules) -> Vec<RuleSchedule> {
 /// does not say.
 pub fn bucket_notifications(rules: &Rules) -> Vec<BucketNotification> {
     let notification = |rule: &Rule| {
-        let notified = match &rule.on {
-            On::S3 { topic: None, .. } => Notified::Function,
-            On::S3 { topic: Some(topic), .. } => Notified::Topic(last_part(topic).to_owned()),
+        let target = match &rule.on {
+            On::S3 { topic: None, .. } => Target::Function(Function::S3),
+            On::S3 { topic: Some(topic), .. } => Target::Topic(last_part(topic).to_owned()),
             // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
             // "Amazon S3 only supports standard Amazon SQS queues."
             On::Sqs { queue, .. } if sqs::is_fifo(queue) => return None,
-            On::Sqs { queue, .. } => Notified::Queue(last_part(queue).to_owned()),
+            On::Sqs { queue, .. } => Target::Queue(last_part(queue).to_owned()),
             On::EventPattern { .. } | On::Schedule(_) => return None,
         };
         let objects = rule.on.objects().filter(|objects| !objects.bucket.contains('*'))?;
         Some(BucketNotification {
             bucket: objects.bucket.clone(),
-            notified,
+            target,
             events: objects.events.clone(),
             prefix: objects.prefix.clone().unwrap_or_default(),
             suffix: objects.suffix.clone().unwrap_or_default(),
@@ -346,13 +337,14 @@ mod tests {
             "{ sqs: { queue: jobs } }",
         ]);
         let notifications = bucket_notifications(&rules);
-        let wired: Vec<(&str, &Notified)> =
-            notifications.iter().map(|wired| (wired.bucket.as_str(), &wired.notified)).collect();
-        let topic = Notified::Topic("uploads".to_owned());
-        let queue = Notified::Queue("objects".to_owned());
+        let wired: Vec<(&str, &Target)> =
+            notifications.iter().map(|wired| (wired.bucket.as_str(), &wired.target)).collect();
+        let function = Target::Function(Function::S3);
+        let topic = Target::Topic("uploads".to_owned());
+        let queue = Target::Queue("objects".to_owned());
         assert_eq!(
             wired,
-            [("direct", &Notified::Function), ("through-topic", &topic), ("through-queue", &queue)]
+            [("direct", &function), ("through-topic", &topic), ("through-queue", &queue)]
         );
         assert_eq!(notifications[2].prefix, "in/");
         let named: Vec<&str> = buckets(&rules).collect();

@@ -16,7 +16,7 @@ use taskferry_core::{
     event::schedule::MISSED_COUNT,
     rules::{LocalContainer, Rules, bus_name},
     template::is_template,
-    wiring::{self, Function, Notified, Target},
+    wiring::{self, Function, Target},
 };
 use taskferry_function::{AGAIN, RULES, RUNS};
 use taskferry_local::{
@@ -91,12 +91,17 @@ pub(super) fn subscriptions(rules: &Rules) -> Vec<Subscription> {
             name: format!("{}-{}", rules.name, wired.name),
             event_bus: bus_name(&wired.event_bus).to_owned(),
             event_pattern: wired.event_pattern,
-            destination: match wired.target {
-                Target::Function(function) => Destination::Function(function.as_str().to_owned()),
-                Target::Queue(name) => Destination::Queue(name),
-            },
+            destination: destination(wired.target),
         })
         .collect()
+}
+
+fn destination(target: Target) -> Destination {
+    match target {
+        Target::Function(function) => Destination::Function(function.as_str().to_owned()),
+        Target::Topic(name) => Destination::Topic(name),
+        Target::Queue(name) => Destination::Queue(name),
+    }
 }
 
 /// The schedules that the rules ask for, as the local Scheduler takes them.
@@ -299,12 +304,8 @@ fn mappings(rules: &Rules) -> Vec<lambda::Mapping> {
 fn notifications(rules: &Rules) -> Vec<s3::BucketNotification> {
     let mut by_bucket: BTreeMap<String, BTreeMap<Destination, Vec<s3::Filter>>> = BTreeMap::new();
     for wired in wiring::bucket_notifications(rules) {
-        let destination = match wired.notified {
-            Notified::Function => Destination::Function(Function::S3.as_str().to_owned()),
-            Notified::Topic(name) => Destination::Topic(name),
-            Notified::Queue(name) => Destination::Queue(name),
-        };
-        let filters = by_bucket.entry(wired.bucket).or_default().entry(destination).or_default();
+        let destinations = by_bucket.entry(wired.bucket).or_default();
+        let filters = destinations.entry(destination(wired.target)).or_default();
         filters.push(s3::Filter {
             events: wired.events,
             prefix: wired.prefix,
