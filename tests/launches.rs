@@ -432,6 +432,35 @@ async fn a_throttled_stop_holds_up_the_next_one_of_the_sweep_and_is_said_again()
     }
 }
 
+#[tokio::test]
+async fn a_record_that_cannot_be_written_keeps_the_sweep_from_no_other() {
+    let world = World::new([failed("RESOURCE:MEMORY"), failed("RESOURCE:MEMORY"), started()]);
+    let engine = world.engine();
+    let mut run_ids = Vec::new();
+    for order in [1, 2] {
+        let dispatched = engine.dispatch(Origin::EventBridge, &event(order)).await.unwrap();
+        run_ids.push(dispatched[0].run_id.clone());
+        let later = world.clock.now() + SignedDuration::from_secs(60);
+        world.clock.sleep_until(later).await;
+    }
+    // The one that has been due for longer, so that each page begins with it.
+    let trigger = format!(
+        "CREATE TRIGGER refused BEFORE UPDATE ON runs WHEN OLD.id = '{}'
+         BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        run_ids[0]
+    );
+    let records = rusqlite::Connection::open(world.records.path()).unwrap();
+    records.execute_batch(&trigger).unwrap();
+    let hour = SignedDuration::from_hours(1);
+    let due = world.clock.now() + hour;
+    world.clock.sleep_until(due).await;
+    let swept = engine.sweep(due + hour).await.unwrap();
+    assert_eq!((swept.failed, swept.unfinished), (1, true));
+    let status = async |run_id| world.runs().get(run_id).await.unwrap().unwrap().status;
+    assert_eq!(status(&run_ids[0]).await, Status::Waiting);
+    assert_eq!(status(&run_ids[1]).await, Status::Launching);
+}
+
 fn throttled() -> Answer {
     let message = "ThrottlingException: Rate exceeded".to_owned();
     Answer::NotNow { class: FailureClass::Throttled, message }

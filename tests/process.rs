@@ -1,7 +1,10 @@
 //! What a process works with where the engine is tested on real records: a clock that goes when it is told to, and an ECS and
 //! queues of the test's own.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use jiff::Timestamp;
 use taskferry_core::chain::LifecycleEvent;
@@ -55,7 +58,11 @@ impl Records {
     }
 
     pub(crate) fn open(&self) -> SqliteRuns {
-        SqliteRuns::open(&self.dir.path().join("runs.db")).unwrap()
+        SqliteRuns::open(&self.path()).unwrap()
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("runs.db")
     }
 
     /// Another process upon them.
