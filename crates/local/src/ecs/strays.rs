@@ -27,9 +27,9 @@ use super::containers;
 /// How often it is looked again after something was killed, since that may just have started something else.
 const ROUNDS_MAX: u32 = 8;
 
-/// How long after it was looked last it is looked again: to look takes about a millisecond, and many containers may end
-/// in that time.
-const APART: Duration = Duration::from_millis(25);
+/// How many times as long as to look took there is rest before it is looked again: many containers may end meanwhile, and it
+/// keeps no more than a tenth of a core busy. Where few processes run it takes about a millisecond.
+const REST: u32 = 9;
 
 /// How often a process is looked at again that is just being given another program, and how long after.
 const BEING_BEGUN_MAX: u32 = 100;
@@ -71,12 +71,13 @@ impl Strays {
         if let Some(again) = *looking {
             sleep_until(again).await;
         }
-        *looking = Some(Instant::now() + APART);
+        let begun = Instant::now();
         let (containers, waiting): (Vec<_>, Vec<_>) = self.waiting().drain(..).unzip();
         let looked = tokio::task::spawn_blocking(move || kill_those(&containers)).await;
         if let Err(error) = looked {
             tracing::error!(%error, "it is not known what ended containers have left running");
         }
+        *looking = Some(Instant::now() + begun.elapsed() * REST);
         for done in waiting {
             // Nobody waits for it if its task has been dropped.
             let _told = done.send(());
