@@ -90,8 +90,8 @@ pub(crate) struct Simulation {
 /// So long a function has for what it does beside its event.
 const STAYS: i64 = 50;
 
-/// Far more than any seed takes.
-const STEPS_MAX: u64 = 200_000;
+/// Far more than any seed takes. Days of faults in which a batch comes again each minute, and whole, take 200,000.
+const STEPS_MAX: u64 = 1_000_000;
 
 /// How many processes there are.
 pub(crate) const PROCESSES: usize = 4;
