@@ -1,5 +1,5 @@
-//! An event in EventBridge's envelope. See `payloads/targets.rs` for what is checked.
+//! An event in EventBridge's envelope. See `inputs/targets.rs` for what is checked.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| taskferry_fuzz::payloads::event(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| taskferry_fuzz::inputs::event(input));

@@ -1,5 +1,5 @@
-//! A batch of messages of a queue, or the body of one. See `payloads/targets.rs` for what is checked.
+//! A batch of messages of a queue, or the body of one. See `inputs/targets.rs` for what is checked.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| taskferry_fuzz::payloads::sqs(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| taskferry_fuzz::inputs::sqs(input));

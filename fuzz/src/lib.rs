@@ -5,5 +5,5 @@
 #[path = "../../crates/event-pattern/tests/reference/mod.rs"]
 pub mod reference;
 
-#[path = "../../crates/core/tests/payloads/targets.rs"]
-pub mod payloads;
+#[path = "../../crates/core/tests/inputs/targets.rs"]
+pub mod inputs;

@@ -25,9 +25,13 @@ impl Target {
     const fn payload(name: &'static str) -> Self {
         Self { name, dictionary: "payload", length_max: 4096 }
     }
+
+    const fn rules(name: &'static str, length_max: u32) -> Self {
+        Self { name, dictionary: "rules", length_max }
+    }
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 11] = [
     Target::pattern("pattern"),
     Target::pattern("event"),
     Target::pattern("pair"),
@@ -35,7 +39,12 @@ const TARGETS: [Target; 7] = [
     Target::payload("sns"),
     Target::payload("sqs"),
     Target::payload("envelope"),
+    Target::payload("schedule"),
+    Target::payload("task"),
+    Target::rules("expression", 128),
+    Target::rules("rules", 4096),
 ];
+
 /// The version of cargo-fuzz that is installed where there is none.
 const CARGO_FUZZ: &str = "0.13.2";
 const MINUTES_USUAL: u64 = 5;

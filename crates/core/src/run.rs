@@ -67,11 +67,13 @@ pub struct StartedBy {
 impl StartedBy {
     /// Reads a task's `startedBy`; `None` if Taskferry did not write it.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('/');
+        let mut parts = text.splitn(3, '/');
         let (name, run_id, attempt) = (parts.next()?, parts.next()?, parts.next()?);
         let attempt = attempt.parse().ok().filter(|attempt| *attempt > 0)?;
         let run_id = RunId::parse(run_id)?;
-        parts.next().is_none().then(|| Self { name: name.to_owned(), run_id, attempt })
+        let started_by = Self { name: name.to_owned(), run_id, attempt };
+        // `parse` takes `+1` and `01` too, which are somebody else's.
+        Some(started_by).filter(|started_by| started_by.to_string() == text)
     }
 }
 

@@ -1,0 +1,5 @@
+//! A schedule's time zone and expression. See `inputs/targets.rs` for what is checked.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| taskferry_fuzz::inputs::expression(input));

@@ -1,0 +1,5 @@
+//! What a schedule invokes a function with. See `inputs/targets.rs` for what is checked.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| taskferry_fuzz::inputs::schedule(input));
