@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -20,14 +20,21 @@ use crate::{
 /// What the clients need, each in a fixed version.
 const REQUIREMENTS: &str = "tests/clients/requirements.txt";
 
+/// A boto3 that asks SQS by the older protocol, and the checks for it.
+const REQUIREMENTS_QUERY: &str = "tests/clients/requirements-query.txt";
+const QUERY: &str = "tests/clients/sqs/check_sqs.py";
+
 pub(crate) fn run() -> anyhow::Result<()> {
     step(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
-    let venv = venv("clients-venv", REQUIREMENTS)?;
+    let current = venv("clients-venv", REQUIREMENTS)?;
+    let older = venv("query-clients-venv", REQUIREMENTS_QUERY)?;
     let dev = Dev::start()?;
-    for script in scripts()? {
+    let scripts = scripts()?;
+    let scripts = scripts.iter().map(|script| (&current, script.as_path()));
+    for (venv, script) in scripts.chain([(&older, Path::new(QUERY))]) {
         step(
             Command::new(venv.join("bin/python"))
-                .arg(&script)
+                .arg(script)
                 .args(["--endpoint-url", &dev.endpoint])
                 .env("TASKFERRY", taskferry())
                 .env("TASKFERRY_STATE", &dev.state),

@@ -137,14 +137,15 @@ fn escape(xml: &mut String, text: &str) {
     }
 }
 
-/// Answers an operation; without members of its own there is no result.
+/// Answers an operation. One that has a result has it without members too: clients that look for it fail otherwise.
 pub(crate) fn answer(
     namespace: &str,
     operation: &str,
     members: &Map<String, Value>,
+    has_result: bool,
 ) -> Response<Body> {
     let mut xml = format!("<?xml version=\"1.0\"?><{operation}Response xmlns=\"{namespace}\">");
-    if !members.is_empty() {
+    if has_result {
         let result = format!("{operation}Result");
         tag(&mut xml, "<", &result);
         members.iter().for_each(|(name, value)| element(&mut xml, name, value));

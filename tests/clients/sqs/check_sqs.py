@@ -1,7 +1,7 @@
 """SQS as boto3 sees it: queues, messages one by one and in batches, visibility, FIFO, dead letters, and the older protocol.
 
 Run against `taskferry dev`: `check_sqs.py --endpoint-url URL`. Prints one line per check and a count; exits 1 if a check
-failed.
+failed. With a boto3 before 1.28.81 all is asked by the older protocol.
 
 With `--peer ministack` it is held against that emulator, which we did not write: a check that it is known to fail, for a
 reason that AWS's documentation decides, must fail, and all others must pass. So an error of these checks' own is seen too.
@@ -87,6 +87,7 @@ class World:
             config=Config(parameter_validation=False, retries={"total_max_attempts": 1}, read_timeout=40,
                           max_pool_connections=20))
         self.made = []
+        self.asks_by_query = self.sqs.meta.service_model.metadata["protocol"] == "query"
 
     def name(self, suffix=""):
         return "check-" + uuid.uuid4().hex[:16] + suffix
@@ -317,8 +318,9 @@ def what_is_not_there_is_said_so(world):
         else:
             answer = refused(NOT_THERE, call, QueueUrl=gone, **more)
         equal(answer["ResponseMetadata"]["HTTPStatusCode"], 400)
-        header = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amzn-query-error")
-        equal(header, NOT_THERE + ";Sender")
+        if not world.asks_by_query:
+            header = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amzn-query-error")
+            equal(header, NOT_THERE + ";Sender")
 
 
 @check
@@ -409,7 +411,9 @@ def system_attributes_tell_of_the_message(world):
     assert abs(int(found["SentTimestamp"]) / 1000 - time.time()) < 60
     assert int(found["SentTimestamp"]) <= int(found["ApproximateFirstReceiveTimestamp"])
     assert found["SenderId"]
-    [message] = world.receive(url, MessageSystemAttributeNames=["SentTimestamp"])
+    # An older client does not know the name that has taken the other's place.
+    names = "AttributeNames" if world.asks_by_query else "MessageSystemAttributeNames"
+    [message] = world.receive(url, **{names: ["SentTimestamp"]})
     equal(set(message["Attributes"]), {"SentTimestamp"})
     [message] = world.receive(url)
     assert "Attributes" not in message
@@ -935,7 +939,7 @@ def a_redrive_policy_can_be_removed(world):
 def the_sources_of_dead_letters_are_listed(world):
     url, dead = world.with_dead_letters(1, world.queue)
     equal(world.sqs.list_dead_letter_source_queues(QueueUrl=dead)["queueUrls"], [url])
-    equal(world.sqs.list_dead_letter_source_queues(QueueUrl=url)["queueUrls"], [])
+    equal(world.sqs.list_dead_letter_source_queues(QueueUrl=url).get("queueUrls", []), [])
 
 
 def buried(world, count):

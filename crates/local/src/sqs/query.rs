@@ -11,6 +11,19 @@ use crate::query;
 /// SQS's namespace.
 const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
 
+/// The operations that answer nothing, and have no element for it.
+const WITHOUT_RESULT: [&str; 9] = [
+    "AddPermission",
+    "ChangeMessageVisibility",
+    "DeleteMessage",
+    "DeleteQueue",
+    "PurgeQueue",
+    "RemovePermission",
+    "SetQueueAttributes",
+    "TagQueue",
+    "UntagQueue",
+];
+
 /// How a member is written in a form.
 enum Kind {
     /// `Name.1=a&Name.2=b`.
@@ -57,7 +70,7 @@ pub(super) fn request(operation: &str, form: Map<String, Value>) -> Value {
     {
         request.insert("tags".to_owned(), tags);
     }
-    // An empty batch has no member in a form.
+    // A batch without entries has no member in a form.
     if operation.ends_with("Batch") {
         request.entry("Entries").or_insert_with(|| json!([]));
     }
@@ -92,16 +105,26 @@ fn members(form: Map<String, Value>) -> Map<String, Value> {
         };
         ((*json_name).to_owned(), value)
     };
-    form.into_iter().map(member).collect()
+    form.into_iter().filter(|(name, value)| !is_without_items(name, value)).map(member).collect()
+}
+
+/// A list or map without items, which some clients write under its name in JSON: `AttributeNames=`.
+fn is_without_items(name: &str, value: &Value) -> bool {
+    let mut members = MEMBERS.iter().filter(|(_, json_name, _)| *json_name == name);
+    value == "" && members.any(|(_, _, kind)| !matches!(kind, Kind::Number))
 }
 
 /// Renders an answer.
 pub(super) fn respond(operation: &str, answer: Answer) -> Response<Body> {
     match answer {
-        Ok(Value::Object(members)) => {
-            query::answer(NAMESPACE, operation, &flattened(operation, members))
+        Ok(answer) => {
+            let members = match answer {
+                Value::Object(members) => flattened(operation, members),
+                _ => Map::new(),
+            };
+            let has_result = !WITHOUT_RESULT.contains(&operation);
+            query::answer(NAMESPACE, operation, &members, has_result)
         }
-        Ok(_) => query::answer(NAMESPACE, operation, &Map::new()),
         Err(refusal) => refuse(&refusal),
     }
 }

@@ -37,6 +37,10 @@ const FORM_BYTES_MAX: usize = 10 * 1024 * 1024;
 // "Each call returns a limited list of topics, up to 100."
 const PAGE_MAX: u32 = 100;
 
+/// The actions that answer nothing, and have no element for it.
+const WITHOUT_RESULT: [&str; 4] =
+    ["DeleteTopic", "SetSubscriptionAttributes", "SetTopicAttributes", "Unsubscribe"];
+
 /// SNS, for clients.
 #[derive(Debug)]
 pub struct SnsApi {
@@ -77,7 +81,9 @@ impl SnsApi {
             return refused(&Refusal::new("MissingAction", "The request has no Action."));
         };
         match self.perform(action, &form) {
-            Ok(members) => query::answer(NAMESPACE, action, &members),
+            Ok(members) => {
+                query::answer(NAMESPACE, action, &members, !WITHOUT_RESULT.contains(&action))
+            }
             Err(refusal) => refused(&refusal),
         }
     }

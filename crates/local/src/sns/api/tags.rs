@@ -1,6 +1,6 @@
 //! The tags of topics.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::{Answer, SnsApi, members, topic_name};
 use crate::sns::{
@@ -49,11 +49,6 @@ fn check_topic(tx: &rusqlite::Transaction<'_>, topic: &str) -> Result<(), Fault>
     Err(Refusal { code: "ResourceNotFound", ..Refusal::not_found("Resource") }.into())
 }
 
-/// A result without members: clients look for its element.
-fn nothing() -> Map<String, Value> {
-    members([("Nothing", Value::Null)])
-}
-
 impl SnsApi {
     pub(super) fn tag_resource(&self, form: &Part) -> Answer {
         let topic = topic_name(form, "ResourceArn")?;
@@ -68,7 +63,7 @@ impl SnsApi {
             }
             Ok(store::put_tags(tx, &topic, &tags)?)
         })?;
-        Ok(nothing())
+        Ok(Map::new())
     }
 
     pub(super) fn untag_resource(&self, form: &Part) -> Answer {
@@ -78,7 +73,7 @@ impl SnsApi {
             check_topic(tx, &topic)?;
             Ok(keys.iter().try_for_each(|key| store::delete_tag(tx, &topic, key))?)
         })?;
-        Ok(nothing())
+        Ok(Map::new())
     }
 
     pub(super) fn list_tags_for_resource(&self, form: &Part) -> Answer {
