@@ -36,7 +36,7 @@ use crate::{
 /// How long the whole may take, before something must be wrong.
 const TIME_MAX: Duration = Duration::from_mins(1);
 
-/// The same with faults on request: where there is no room for a task, minutes go by until the next attempt.
+/// The same with faults on request: what shares that high leave to wait for is not a fault.
 const TIME_MAX_WITH_FAULTS: Duration = Duration::from_mins(30);
 
 /// What `taskferry demo` takes.
@@ -60,7 +60,9 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
     });
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let example = arguments.example;
-    let files = [("taskferry.yaml", example.rules()), example.data()];
+    let faults = arguments.faults.faults();
+    let rules = rules_file(example, &faults);
+    let files = [("taskferry.yaml", rules.as_str()), example.data()];
     for (name, text) in files {
         refuse_another(&dir.join(name), text)?;
     }
@@ -69,8 +71,22 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(show(example, arguments.faults.faults(), &dir, out))?;
+    runtime.block_on(show(example, faults, &rules, &dir, out))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rules file, with faults such that nobody waits for minutes until there is room for a task again.
+fn rules_file(example: Example, faults: &Faults) -> String {
+    if faults.is_none() {
+        return example.rules().to_owned();
+    }
+    format!(
+        "{}
+# For the demo with faults on request: each failure for want of room is waited out, by default, for half a minute and more.
+defaults: {{ retry: {{ classes: {{ capacity: {{ backoff: {{ min: 1s, max: 2s }} }} }} }} }}
+",
+        example.rules()
+    )
 }
 
 /// Refuses to write over a file that is not the demo's: `--dir` may name somebody's project.
@@ -101,6 +117,7 @@ fn program() -> String {
 async fn show(
     example: Example,
     faults: Faults,
+    rules: &str,
     dir: &Path,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
@@ -108,7 +125,7 @@ async fn show(
     let state = StateDir::new(&dir.join(".taskferry"));
     let told = format!("start     the example {}, in {}", example.name(), dir.display());
     story.tell(&told, None)?;
-    let rules = rules::check(example.rules()).rules.context("the example's rules are refused")?;
+    let rules = rules::check(rules).rules.context("the example's rules are refused")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     for told in [faults::announced(&faults), faults::in_vain(&faults, &rules)].into_iter().flatten()
     {
@@ -253,5 +270,27 @@ impl<'a> Story<'a> {
             None => writeln!(self.out, "{seconds}  {text}")?,
         }
         Ok(self.out.flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+    use taskferry_core::failure::FailureClass;
+
+    use super::*;
+
+    #[test]
+    fn each_example_with_faults_is_a_good_rules_file_that_waits_for_no_minutes() {
+        let faults: Faults = ["all=1%".parse().unwrap()].into_iter().collect();
+        for example in Example::value_variants() {
+            let checked = rules::check(&rules_file(*example, &faults));
+            assert!(checked.faults.is_empty(), "{}: {:?}", example.name(), checked.faults);
+            for rule in checked.rules.unwrap().rules {
+                let budget = rule.policy.retry.budget(FailureClass::Capacity);
+                assert_eq!((budget.backoff.max_seconds, budget.attempts), (2, 40));
+            }
+            assert_eq!(rules_file(*example, &Faults::default()), example.rules());
+        }
     }
 }
