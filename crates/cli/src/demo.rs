@@ -36,7 +36,7 @@ use crate::{
 /// How long the whole may take, before something must be wrong.
 const TIME_MAX: Duration = Duration::from_mins(1);
 
-/// The same with faults on request: what shares that high leave to wait for is not a fault.
+/// The same with faults on request, which are waited out: a launch that finds no room is tried again some 15 seconds later.
 const TIME_MAX_WITH_FAULTS: Duration = Duration::from_mins(30);
 
 /// What `taskferry demo` takes.
@@ -179,8 +179,8 @@ async fn tell_all(
     let deadline = story.began + time_max;
     let (mut launched, mut ended) = (0, 0);
     // A task can be faster than the answer of the call that started it. With faults there may never be one.
-    let launches = if faults.is_none() { example.runs() } else { 0 };
-    while launched < launches || ended < example.runs() {
+    let awaits_launches = faults.is_none();
+    while awaits_launches && launched < example.runs() || ended < example.runs() {
         let left = deadline.saturating_duration_since(Instant::now());
         let step = timeout(left, steps.next()).await;
         let step = step.with_context(|| format!("no result after {} s", time_max.as_secs()))?;

@@ -266,7 +266,7 @@ impl Dice {
 
     /// Heads or tails.
     pub(super) fn toss(&self) -> bool {
-        self.throw() % 2 == 0
+        self.throw().is_multiple_of(2)
     }
 
     fn throw(&self) -> u64 {

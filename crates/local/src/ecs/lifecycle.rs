@@ -331,16 +331,16 @@ impl Life {
 
     /// Takes the task's capacity back, as Fargate Spot does.
     async fn interrupt(&self) {
-        self.ecs
-            .dice
-            .tell(Fault::SpotInterruption, format!("task {} is told to stop", self.launch.id));
         let interrupted = self.write(|_, task| {
             if task.now().is_stopping() {
                 return Ok(());
             }
             task.step(|task, now| task.stop(StopCode::SpotInterruption, INTERRUPTED, now))
         });
-        interrupted.await;
+        if interrupted.await.stop_code == Some(StopCode::SpotInterruption) {
+            let what = format!("task {} is told to stop", self.launch.id);
+            self.ecs.dice.tell(Fault::SpotInterruption, what);
+        }
     }
 
     /// When the first container that another waits for has taken too long.
