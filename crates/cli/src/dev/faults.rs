@@ -85,7 +85,7 @@ mod tests {
     #[track_caller]
     fn check_in_vain(faults: &Faults, target: &str, expected: bool) {
         let text = format!(
-            "name: n\nrules:\n- name: r\n  on: {{ s3: {{ bucket: b }} }}\n  target: {{ taskDefinition: f, {target} }}\n"
+            "name: n\nrules:\n- name: r\n  on: {{ s3: {{ bucket: uploads }} }}\n  allow: {{ capacityProvider: [FARGATE, FARGATE_SPOT] }}\n  target: {{ taskDefinition: f, {target} }}\n"
         );
         let rules = rules::check(&text).rules.unwrap();
         assert_eq!(in_vain(faults, &rules).is_some(), expected, "{target}");
