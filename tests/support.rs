@@ -32,13 +32,27 @@ pub fn taskferry() -> PathBuf {
 ///
 /// If there is none within a minute; `what` says what was waited for.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, ask)
+}
+
+/// The same with another deadline.
+///
+/// # Panics
+///
+/// If there is none by then.
+#[track_caller]
+pub fn eventually_within<T>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "{what}: not within {} s", DEADLINE.as_secs());
+        assert!(Instant::now() < deadline, "{what}: not within {} s", patience.as_secs());
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -124,13 +138,25 @@ impl Project {
         self.dev_of(&taskferry())
     }
 
+    /// The same with more arguments.
+    #[track_caller]
+    pub fn dev_with(&self, more: &[&str]) -> Dev {
+        self.start(&taskferry(), more)
+    }
+
     /// The same of a copy of the program.
     #[track_caller]
     pub fn dev_of(&self, program: &Path) -> Dev {
+        self.start(program, &[])
+    }
+
+    #[track_caller]
+    fn start(&self, program: &Path, more: &[&str]) -> Dev {
         let log =
             fs::File::create(self.dir().join("dev.log")).expect("the directory can be written");
         let mut child = self
             .command_of(program, &["dev", "--port", "0"])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

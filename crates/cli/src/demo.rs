@@ -19,13 +19,14 @@ use jiff::Timestamp;
 use taskferry_aws::Clients;
 use taskferry_core::rules;
 use taskferry_engine::ports::{RunQuery, Runs as _};
-use taskferry_local::ecs::Containers;
+use taskferry_local::ecs::{Containers, faults::Faults};
 use tokio::time::timeout;
 
 use self::example::Example;
 use crate::{
     dev::{
-        platform::Platform,
+        faults::{self, FaultArguments},
+        platform::{Platform, TaskOptions},
         steps::{Heard, Steps},
     },
     output::{Tone, Toned, hinted, wants_colour},
@@ -34,6 +35,9 @@ use crate::{
 
 /// How long the whole may take, before something must be wrong.
 const TIME_MAX: Duration = Duration::from_mins(1);
+
+/// The same with faults on request, which are waited out: a launch that finds no room is tried again some 15 seconds later.
+const TIME_MAX_WITH_FAULTS: Duration = Duration::from_mins(30);
 
 /// What `taskferry demo` takes.
 #[derive(Debug, clap::Args)]
@@ -44,6 +48,8 @@ pub(crate) struct Arguments {
     /// Where to put the example and its state, instead of a new directory among the temporary ones
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    faults: FaultArguments,
 }
 
 /// Shows it; exit 2 if any step fails.
@@ -54,7 +60,9 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
     });
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let example = arguments.example;
-    let files = [("taskferry.yaml", example.rules()), example.data()];
+    let faults = arguments.faults.faults();
+    let rules = rules_file(example, &faults);
+    let files = [("taskferry.yaml", rules.as_str()), example.data()];
     for (name, text) in files {
         refuse_another(&dir.join(name), text)?;
     }
@@ -63,8 +71,22 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(show(example, &dir, out))?;
+    runtime.block_on(show(example, faults, &rules, &dir, out))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rules file, with faults such that nobody waits for minutes until there is room for a task again.
+fn rules_file(example: Example, faults: &Faults) -> String {
+    if faults.is_none() {
+        return example.rules().to_owned();
+    }
+    format!(
+        "{}
+# For the demo with faults on request: each failure for want of room is waited out, by default, for half a minute and more.
+defaults: {{ retry: {{ classes: {{ capacity: {{ backoff: {{ min: 1s, max: 2s }} }} }} }} }}
+",
+        example.rules()
+    )
 }
 
 /// Refuses to write over a file that is not the demo's: `--dir` may name somebody's project.
@@ -92,16 +114,26 @@ fn program() -> String {
     }
 }
 
-async fn show(example: Example, dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+async fn show(
+    example: Example,
+    faults: Faults,
+    rules: &str,
+    dir: &Path,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let mut story = Story::begin(out, wants_colour());
     let state = StateDir::new(&dir.join(".taskferry"));
     let told = format!("start     the example {}, in {}", example.name(), dir.display());
     story.tell(&told, None)?;
-    let rules = rules::check(example.rules()).rules.context("the example's rules are refused")?;
+    let rules = rules::check(rules).rules.context("the example's rules are refused")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (platform, heard) =
-        Platform::start(&state, address, dir, Containers::HostProcesses, &rules).await?;
-    let ended = tell_all(example, &mut story, &platform, heard).await;
+    for told in [faults::announced(&faults), faults::in_vain(&faults, &rules)].into_iter().flatten()
+    {
+        story.tell(&format!("fault     {told}"), Some(Tone::Bad))?;
+    }
+    let tasks = TaskOptions { containers: Containers::HostProcesses, faults };
+    let (platform, heard) = Platform::start(&state, address, dir, tasks, &rules).await?;
+    let ended = tell_all(example, &faults, &mut story, &platform, heard).await;
     platform.shutdown().await;
     match ended {
         Ok(report) => {
@@ -122,6 +154,7 @@ async fn show(example: Example, dir: &Path, out: &mut dyn Write) -> anyhow::Resu
 /// From the event to what came of it.
 async fn tell_all(
     example: Example,
+    faults: &Faults,
     story: &mut Story<'_>,
     platform: &Platform,
     heard: Heard,
@@ -142,13 +175,15 @@ async fn tell_all(
     }
     example.begin(platform, story).await?;
 
-    let deadline = story.began + TIME_MAX;
+    let time_max = if faults.is_none() { TIME_MAX } else { TIME_MAX_WITH_FAULTS };
+    let deadline = story.began + time_max;
     let (mut launched, mut ended) = (0, 0);
-    // A task can be faster than the answer of the call that started it.
-    while launched < example.runs() || ended < example.runs() {
+    // A task can be faster than the answer of the call that started it. With faults there may never be one.
+    let awaits_launches = faults.is_none();
+    while awaits_launches && launched < example.runs() || ended < example.runs() {
         let left = deadline.saturating_duration_since(Instant::now());
         let step = timeout(left, steps.next()).await;
-        let step = step.with_context(|| format!("no result after {} s", TIME_MAX.as_secs()))?;
+        let step = step.with_context(|| format!("no result after {} s", time_max.as_secs()))?;
         story.tell(step.text(), step.tone())?;
         launched += usize::from(step.ends_launch());
         ended += usize::from(step.ends_run());
@@ -235,5 +270,27 @@ impl<'a> Story<'a> {
             None => writeln!(self.out, "{seconds}  {text}")?,
         }
         Ok(self.out.flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+    use taskferry_core::failure::FailureClass;
+
+    use super::*;
+
+    #[test]
+    fn each_example_with_faults_is_a_good_rules_file_that_waits_for_no_minutes() {
+        let faults: Faults = ["all=1%".parse().unwrap()].into_iter().collect();
+        for example in Example::value_variants() {
+            let checked = rules::check(&rules_file(*example, &faults));
+            assert!(checked.faults.is_empty(), "{}: {:?}", example.name(), checked.faults);
+            for rule in checked.rules.unwrap().rules {
+                let budget = rule.policy.retry.budget(FailureClass::Capacity);
+                assert_eq!((budget.backoff.max_seconds, budget.attempts), (2, 40));
+            }
+            assert_eq!(rules_file(*example, &Faults::default()), example.rules());
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 pub(crate) mod deploy;
+pub(crate) mod faults;
 pub(crate) mod platform;
 mod reload;
 pub(crate) mod steps;
@@ -20,13 +21,19 @@ use std::{
 use anyhow::Context as _;
 use jiff::Timestamp;
 use taskferry_core::rules::Rules;
-use taskferry_local::ecs::Containers;
+use taskferry_local::ecs::{Containers, faults::Faults};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::interval,
 };
 
-use self::{clock::Clock, platform::Platform, reload::Reloads, steps::Steps};
+use self::{
+    clock::Clock,
+    faults::FaultArguments,
+    platform::{Platform, TaskOptions},
+    reload::Reloads,
+    steps::Steps,
+};
 use crate::{
     check,
     output::{Tone, hinted, wants_colour_on_stderr},
@@ -48,6 +55,8 @@ pub(crate) struct Arguments {
     /// Start no processes for containers: each exits with 0 at once (`cargo xtask bench` measures the rest so)
     #[arg(long, hide = true)]
     stub_containers: bool,
+    #[command(flatten)]
+    faults: FaultArguments,
     #[command(flatten)]
     state: StateArguments,
 }
@@ -78,13 +87,18 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
     let containers =
         if arguments.stub_containers { Containers::Stub } else { Containers::HostProcesses };
     let project = folder(&arguments.file);
-    let (platform, heard) = Platform::start(&state, address, project, containers, &rules).await?;
+    let faults = arguments.faults.faults();
+    let tasks = TaskOptions { containers, faults };
+    let (platform, heard) = Platform::start(&state, address, project, tasks, &rules).await?;
     let mut steps = Steps::of(heard, wants_colour_on_stderr());
     platform.announce()?;
     let endpoint = platform.endpoint_url();
     writeln!(out, "taskferry dev is ready at {endpoint} (state in {})", state.path().display())?;
     out.flush()?;
-    warn(&platform, &steps, &rules);
+    if let Some(told) = faults::announced(&faults) {
+        tell(steps.line("fault", &told, Some(Tone::Bad)));
+    }
+    warn(&platform, &steps, &rules, &faults);
 
     let mut look_at_state = interval(STATE_PERIOD);
     let mut clock = Clock::new(Instant::now(), Timestamp::now());
@@ -96,7 +110,7 @@ async fn serve(arguments: Arguments, rules: Rules, out: &mut dyn Write) -> anyho
                     Ok(rules) => {
                         let told = format!("{} was read again", arguments.file.display());
                         tell(steps.line("reload", &told, None));
-                        warn(&platform, &steps, &rules);
+                        warn(&platform, &steps, &rules, &faults);
                     }
                     Err(error) => {
                         let told = format!("{error:#}; the rules of before stay in force");
@@ -147,10 +161,13 @@ fn reload(platform: &Platform, file: &Path) -> anyhow::Result<Rules> {
     Ok(rules)
 }
 
-/// Says which rules cannot start their task here.
-fn warn(platform: &Platform, steps: &Steps, rules: &Rules) {
+/// Says which rules cannot start their task here, and which faults cannot happen.
+fn warn(platform: &Platform, steps: &Steps, rules: &Rules, faults: &Faults) {
     for missing in platform.missing_task_definitions(rules) {
         tell(steps.line("deploy", &missing, Some(Tone::Bad)));
+    }
+    if let Some(told) = faults::in_vain(faults, rules) {
+        tell(steps.line("fault", &told, Some(Tone::Bad)));
     }
 }
 

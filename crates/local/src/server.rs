@@ -5,7 +5,6 @@
 //! credentials, and no other site's web page.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -114,6 +113,11 @@ impl Error {
 pub trait JsonService: Send + Sync {
     /// Performs an operation.
     fn call<'a>(&'a self, operation: &'a str, request: Value) -> BoxFuture<'a, Answer>;
+
+    /// Whether this answer is to be lost on its way: the client's connection is closed without one.
+    fn loses(&self, _operation: &str, _answer: &Answer) -> bool {
+        false
+    }
 }
 
 /// A service that takes requests as they are.
@@ -228,6 +232,11 @@ impl Server {
     }
 }
 
+/// An answer that its service wants to be lost.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the answer is lost, as its service wants it")]
+struct Lost;
+
 /// Serves one connection to its end.
 async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: watch::Receiver<()>) {
     // Small answers are the rule here, and nobody should wait for them.
@@ -244,7 +253,7 @@ async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: wat
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response)
+            if response.extensions().get::<Lost>().is_some() { Err(Lost) } else { Ok(response) }
         };
         Box::pin(answer)
     });
@@ -326,7 +335,7 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
         if let Some((sqs::TARGET, operation)) = target.split_once('.') {
             return services.sqs.json(operation, request).await;
         }
-        return respond(json_operation(services, &target, request).await, AMZ_JSON);
+        return json_operation(services, &target, request).await;
     }
     let path = request.uri().path().to_owned();
     if let Some(path) = path.strip_prefix("/_lambda/") {
@@ -371,7 +380,11 @@ async fn dispatch(services: &Services, request: Request<Body>) -> Response<Body>
 }
 
 /// Performs the operation that `X-Amz-Target` names.
-async fn json_operation(services: &Services, target: &str, request: Request<Body>) -> Answer {
+async fn json_operation(
+    services: &Services,
+    target: &str,
+    request: Request<Body>,
+) -> Response<Body> {
     let (service, operation) = match target.split_once('.') {
         Some(("AmazonEC2ContainerServiceV20141113", operation)) => (&services.ecs, operation),
         Some(("AWSEvents", operation)) => (&services.event_bridge, operation),
@@ -379,9 +392,24 @@ async fn json_operation(services: &Services, target: &str, request: Request<Body
             // Read all the same: a client that is still writing does not read the answer.
             drop(read(request).await);
             let message = format!("no service on this machine has the operation {target}");
-            return Err(Exception::client("UnknownOperationException", message));
+            let exception = Exception::client("UnknownOperationException", message);
+            return respond(Err(exception), AMZ_JSON);
         }
     };
+    let answer = match read_json(request).await {
+        Ok(request) => service.call(operation, request).await,
+        Err(exception) => Err(exception),
+    };
+    let is_lost = service.loses(operation, &answer);
+    let mut response = respond(answer, AMZ_JSON);
+    if is_lost {
+        response.extensions_mut().insert(Lost);
+    }
+    response
+}
+
+/// Reads a request of a JSON service: an object.
+async fn read_json(request: Request<Body>) -> Result<Value, Exception> {
     let body = read(request).await?;
     let request = if body.is_empty() {
         json!({})
@@ -393,7 +421,7 @@ async fn json_operation(services: &Services, target: &str, request: Request<Body
         let message = "a request is a JSON object";
         return Err(Exception::client("SerializationException", message));
     }
-    service.call(operation, request).await
+    Ok(request)
 }
 
 /// Reads a request of a JSON service.

@@ -178,6 +178,26 @@ async fn a_client_that_sends_what_was_refused_unread_is_not_cut_off() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_lost_leaves_a_closed_connection() {
+    let local = Local::start().await;
+    let mut stream = TcpStream::connect(local.addr).await.unwrap();
+    let call = |operation: &str| {
+        format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: AmazonEC2ContainerServiceV20141113.{operation}\r\n\
+             content-length: 2\r\n\r\n{{}}"
+        )
+    };
+    stream.write_all(call("Keep").as_bytes()).await.unwrap();
+    let answer = read_until(&mut stream, b"\"ecs\"}").await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    stream.write_all(call("Lose").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    soon(stream.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer, b"");
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn slow_and_broken_clients_disturb_nobody() {
     let local = Local::start().await;
     let mut clients = Vec::new();

@@ -23,7 +23,7 @@ use taskferry_engine::ports::Runs as _;
 use taskferry_local::{
     db::Db,
     delivery::Deliveries,
-    ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX},
+    ecs::{Containers, Ecs, EcsConfig, METADATA_PREFIX, faults::Faults},
     eventbridge::{EventBridge, EventBridgeApi},
     lambda::{EventSourceMappings, Functions, FunctionsConfig, Invocations},
     protocol::{Answer, respond},
@@ -46,6 +46,15 @@ use crate::{output::hinted, state::StateDir};
 
 /// How often it is looked whether something is due.
 const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+
+/// How tasks fare on this machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskOptions {
+    /// What a container is.
+    pub(crate) containers: Containers,
+    /// What goes wrong with tasks, on request.
+    pub(crate) faults: Faults,
+}
 
 /// The services, opened and wired to each other.
 pub(super) struct Aws {
@@ -85,12 +94,12 @@ impl Platform {
         state: &StateDir,
         address: SocketAddr,
         project: &Path,
-        containers: Containers,
+        tasks: TaskOptions,
         rules: &Rules,
     ) -> anyhow::Result<(Self, Heard)> {
         let locked = State::open(state.path()).map_err(|error| state.refused(error))?;
         let server = Server::bind(address).await.map_err(with_hint)?;
-        Self::serve(state, locked, server, project, containers, rules)
+        Self::serve(state, locked, server, project, tasks, rules)
     }
 
     /// Wires all, and then serves.
@@ -99,15 +108,16 @@ impl Platform {
         locked: State,
         server: Server,
         project: &Path,
-        containers: Containers,
+        tasks: TaskOptions,
         rules: &Rules,
     ) -> anyhow::Result<(Self, Heard)> {
         let address = server.addr();
-        let aws = Aws::open(state, locked, address, project, containers, rules)?;
+        let aws = Aws::open(state, locked, address, project, tasks, rules)?;
         let heard = Heard {
             logs: aws.functions.logs(),
             ended: aws.functions.ended(),
             fired: aws.scheduler.fired(),
+            faults: aws.ecs.faults(),
             unmatched: aws.event_bridge.unmatched(),
         };
         tokio::spawn(aws.ecs.sweep_regularly());
@@ -195,7 +205,7 @@ impl Aws {
         locked: State,
         address: SocketAddr,
         project: &Path,
-        containers: Containers,
+        tasks: TaskOptions,
         rules: &Rules,
     ) -> anyhow::Result<Self> {
         let runs = SqliteRuns::open(&state.runs()).map_err(|error| state.refused(error.into()))?;
@@ -215,7 +225,8 @@ impl Aws {
                 tasks_dir: state.tasks(),
                 endpoint_url: format!("http://{address}"),
                 reaper: vec![program.clone().into(), OsString::from("reaper")],
-                containers,
+                containers: tasks.containers,
+                faults: tasks.faults,
             },
         )?;
         let s3 = S3::open(
@@ -309,7 +320,11 @@ struct EcsApi(Arc<Ecs>);
 
 impl JsonService for EcsApi {
     fn call<'a>(&'a self, operation: &'a str, request: Value) -> BoxFuture<'a, Answer> {
-        Box::pin(async move { self.0.call(operation, request) })
+        Box::pin(async move { self.0.answer(operation, request) })
+    }
+
+    fn loses(&self, operation: &str, answer: &Answer) -> bool {
+        self.0.loses(operation, answer)
     }
 }
 
@@ -374,9 +389,9 @@ rules:
         let put =
             "PUT /uploads/a HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx";
         early.write_all(put.as_bytes()).unwrap();
-        let containers = Containers::Stub;
+        let tasks = TaskOptions { containers: Containers::Stub, faults: Faults::default() };
         let (platform, _heard) =
-            Platform::serve(&state, locked, server, &project, containers, &rules).unwrap();
+            Platform::serve(&state, locked, server, &project, tasks, &rules).unwrap();
         let answer = tokio::task::spawn_blocking(move || {
             let mut answer = String::new();
             early.read_to_string(&mut answer).map(|_| answer)

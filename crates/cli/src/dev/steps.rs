@@ -9,12 +9,14 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 use taskferry_core::run::Status;
 use taskferry_local::{
+    ecs::faults::Made,
     eventbridge::Unmatched,
     lambda::{InvocationEnded, LogLine},
     scheduler::Fired,
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::faults;
 use crate::output::{Tone, Toned, printable};
 
 /// How much of an error's message is shown.
@@ -25,6 +27,7 @@ pub(crate) struct Steps {
     logs: broadcast::Receiver<LogLine>,
     ended: broadcast::Receiver<InvocationEnded>,
     fired: broadcast::Receiver<Fired>,
+    faults: broadcast::Receiver<Made>,
     unmatched: Option<broadcast::Receiver<Unmatched>>,
     unmatched_count: u64,
     wants_colour: bool,
@@ -35,6 +38,7 @@ pub(crate) struct Heard {
     pub(super) logs: broadcast::Receiver<LogLine>,
     pub(super) ended: broadcast::Receiver<InvocationEnded>,
     pub(super) fired: broadcast::Receiver<Fired>,
+    pub(super) faults: broadcast::Receiver<Made>,
     pub(super) unmatched: broadcast::Receiver<Unmatched>,
 }
 
@@ -74,8 +78,9 @@ pub(crate) struct Line {
 impl Steps {
     /// The steps of a platform, from its start on, and a line for each event that no rule matches.
     pub(crate) fn of(heard: Heard, wants_colour: bool) -> Self {
-        let Heard { logs, ended, fired, unmatched } = heard;
-        Self { logs, ended, fired, unmatched: Some(unmatched), unmatched_count: 0, wants_colour }
+        let Heard { logs, ended, fired, faults, unmatched } = heard;
+        let unmatched = Some(unmatched);
+        Self { logs, ended, fired, faults, unmatched, unmatched_count: 0, wants_colour }
     }
 
     /// The same, without the events that no rule matches.
@@ -129,6 +134,13 @@ impl Steps {
                 fired = self.fired.recv() => match fired {
                     Ok(fired) => (schedule(&fired), None, Ends::default()),
                     Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                },
+                made = self.faults.recv() => match made {
+                    Ok(made) => (printable(&faults::line(&made)), None, Ends::default()),
+                    Err(RecvError::Lagged(more)) => {
+                        (format!("fault     ({more} more, on request)"), None, Ends::default())
+                    }
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
                 event = next_unmatched(&mut self.unmatched) => {
@@ -359,6 +371,6 @@ impl fmt::Display for Logged {
 }
 
 /// Enough of an id to know it by.
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }

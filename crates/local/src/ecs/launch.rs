@@ -22,6 +22,8 @@ pub(super) struct Launch {
     pub definition: Arc<TaskDefinition>,
     pub overrides: Vec<ContainerOverride>,
     pub awsvpc: bool,
+    /// Whether it is still as it was launched, and will be for a while.
+    pub is_slow: bool,
 }
 
 /// What the record is made of.

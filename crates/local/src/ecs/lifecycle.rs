@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     Containers, Ecs,
     containers::{self, Failure, Plan},
+    faults::Fault,
     launch::Launch,
     process::Process,
     strays,
@@ -29,6 +30,16 @@ use super::{
 
 /// How long after a step could not be stored it is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a task that starts slowly, on request, waits for what others have at once.
+pub(super) const SLOW_START: Duration = Duration::from_secs(3);
+
+/// When a task that is interrupted on request is told so: half of them at once, the others when they have had time to prepare.
+const INTERRUPTED_AFTER: [Duration; 2] = [Duration::ZERO, Duration::from_secs(2)];
+
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+const SPOT: &str = "FARGATE_SPOT";
+const INTERRUPTED: &str = "Your Spot Task was interrupted.";
 
 const SHUT_DOWN: &str = "The local ECS was shut down.";
 
@@ -42,6 +53,7 @@ impl Ecs {
             launch,
             stop,
             running: Vec::new(),
+            interrupted_at: None,
             exits: JoinSet::new(),
         };
         let mut lifecycles = self.lifecycles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +78,7 @@ impl Ecs {
                 let asked = self.db.write(|tx| {
                     let task = task::find(tx, &id)?;
                     if task.is_some_and(|task| !task.is_stopping()) {
-                        task::change(tx, &self.eventbridge, &id, |task, now| {
+                        task::change(tx, &self.events, &id, |task, now| {
                             task.stop(StopCode::TerminationNotice, SHUT_DOWN, now);
                         })?;
                     }
@@ -123,20 +135,33 @@ struct Life {
     stop: Arc<Notify>,
     /// The containers, in the order of the definition.
     running: Vec<Progress>,
+    /// When its capacity is taken back, on request.
+    interrupted_at: Option<Instant>,
     exits: JoinSet<(usize, i32)>,
 }
 
 impl Life {
     async fn live(mut self) {
-        let plans = self.ecs.plan(&self.launch);
         let containers = self.launch.definition.container_definitions.len();
         self.running = std::iter::repeat_with(|| Progress::Waiting).take(containers).collect();
+        let is_stopping = self.launch.is_slow && self.wait_to_start().await.is_stopping();
+        let plans = self.ecs.plan(&self.launch);
         let cause = match &plans {
+            _ if is_stopping => Cause::Asked,
             Ok(plans) => self.operate(plans).await,
             Err(failure) => Cause::Failed(failure.clone()),
         };
         self.finish(&cause, plans.as_deref().unwrap_or_default()).await;
         self.ecs.live().remove(&self.launch.id);
+    }
+
+    /// Has the task stay for a while as it was launched, unless it is stopped meanwhile.
+    async fn wait_to_start(&self) -> Task {
+        tokio::select! {
+            () = self.stop.notified() => {}
+            () = time::sleep(SLOW_START) => {}
+        }
+        self.write(|_, task| if task.now().is_stopping() { Ok(()) } else { prepare(task) }).await
     }
 
     /// Starts the containers as their dependencies allow, and waits for what ends the task.
@@ -146,8 +171,14 @@ impl Life {
                 Ok(started) => started,
                 Err(failure) => return Cause::Failed(failure),
             };
-            if !started.is_empty() && self.record_started(&started, plans).await.is_stopping() {
-                return Cause::Asked;
+            if !started.is_empty() {
+                let task = self.record_started(&started, plans).await;
+                if task.is_stopping() {
+                    return Cause::Asked;
+                }
+                if task.last_status == Status::Running {
+                    self.draw_interruption(&task);
+                }
             }
             let deadline = self.start_deadline(plans);
             let (index, code) = tokio::select! {
@@ -160,7 +191,11 @@ impl Life {
                         continue;
                     }
                 },
-                () = sleep_until(deadline.as_ref()) => {
+                () = sleep_until(self.interrupted_at) => {
+                    self.interrupt().await;
+                    return Cause::Asked;
+                }
+                () = sleep_until(deadline.as_ref().map(|(at, _)| *at)) => {
                     return deadline.map_or(Cause::Asked, |(_, failure)| Cause::Failed(failure));
                 }
             };
@@ -282,6 +317,30 @@ impl Life {
             })
         })
         .await
+    }
+
+    /// Draws whether the task, which runs now, is interrupted, and when.
+    fn draw_interruption(&mut self, task: &Task) {
+        let dice = &self.ecs.dice;
+        let is_on_spot = task.capacity_provider_name.as_deref() == Some(SPOT);
+        if is_on_spot && dice.happens(Fault::SpotInterruption) {
+            let after = INTERRUPTED_AFTER[usize::from(dice.toss())];
+            self.interrupted_at = Some(Instant::now() + after);
+        }
+    }
+
+    /// Takes the task's capacity back, as Fargate Spot does.
+    async fn interrupt(&self) {
+        let interrupted = self.write(|_, task| {
+            if task.now().is_stopping() {
+                return Ok(());
+            }
+            task.step(|task, now| task.stop(StopCode::SpotInterruption, INTERRUPTED, now))
+        });
+        if interrupted.await.stop_code == Some(StopCode::SpotInterruption) {
+            let what = format!("task {} is told to stop", self.launch.id);
+            self.ecs.dice.tell(Fault::SpotInterruption, what);
+        }
     }
 
     /// When the first container that another waits for has taken too long.
@@ -417,7 +476,7 @@ impl Life {
     ) -> Task {
         loop {
             let stored = self.ecs.db.write(|tx| {
-                let mut task = Changing::begin(tx, &self.ecs.eventbridge, &self.launch.id)?;
+                let mut task = Changing::begin(tx, &self.ecs.events, &self.launch.id)?;
                 change(tx, &mut task)?;
                 task.store()
             });
@@ -499,9 +558,9 @@ fn forget_process(tx: &Transaction<'_>, process: Option<&(i32, String)>) -> rusq
     Ok(())
 }
 
-async fn sleep_until(deadline: Option<&(Instant, Failure)>) {
+async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
-        Some((deadline, _)) => time::sleep_until(*deadline).await,
+        Some(deadline) => time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -8,6 +8,8 @@ mod arn;
 mod clusters;
 mod container_definitions;
 mod containers;
+mod events;
+pub mod faults;
 mod launch;
 mod lifecycle;
 mod memory;
@@ -39,8 +41,15 @@ use std::{
 
 use rusqlite::Connection;
 use serde_json::Value;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, broadcast},
+    task::JoinSet,
+};
 
+use self::{
+    events::Events,
+    faults::{Dice, Faults, Made},
+};
 use crate::{
     db::Db,
     eventbridge::EventBridge,
@@ -68,6 +77,8 @@ pub struct EcsConfig {
     pub reaper: Vec<OsString>,
     /// What a container is.
     pub containers: Containers,
+    /// What goes wrong, and how often.
+    pub faults: Faults,
 }
 
 /// What a container is on this machine.
@@ -120,7 +131,8 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Ecs {
     db: Arc<Db>,
-    eventbridge: Arc<EventBridge>,
+    events: Events,
+    dice: Arc<Dice>,
     config: EcsConfig,
     reaper: Option<reaper::Reaper>,
     local_containers: RwLock<Arc<HashMap<String, LocalContainer>>>,
@@ -176,7 +188,9 @@ impl Ecs {
         // A task's working directory is not ours, so what it is told must hold anywhere; without links, the system tells
         // the same of its files.
         config.tasks_dir = std::fs::canonicalize(&config.tasks_dir).map_err(tasks_dir)?;
-        recovery::recover(&db, &eventbridge)?;
+        let dice = Arc::new(Dice::new(config.faults));
+        let events = Events { db: Arc::clone(&db), eventbridge, dice: Arc::clone(&dice) };
+        recovery::recover(&db, &events)?;
         strays::kill_all(&config.tasks_dir);
         let reaper = match (config.containers, config.reaper.is_empty()) {
             (Containers::HostProcesses, false) => {
@@ -187,7 +201,8 @@ impl Ecs {
         };
         Ok(Arc::new(Self {
             db,
-            eventbridge,
+            events,
+            dice,
             config,
             reaper,
             local_containers: RwLock::default(),
@@ -252,6 +267,26 @@ impl Ecs {
                 Exception::server("ServerException", format!("{operation}: {error}"))
             }
         })
+    }
+
+    /// Answers an operation as [`Self::call`] does, to those who may meet with faults on request: clients on the network.
+    ///
+    /// # Errors
+    ///
+    /// ECS's exceptions.
+    pub fn answer(self: &Arc<Self>, operation: &str, request: Value) -> Answer {
+        self.dice.throttle(operation, &request)?;
+        self.call(operation, request)
+    }
+
+    /// Whether the client is not to get this answer, on request.
+    pub fn loses(&self, operation: &str, answer: &Answer) -> bool {
+        self.dice.loses(operation, answer)
+    }
+
+    /// The faults that are made from now on.
+    pub fn faults(&self) -> broadcast::Receiver<Made> {
+        self.dice.listen()
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<String, Arc<Notify>>> {

@@ -2,9 +2,10 @@
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use crate::{db::Db, eventbridge::EventBridge};
+use crate::db::Db;
 
 use super::{
+    events::Events,
     process,
     task::{self, Status, StopCode},
 };
@@ -12,7 +13,7 @@ use super::{
 const REASON: &str = "The local ECS stopped while the task ran.";
 
 /// Ends all that a process before this one has left.
-pub(super) fn recover(db: &Db, eventbridge: &EventBridge) -> rusqlite::Result<()> {
+pub(super) fn recover(db: &Db, events: &Events) -> rusqlite::Result<()> {
     let (processes, tasks) = db.read(|connection| {
         let processes: Vec<(i32, String)> = connection
             .prepare("SELECT pid, started FROM ecs_processes")?
@@ -30,7 +31,7 @@ pub(super) fn recover(db: &Db, eventbridge: &EventBridge) -> rusqlite::Result<()
     db.write(|tx| {
         tx.execute("DELETE FROM ecs_processes", [])?;
         for id in &tasks {
-            task::change(tx, eventbridge, id, |task, now| {
+            task::change(tx, events, id, |task, now| {
                 task.stop(StopCode::InfrastructureHealth, REASON, now);
                 task.last_status = Status::Stopped;
                 task.stopped_at = Some(now);

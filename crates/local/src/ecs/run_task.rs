@@ -15,7 +15,7 @@ use crate::protocol::Exception;
 use super::{
     Ecs, Fault,
     arn::{self, TaskDefinitionReference},
-    client, clusters, invalid, json_column, json_text,
+    client, clusters, faults, invalid, json_column, json_text,
     launch::{self, Launch},
     lifecycle,
     placement::{self, NetworkConfiguration, Placement, PlacementRule, StrategyItem},
@@ -98,8 +98,10 @@ struct VolumeConfiguration {
 }
 
 /// What `RunTask` did, or had done before under the same token.
+#[derive(Default)]
 struct Launched {
     tasks: Vec<Value>,
+    failures: Vec<Value>,
     begun: Vec<Launch>,
 }
 
@@ -123,7 +125,7 @@ impl Ecs {
             if let Some(token) = &run.client_token
                 && let Some(tasks) = replay(tx, cluster, token, &request)?
             {
-                return Ok(Launched { tasks, begun: Vec::new() });
+                return Ok(Launched { tasks, ..Launched::default() });
             }
             self.launch(tx, &run, cluster, &providers, &request, &overrides)
         })?;
@@ -131,7 +133,35 @@ impl Ecs {
         for launch in launched.begun {
             self.begin(launch);
         }
-        Ok(json!({ "tasks": launched.tasks, "failures": [] }))
+        Ok(json!({ "tasks": launched.tasks, "failures": launched.failures }))
+    }
+
+    /// Whether there is no room for what a request asks for, on request.
+    fn finds_no_room(&self, run: &RunTask, cluster: &str) -> bool {
+        // A token stands for failures too, so each request under it fares alike:
+        // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+        let fault = faults::Fault::Failures;
+        let fails = match &run.client_token {
+            Some(token) => self.dice.happens_to(fault, (cluster, token)),
+            None => self.dice.happens(fault),
+        };
+        if fails {
+            let call = faults::call("RunTask", run.started_by.as_deref());
+            self.dice.tell(fault, format!("{call} is answered with failures[] and no task"));
+        }
+        fails
+    }
+
+    /// Whether a new task is to stay as it is launched for a while, on request.
+    fn starts_slowly(&self, task: &Task) -> bool {
+        let is_slow = self.dice.happens(faults::Fault::SlowStart);
+        if is_slow {
+            let (id, status) = (task.id(), task.last_status.as_str());
+            let seconds = lifecycle::SLOW_START.as_secs();
+            let what = format!("task {id} stays {status} for {seconds} s");
+            self.dice.tell(faults::Fault::SlowStart, what);
+        }
+        is_slow
     }
 
     fn launch(
@@ -161,6 +191,10 @@ impl Ecs {
         let platform_version =
             placement::platform_version(run.platform_version.as_deref(), fargate)?;
         let task_tags = run.task_tags(tx, cluster, &definition)?;
+        if self.finds_no_room(run, cluster) {
+            let failures = placements.iter().map(|placement| no_room(cluster, placement)).collect();
+            return Ok(Launched { failures, ..Launched::default() });
+        }
 
         let now = Epoch::now();
         if let Some(token) = &run.client_token {
@@ -175,7 +209,7 @@ impl Ecs {
             family: &definition.family,
             client_token: run.client_token.as_deref(),
         };
-        let mut launched = Launched { tasks: Vec::new(), begun: Vec::new() };
+        let mut launched = Launched::default();
         for placement in &placements {
             let task = launch::task(&launch::Record {
                 run,
@@ -189,17 +223,34 @@ impl Ecs {
             });
             tags::put(tx, &task.task_arn, &task_tags)?;
             launched.tasks.push(answer(&task, &task_tags));
+            let is_slow = self.starts_slowly(&task);
             launched.begun.push(Launch {
                 id: task.id().to_owned(),
                 definition: Arc::clone(&definition),
                 overrides: run.overrides.container_overrides.clone(),
                 awsvpc: subnet.is_some(),
+                is_slow,
             });
-            let mut task = Changing::launch(tx, &self.eventbridge, task)?;
-            lifecycle::prepare(&mut task)?;
+            let mut task = Changing::launch(tx, &self.events, task)?;
+            if !is_slow {
+                lifecycle::prepare(&mut task)?;
+            }
             task.insert(&keys)?;
         }
         Ok(launched)
+    }
+}
+
+/// A failure that says that there is no room for a task now.
+fn no_room(cluster: &str, placement: &Placement) -> Value {
+    // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+    if placement.is_fargate() {
+        // https://repost.aws/knowledge-center/ecs-fargate-runtask-capacity
+        let reason = "Capacity is unavailable at this time. Please try again later or in a \
+                      different availability zone";
+        json!({ "reason": reason })
+    } else {
+        json!({ "arn": arn::container_instance(cluster), "reason": "RESOURCE:MEMORY" })
     }
 }
 

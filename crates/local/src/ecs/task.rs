@@ -11,15 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json, ser::Formatter, value::RawValue};
 use uuid::Uuid;
 
-use crate::{
-    eventbridge::EventBridge,
-    identity::{ACCOUNT_ID, REGION},
-};
+use crate::identity::{ACCOUNT_ID, REGION};
 
-use super::{json_column, json_text};
-
-/// The event bus that AWS's own services publish on.
-const EVENT_BUS: &str = "default";
+use super::{events::Events, json_column, json_text};
 
 /// The kind of a network interface's attachment, as the API names it.
 pub(super) const NETWORK_INTERFACE: &str = "ElasticNetworkInterface";
@@ -162,6 +156,7 @@ pub(super) enum StopCode {
     TaskFailedToStart,
     EssentialContainerExited,
     UserInitiated,
+    SpotInterruption,
     TerminationNotice,
     InfrastructureHealth,
 }
@@ -305,11 +300,11 @@ pub(super) fn find(tx: &rusqlite::Connection, id: &str) -> rusqlite::Result<Opti
 /// The database's; `QueryReturnedNoRows` if there is no such task.
 pub(super) fn change(
     tx: &Transaction<'_>,
-    eventbridge: &EventBridge,
+    events: &Events,
     id: &str,
     change: impl FnOnce(&mut Task, Epoch),
 ) -> rusqlite::Result<Task> {
-    let mut changing = Changing::begin(tx, eventbridge, id)?;
+    let mut changing = Changing::begin(tx, events, id)?;
     changing.step(change)?;
     changing.store()
 }
@@ -319,7 +314,7 @@ pub(super) fn change(
 /// Each step is a version and an event of its own; only the last is stored, as nobody could see the others.
 pub(super) struct Changing<'a> {
     tx: &'a Transaction<'a>,
-    eventbridge: &'a EventBridge,
+    events: &'a Events,
     task: Task,
     /// The columns that have indexes, as they are stored.
     indexed: (Status, Option<Epoch>),
@@ -333,13 +328,13 @@ impl<'a> Changing<'a> {
     /// The database's.
     pub(super) fn launch(
         tx: &'a Transaction<'a>,
-        eventbridge: &'a EventBridge,
+        events: &'a Events,
         mut task: Task,
     ) -> rusqlite::Result<Self> {
         let event = task.event(task.created_at);
-        eventbridge.publish(tx, EVENT_BUS, &event)?;
+        events.publish(tx, &task, event)?;
         let indexed = (task.desired_status, task.stopped_at);
-        Ok(Self { tx, eventbridge, task, indexed })
+        Ok(Self { tx, events, task, indexed })
     }
 
     /// Reads a stored task. To be ended by [`Self::store`].
@@ -349,12 +344,12 @@ impl<'a> Changing<'a> {
     /// The database's; `QueryReturnedNoRows` if there is no such task.
     pub(super) fn begin(
         tx: &'a Transaction<'a>,
-        eventbridge: &'a EventBridge,
+        events: &'a Events,
         id: &str,
     ) -> rusqlite::Result<Self> {
         let task = find(tx, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         let indexed = (task.desired_status, task.stopped_at);
-        Ok(Self { tx, eventbridge, task, indexed })
+        Ok(Self { tx, events, task, indexed })
     }
 
     /// The task as it has become.
@@ -368,8 +363,7 @@ impl<'a> Changing<'a> {
         change(&mut self.task, now);
         self.task.version += 1;
         let event = self.task.event(now);
-        self.eventbridge.publish(self.tx, EVENT_BUS, &event)?;
-        Ok(())
+        self.events.publish(self.tx, &self.task, event)
     }
 
     /// Stores what a new task has become.

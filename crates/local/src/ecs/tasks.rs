@@ -164,7 +164,7 @@ impl Ecs {
             if task.is_stopping() {
                 return Ok::<_, Fault>(task);
             }
-            Ok(task::change(tx, &self.eventbridge, id, |task, now| {
+            Ok(task::change(tx, &self.events, id, |task, now| {
                 task.stop(StopCode::UserInitiated, reason, now);
             })?)
         })?;

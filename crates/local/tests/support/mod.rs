@@ -269,6 +269,10 @@ pub async fn soon<T>(future: impl Future<Output = T>) -> T {
 struct Stub(&'static str);
 
 impl JsonService for Stub {
+    fn loses(&self, operation: &str, _: &Answer) -> bool {
+        operation == "Lose"
+    }
+
     fn call<'a>(&'a self, operation: &'a str, request: Value) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
             Ok(json!({ "service": self.0, "operation": operation, "request": request }))

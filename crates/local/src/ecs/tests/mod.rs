@@ -2,6 +2,7 @@
 
 mod contract;
 mod crash;
+mod faults;
 mod life;
 mod retention;
 
@@ -24,7 +25,7 @@ use crate::{
     protocol::Exception,
 };
 
-use super::{Containers, Ecs, EcsConfig, LocalContainer};
+use super::{Containers, Ecs, EcsConfig, LocalContainer, faults::Faults};
 
 /// What a test waits for at most; nothing takes that long but a fault.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -60,8 +61,12 @@ struct Fixture {
 
 impl Fixture {
     fn new(containers: Containers) -> Self {
+        Self::with(containers, Faults::default())
+    }
+
+    fn with(containers: Containers, faults: Faults) -> Self {
         let directory = Directory::new();
-        let ecs = open(&directory.0, containers, Vec::new());
+        let ecs = open_with(&directory.0, containers, Vec::new(), faults);
         let fixture = Self { ecs, directory };
         fixture.ok("CreateCluster", &json!({ "clusterName": "c" }));
         fixture
@@ -171,6 +176,15 @@ fn open(
     containers: Containers,
     reaper: Vec<std::ffi::OsString>,
 ) -> Arc<Ecs> {
+    open_with(directory, containers, reaper, Faults::default())
+}
+
+fn open_with(
+    directory: &std::path::Path,
+    containers: Containers,
+    reaper: Vec<std::ffi::OsString>,
+    faults: Faults,
+) -> Arc<Ecs> {
     let schemas = [super::SCHEMA, lambda::SCHEMA];
     let db = Arc::new(Db::open(&directory.join("state.sqlite"), &schemas).unwrap());
     let eventbridge = Arc::new(EventBridge::new(Deliveries::default()));
@@ -185,6 +199,7 @@ fn open(
         endpoint_url: "http://127.0.0.1:4566".to_owned(),
         reaper,
         containers,
+        faults,
     };
     Ecs::open(db, eventbridge, config).unwrap()
 }
