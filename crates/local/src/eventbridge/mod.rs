@@ -10,6 +10,7 @@ mod catalog;
 mod envelope;
 mod input;
 mod json_path;
+mod launches;
 mod put_events;
 mod schedule;
 mod store;
@@ -29,6 +30,7 @@ pub use self::{
 };
 pub(crate) use self::{
     buses::Hop,
+    launches::{LAUNCHES_SCHEMA, Launches},
     store::{DEFAULT_BUS_SCHEMA, SCHEDULE_SCHEMA, SCHEMA},
 };
 use self::{buses::Route, catalog::Catalog};

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    EventBridgeApi, check_length, check_name, constraint, invalid, limit_exceeded, listed, page,
-    required, tags::check_tags,
+    EventBridgeApi, check_length, check_name, constraint, invalid, listed, page, required,
+    tags::check_tags,
 };
 use crate::{
     delivery::Destination,
@@ -18,10 +18,6 @@ use crate::{
     },
     protocol::{Answer, Exception},
 };
-
-/// How many buses there can be.
-// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
-const BUSES_MAX: usize = 100;
 
 const NAME_CHARACTERS_MAX: usize = 256;
 const DESCRIPTION_CHARACTERS_MAX: usize = 512;
@@ -73,9 +69,6 @@ impl EventBridgeApi {
             if bus_names(catalog, &rules.managed).contains(&name) {
                 let message = format!("Event bus {name} already exists.");
                 return Err(Exception::client("ResourceAlreadyExistsException", message).into());
-            }
-            if catalog.buses.keys().filter(|name| *name != DEFAULT_EVENT_BUS).count() >= BUSES_MAX {
-                return Err(limit_exceeded().into());
             }
             let now = Timestamp::now().as_second();
             let entry =

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    EventBridgeApi, check_length, check_name, constraint, invalid, limit_exceeded, listed, no_rule,
-    page, read_pattern, required, tags::check_tags,
+    EventBridgeApi, check_length, check_name, constraint, invalid, listed, no_rule, page,
+    read_pattern, required, tags::check_tags,
 };
 use crate::{
     eventbridge::{
@@ -19,10 +19,6 @@ use crate::{
     identity::ACCOUNT_ID,
     protocol::{Answer, Exception},
 };
-
-/// How many rules a bus can have.
-// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
-const RULES_MAX: usize = 300;
 
 const NAME_CHARACTERS_MAX: usize = 64;
 const DESCRIPTION_CHARACTERS_MAX: usize = 512;
@@ -114,9 +110,6 @@ impl EventBridgeApi {
             let arn = key.arn();
             let old = catalog.rules.get(&key);
             if old.is_none() {
-                if catalog.rules.keys().filter(|it| it.bus == key.bus).count() >= RULES_MAX {
-                    return Err(limit_exceeded().into());
-                }
                 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
                 // "If you are updating an existing rule, any tags you specify in the PutRule operation are ignored"
                 store::put_tags(tx, &arn, &request.tags)?;

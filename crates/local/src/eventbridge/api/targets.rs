@@ -16,8 +16,9 @@ use crate::{
     protocol::{Answer, Exception},
 };
 
-/// How many targets a rule can have.
+/// How many targets a rule can have. Of EventBridge's quotas it is the one that AWS does not raise, and the one kept here.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+// "Targets per rule | Each supported Region: 5 | No"
 const TARGETS_MAX: usize = 5;
 
 /// How many targets one request can have.
