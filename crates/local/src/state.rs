@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     sqs::IN_HAND_SCHEMA,
     eventbridge::DEFAULT_BUS_SCHEMA,
     eventbridge::LAUNCHES_SCHEMA,
+    eventbridge::BUS_SETTINGS_SCHEMA,
 ];
 
 const DB: &str = "aws.db";

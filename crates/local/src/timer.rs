@@ -53,3 +53,14 @@ pub(crate) async fn keep_time(
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_doubled_up_to_a_bound_however_often_was_tried() {
+        let waits = [0, 1, 2, 3, 9, 10, 63, 64, 65, 185, u32::MAX].map(|n| backoff(n).as_secs());
+        assert_eq!(waits, [1, 1, 2, 4, 256, 300, 300, 300, 300, 300, 300]);
+    }
+}

@@ -43,6 +43,10 @@ pub(super) struct BusEntry {
     pub(super) description: Option<String>,
     pub(super) created_at: i64,
     pub(super) modified_at: i64,
+    /// Who may put events onto it, as JSON.
+    pub(super) policy: Option<String>,
+    /// What is kept and shown, and does nothing here: the members by their names.
+    pub(super) settings: Map<String, Value>,
 }
 
 /// A rule that was put.
@@ -118,6 +122,14 @@ struct DeadLetterConfig {
     arn: Option<String>,
 }
 
+impl BusEntry {
+    /// A bus that is made now.
+    pub(super) fn new(now: i64) -> Self {
+        let settings = Map::new();
+        Self { description: None, created_at: now, modified_at: now, policy: None, settings }
+    }
+}
+
 impl RuleKey {
     pub(super) fn new(bus: &str, name: &str) -> Self {
         Self { bus: bus.to_owned(), name: name.to_owned() }
@@ -136,10 +148,11 @@ impl TargetEntry {
     /// A target from its request.
     pub(super) fn read(json: Value) -> Result<Self, Refused> {
         let request = TargetRequest::deserialize(&json)
-            .map_err(|error| Refused(format!("Parameter Target is not valid. Reason: {error}.")))?;
+            .map_err(|error| Refused::Misshapen(error.to_string()))?;
         let TargetRequest { id, arn, input, input_path, input_transformer, .. } = request;
-        let refused =
-            |reason: &str| Refused(format!("Parameter {arn} is not valid. Reason: {reason}"));
+        let refused = |reason: &str| {
+            Refused::Invalid(format!("Parameter {arn} is not valid. Reason: {reason}"))
+        };
         let (destination, is_ours) = match Destination::parse_of_any_account(&arn) {
             Ok((destination, is_ours)) => (Some(destination), is_ours),
             Err(delivery::Error::NotArn) => {
@@ -148,7 +161,9 @@ impl TargetEntry {
             Err(delivery::Error::NotADestination | delivery::Error::OtherAccount) => (None, true),
         };
         let must_have = |parameters: &str| {
-            Refused(format!("Parameter(s) {parameters} must be specified for target: {id}."))
+            Refused::Invalid(format!(
+                "Parameter(s) {parameters} must be specified for target: {id}."
+            ))
         };
         let group_id = request.sqs_parameters.and_then(|sqs| sqs.message_group_id);
         let retry = request.retry_policy.unwrap_or_default();
@@ -166,7 +181,7 @@ impl TargetEntry {
                     request.ecs_parameters.ok_or_else(|| must_have("EcsParameters"))?;
                 check_ecs(&id, &parameters)?;
                 if request.role_arn.is_none() {
-                    return Err(Refused(format!("RoleArn is required for target {arn}.")));
+                    return Err(Refused::Invalid(format!("RoleArn is required for target {arn}.")));
                 }
                 let age_max = SignedDuration::from_secs(age.into());
                 let cluster = Cluster { parameters, retries_max: retries, age_max };
@@ -180,14 +195,14 @@ impl TargetEntry {
                     let message = format!(
                         "Parameter DeadLetterConfig.Arn for target {id} is not valid. Reason: A FIFO queue cannot be a dead-letter queue."
                     );
-                    return Err(Refused(message));
+                    return Err(Refused::Invalid(message));
                 }
                 Ok(Destination::Queue(name)) => Some(name),
                 _ => {
                     let message = format!(
                         "Parameter DeadLetterConfig.Arn for target {id} is not valid. Reason: Provided Arn is not that of an SQS queue."
                     );
-                    return Err(Refused(message));
+                    return Err(Refused::Invalid(message));
                 }
             },
         };
@@ -203,7 +218,7 @@ impl TargetEntry {
 fn in_range(id: &str, name: &str, value: Option<i64>, min: u32, max: u32) -> Result<u32, Refused> {
     let number = value.map_or(Ok(max), u32::try_from).ok();
     number.filter(|number| (min..=max).contains(number)).ok_or_else(|| {
-        Refused(format!(
+        Refused::Invalid(format!(
             "Parameter RetryPolicy.{name} for target {id} is not valid. Reason: It must be from {min} to {max}."
         ))
     })
@@ -220,7 +235,7 @@ fn cluster_account(arn: &str) -> Option<&str> {
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_EcsParameters.html
 fn check_ecs(id: &str, parameters: &Map<String, Value>) -> Result<(), Refused> {
     let refused = |name: &str, reason: &str| {
-        Refused(format!(
+        Refused::Invalid(format!(
             "Parameter EcsParameters.{name} for target {id} is not valid. Reason: {reason}."
         ))
     };

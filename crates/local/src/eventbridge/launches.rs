@@ -95,7 +95,7 @@ impl Deliveries {
         let request = Launch {
             cluster: &target.arn,
             parameters: &cluster.parameters,
-            overrides: (!input.is_empty()).then(|| Value::Object(input)),
+            overrides: (!input.is_empty()).then_some(Value::Object(input)),
             started_by: &format!("events-rule/{}", rule.name),
             client_token: &Uuid::now_v7().to_string(),
         };
@@ -220,4 +220,193 @@ fn next_due(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     let next: Option<i64> =
         connection.query_row("SELECT min(due_at) FROM events_launches", [], |row| row.get(0))?;
     Ok(next.and_then(|next| Timestamp::from_millisecond(next).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        eventbridge::EventBridgeApi,
+        lambda::Invocations,
+        protocol::{Answer, Exception},
+        sqs::{QueueAttributes, Queues},
+        state::State,
+    };
+
+    const CLUSTER: &str = "arn:aws:ecs:us-east-1:000000000000:cluster/batch";
+
+    /// A machine whose ECS answers what the test says.
+    struct Machine {
+        dir: std::path::PathBuf,
+        db: Arc<Db>,
+        event_bridge: Arc<EventBridge>,
+        api: EventBridgeApi,
+        asked: Arc<Mutex<Vec<Value>>>,
+        answers: Arc<Mutex<Vec<Answer>>>,
+        run_task: RunTask,
+        _state: State,
+    }
+
+    impl Machine {
+        /// With the rule `r.1`, whose one target is the cluster with this beside.
+        fn start(more: &Value) -> Self {
+            let dir = std::env::temp_dir().join(format!("taskferry-{}", Uuid::now_v7()));
+            let state = State::open(&dir).unwrap();
+            let db = state.db();
+            let queues = Queues::default();
+            let made = db.write(|tx| queues.create(tx, "dead", &QueueAttributes::default()));
+            made.unwrap().unwrap();
+            let event_bridge =
+                Arc::new(EventBridge::new(Deliveries::new(Invocations::default(), queues)));
+            let api = EventBridgeApi::new(Arc::clone(&db), Arc::clone(&event_bridge));
+            let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
+            let answers: Arc<Mutex<Vec<Answer>>> = Arc::default();
+            let (telling, answering) = (Arc::clone(&asked), Arc::clone(&answers));
+            let run_task: RunTask = Box::new(move |request| {
+                telling.lock().unwrap().push(request);
+                let answer = answering.lock().unwrap().pop();
+                answer.unwrap_or_else(|| Ok(json!({ "tasks": [{}], "failures": [] })))
+            });
+            let machine =
+                Self { dir, db, event_bridge, api, asked, answers, run_task, _state: state };
+            let pattern = r#"{ "source": ["app"] }"#;
+            machine.call("PutRule", json!({ "Name": "r.1", "EventPattern": pattern }));
+            let mut target = json!({
+                "Id": "t",
+                "Arn": CLUSTER,
+                "RoleArn": "arn:aws:iam::000000000000:role/events",
+                "EcsParameters": {
+                    "TaskDefinitionArn": "app:3",
+                    "LaunchType": "FARGATE",
+                    "NetworkConfiguration": { "awsvpcConfiguration": { "Subnets": ["subnet-1"] } },
+                    "Tags": [{ "Key": "team", "Value": "a" }],
+                },
+                "DeadLetterConfig": { "Arn": "arn:aws:sqs:us-east-1:000000000000:dead" },
+            });
+            target.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            machine.call("PutTargets", json!({ "Rule": "r.1", "Targets": [target] }));
+            machine
+        }
+
+        fn call(&self, operation: &str, request: Value) -> Value {
+            self.api.call(operation, request).unwrap()
+        }
+
+        fn send(&self) {
+            let entry = json!({ "Source": "app", "DetailType": "Made", "Detail": r#"{"n": 7}"# });
+            let answer = self.call("PutEvents", json!({ "Entries": [entry] }));
+            assert_eq!(answer["FailedEntryCount"], 0);
+        }
+
+        fn launch(&self, now: Timestamp) -> Option<Timestamp> {
+            self.event_bridge.launch_due(&self.db, &self.run_task, now).unwrap()
+        }
+
+        fn asked(&self) -> Vec<Value> {
+            std::mem::take(&mut self.asked.lock().unwrap())
+        }
+
+        /// The attributes of the dead letters.
+        fn buried(&self) -> Vec<Value> {
+            let found: Vec<String> = self
+                .db
+                .read(|db| {
+                    db.prepare("SELECT attributes FROM sqs_contents")?
+                        .query_map([], |row| row.get(0))?
+                        .collect::<rusqlite::Result<_>>()
+                })
+                .unwrap();
+            found.iter().map(|it| serde_json::from_str(it).unwrap()).collect()
+        }
+    }
+
+    impl Drop for Machine {
+        fn drop(&mut self) {
+            drop(std::fs::remove_dir_all(&self.dir));
+        }
+    }
+
+    #[test]
+    fn an_event_launches_one_task_with_the_overrides_of_its_input() {
+        let template = r#"{"containerOverrides": [{"name": "app", "command": ["<n>"]}], "x": 1}"#;
+        let machine = Machine::start(&json!({
+            "InputTransformer": { "InputPathsMap": { "n": "$.detail.n" }, "InputTemplate": template },
+        }));
+        machine.send();
+        assert!(machine.asked().is_empty(), "the call is made after the event is taken");
+        assert_eq!(machine.launch(Timestamp::now()), None);
+        let mut asked = machine.asked();
+        assert_eq!(asked.len(), 1);
+        let request = asked.remove(0);
+        assert!(request["clientToken"].is_string());
+        let expected = json!({
+            "cluster": CLUSTER,
+            "taskDefinition": "app:3",
+            "launchType": "FARGATE",
+            "networkConfiguration": { "awsvpcConfiguration": { "subnets": ["subnet-1"] } },
+            "tags": [{ "key": "team", "value": "a" }],
+            "overrides": { "containerOverrides": [{ "name": "app", "command": ["7"] }] },
+            "startedBy": "events-rule/r_1",
+            "clientToken": request["clientToken"],
+        });
+        assert_eq!(request, expected);
+        machine.launch(Timestamp::now());
+        assert!(machine.asked().is_empty());
+        assert!(machine.buried().is_empty());
+    }
+
+    #[test]
+    fn a_whole_event_overrides_nothing() {
+        let machine = Machine::start(&json!({}));
+        machine.send();
+        machine.launch(Timestamp::now());
+        assert_eq!(machine.asked()[0].get("overrides"), None);
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_under_the_same_token_and_at_last_a_dead_letter() {
+        let machine = Machine::start(&json!({ "RetryPolicy": { "MaximumRetryAttempts": 1 } }));
+        let throttled = || Err(Exception::client("ThrottlingException", "Rate exceeded"));
+        let full = json!({ "tasks": [], "failures": [{ "reason": "RESOURCE:CPU" }] });
+        *machine.answers.lock().unwrap() = vec![Ok(full), throttled()];
+        machine.send();
+        let again = machine.launch(Timestamp::now()).expect("it is tried again");
+        assert_eq!(machine.launch(again), None);
+        let asked = machine.asked();
+        assert_eq!(asked.len(), 2);
+        assert_eq!(asked[0], asked[1]);
+        let buried = machine.buried();
+        assert_eq!(buried.len(), 1);
+        let attribute = |name: &str| buried[0][name].to_string();
+        assert!(attribute("ERROR_CODE").contains("ERROR_FROM_TARGET"));
+        assert!(attribute("ERROR_MESSAGE").contains("RESOURCE:CPU"));
+        assert!(attribute("EXHAUSTED_RETRY_CONDITION").contains("MaximumRetryAttempts"));
+        assert!(attribute("RETRY_ATTEMPTS").contains('1'));
+    }
+
+    #[test]
+    fn what_cannot_pass_is_a_dead_letter_at_once() {
+        let machine = Machine::start(&json!({}));
+        let none = Exception::client("ClusterNotFoundException", "Cluster not found.");
+        *machine.answers.lock().unwrap() = vec![Err(none)];
+        machine.send();
+        assert_eq!(machine.launch(Timestamp::now()), None);
+        let buried = machine.buried();
+        assert_eq!(buried.len(), 1);
+        assert!(buried[0]["ERROR_CODE"].to_string().contains("NO_RESOURCE"));
+        assert!(buried[0].get("EXHAUSTED_RETRY_CONDITION").is_none());
+    }
+
+    #[test]
+    fn an_input_that_is_no_object_launches_nothing() {
+        let machine = Machine::start(&json!({ "Input": "[1]" }));
+        machine.send();
+        machine.launch(Timestamp::now());
+        assert!(machine.asked().is_empty());
+        assert!(machine.buried()[0]["ERROR_CODE"].to_string().contains("INVALID_JSON"));
+    }
 }

@@ -31,7 +31,7 @@ pub use self::{
 pub(crate) use self::{
     buses::Hop,
     launches::{LAUNCHES_SCHEMA, Launches},
-    store::{DEFAULT_BUS_SCHEMA, SCHEDULE_SCHEMA, SCHEMA},
+    store::{BUS_SETTINGS_SCHEMA, DEFAULT_BUS_SCHEMA, SCHEDULE_SCHEMA, SCHEMA},
 };
 use self::{buses::Route, catalog::Catalog};
 use crate::{

@@ -163,7 +163,8 @@ mod tests {
 
     impl Machine {
         fn start(path: &std::path::Path) -> Self {
-            let schema = [lambda::SCHEMA, store::SCHEMA, store::SCHEDULE_SCHEMA].concat();
+            let events = [store::SCHEMA, store::SCHEDULE_SCHEMA, store::BUS_SETTINGS_SCHEMA];
+            let schema = [lambda::SCHEMA, &events.concat()].concat();
             let db = Arc::new(Db::open(path, &[&schema]).unwrap());
             let deliveries = Deliveries::new(Invocations::default(), Queues::default());
             let event_bridge = Arc::new(EventBridge::new(deliveries));
