@@ -7,7 +7,7 @@ use rusqlite::Transaction;
 use serde_json::value::RawValue;
 
 use crate::{
-    eventbridge::{Buses, Hop},
+    eventbridge::{Buses, Hop, Launches},
     identity::{ACCOUNT_ID, REGION},
     lambda::Invocations,
     sqs::{Code, NewMessage, Queues},
@@ -158,6 +158,12 @@ pub enum Undeliverable {
         /// The destination.
         arn: String,
     },
+    /// It is of a kind that is not here.
+    #[error("{arn} is of a kind that is not on this machine")]
+    NoKind {
+        /// The destination.
+        arn: String,
+    },
     /// It is in another account, which gives no leave here.
     #[error("{arn} is in another account, which is not on this machine")]
     NoPermission {
@@ -191,7 +197,7 @@ impl Undeliverable {
     // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoResource { .. } => "NO_RESOURCE",
+            Self::NoResource { .. } | Self::NoKind { .. } => "NO_RESOURCE",
             Self::NoPermission { .. } => "NO_PERMISSIONS",
             Self::InvalidJson { .. } => "INVALID_JSON",
             Self::Refused { .. } => "ERROR_FROM_TARGET",
@@ -206,12 +212,13 @@ pub struct Deliveries {
     pub(crate) invocations: Invocations,
     queues: Queues,
     pub(crate) buses: Buses,
+    pub(crate) launches: Launches,
 }
 
 impl Deliveries {
     /// Deliveries to these.
     pub fn new(invocations: Invocations, queues: Queues) -> Self {
-        Self { invocations, queues, buses: Buses::default() }
+        Self { invocations, queues, buses: Buses::default(), launches: Launches::default() }
     }
 
     /// Delivers: durable with the transaction that it is part of.

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod lambda;
 pub mod protocol;
 mod query;
+pub mod run_task;
 pub mod runs;
 pub mod s3;
 pub mod scheduler;

@@ -1,16 +1,45 @@
 //! AWS's JSON protocol, as the services here answer it: a JSON object, or an exception with its name and message.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, Response, StatusCode, header},
 };
 use http_body_util::BodyExt as _;
-use serde::Serialize;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// What an operation answers.
 pub type Answer = Result<Value, Exception>;
+
+/// A structure of a request: an object, and not the list of its members in their order, of which serde would take one too.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
 
 /// Writes JSON: what is stored, published or answered.
 // A value's own `to_string` takes the way of `fmt`, and twice the time.

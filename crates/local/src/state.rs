@@ -33,6 +33,8 @@ const MIGRATIONS: &[&str] = &[
     lambda::MAPPINGS_SCHEMA,
     sqs::IN_HAND_SCHEMA,
     eventbridge::DEFAULT_BUS_SCHEMA,
+    eventbridge::LAUNCHES_SCHEMA,
+    eventbridge::BUS_SETTINGS_SCHEMA,
 ];
 
 const DB: &str = "aws.db";

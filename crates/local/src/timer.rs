@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::Notify, time::sleep};
 
 /// The longest sleep. The system's timers do not count the time that the machine sleeps, nor do they see its clock set;
@@ -13,6 +13,15 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 
 /// The wait after the state could not be read or written.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// The longest wait between two attempts to invoke a target.
+const BACKOFF_SECONDS_MAX: i64 = 300;
+
+/// The wait after so many failed attempts to invoke a target: doubled each time.
+pub(crate) fn backoff(attempts: u32) -> SignedDuration {
+    let doubled = attempts.saturating_sub(1).min(BACKOFF_SECONDS_MAX.ilog2() + 1);
+    SignedDuration::from_secs((1 << doubled).min(BACKOFF_SECONDS_MAX))
+}
 
 /// Calls `fire` whenever something is due or has `changed`, for as long as it is polled; its answer is when the next is due.
 pub(crate) async fn keep_time(
@@ -42,5 +51,16 @@ pub(crate) async fn keep_time(
             () = sleep(wait) => false,
             () = changed.notified() => true,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_doubled_up_to_a_bound_however_often_was_tried() {
+        let waits = [0, 1, 2, 3, 9, 10, 63, 64, 65, 185, u32::MAX].map(|n| backoff(n).as_secs());
+        assert_eq!(waits, [1, 1, 2, 4, 256, 300, 300, 300, 300, 300, 300]);
     }
 }

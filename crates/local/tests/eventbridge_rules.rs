@@ -350,3 +350,24 @@ async fn a_scheduled_rule_is_on_the_default_bus_and_of_a_rate_or_cron() {
     assert_eq!(error.1, "ScheduleExpression is supported only on the default event bus.");
     local.stop().await;
 }
+
+/// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html: of both AWS raises the quota, of targets it does not.
+#[tokio::test]
+async fn a_quota_that_aws_raises_is_not_kept() {
+    let local = Local::start().await;
+    for n in 0..=100 {
+        ok(&local, "CreateEventBus", json!({ "Name": format!("bus-{n}") })).await;
+    }
+    let pattern = json!({ "source": ["app"] }).to_string();
+    for n in 0..=300 {
+        let rule = json!({ "Name": format!("rule-{n}"), "EventPattern": pattern });
+        ok(&local, "PutRule", rule).await;
+    }
+    let targets = |count: usize| -> Value {
+        (0..count).map(|n| json!({ "Id": n.to_string(), "Arn": function("f") })).collect()
+    };
+    let request = |count| json!({ "Rule": "rule-300", "Targets": targets(count) });
+    ok(&local, "PutTargets", request(5)).await;
+    assert_eq!(refused(&local, "PutTargets", request(6)).await.0, "LimitExceededException");
+    local.stop().await;
+}

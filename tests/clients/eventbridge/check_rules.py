@@ -7,6 +7,8 @@ failed. Rules, buses and queues have random names, and are deleted again.
 import json
 import pathlib
 import sys
+import tempfile
+import time
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -20,8 +22,8 @@ class World:
 
     def __init__(self, endpoint):
         self.aws = aws_cli(endpoint)
-        self.events, self.sqs, self.sns, self.s3 = (
-            client(endpoint, service) for service in ["events", "sqs", "sns", "s3"]
+        self.events, self.sqs, self.sns, self.s3, self.ecs = (
+            client(endpoint, service) for service in ["events", "sqs", "sns", "s3", "ecs"]
         )
         # A source of the check's own: no other rule hears it.
         self.source = "check." + uuid.uuid4().hex[:12]
@@ -289,6 +291,115 @@ def a_bus_that_is_not_there_is_deleted(world):
 def the_caller_is_the_account(world):
     identity = client(world.events.meta.endpoint_url, "sts").get_caller_identity()
     equal((identity["Account"], identity["Arn"]), ("000000000000", "arn:aws:iam::000000000000:root"))
+
+
+def tasks_of(world, rule):
+    """The tasks that a rule has started, once there is one that has stopped."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        listed = world.ecs.list_tasks(cluster="clients", desiredStatus="STOPPED")["taskArns"]
+        described = world.ecs.describe_tasks(cluster="clients", tasks=listed)["tasks"] if listed else []
+        if found := [task for task in described if task.get("startedBy") == f"events-rule/{rule}"]:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"no task of {rule} has stopped")
+
+
+@check
+def a_cluster_runs_a_task(world):
+    _, dead = world.queue()
+    template = '{"containerOverrides": [{"name": "main", "command": ["exit <code>"]}]}'
+    name = world.rule({
+        "Arn": ACCOUNT.format("ecs", "cluster/clients"), "RoleArn": "arn:aws:iam::000000000000:role/events",
+        "EcsParameters": {
+            "TaskDefinitionArn": "shell", "TaskCount": 1, "LaunchType": "FARGATE",
+            "NetworkConfiguration": {"awsvpcConfiguration": {"Subnets": ["subnet-1"], "AssignPublicIp": "DISABLED"}},
+        },
+        "InputTransformer": {"InputPathsMap": {"code": "$.detail.code"}, "InputTemplate": template},
+        "DeadLetterConfig": {"Arn": dead},
+    })
+    world.send({"code": 7})
+    [task] = tasks_of(world, name)
+    [main] = [container for container in task["containers"] if container["name"] == "main"]
+    equal(main["exitCode"], 7)
+
+
+@check
+def a_task_that_cannot_be_launched_is_a_dead_letter(world):
+    url, dead = world.queue()
+    target = {
+        "Arn": ACCOUNT.format("ecs", "cluster/none"), "RoleArn": "arn:aws:iam::000000000000:role/events",
+        "EcsParameters": {"TaskDefinitionArn": "shell"}, "DeadLetterConfig": {"Arn": dead},
+    }
+    name = world.rule(target)
+    event_id = world.send({})
+    [message] = world.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20, MessageAttributeNames=["All"])["Messages"]
+    equal(json.loads(message["Body"])["id"], event_id)
+    equal(message["MessageAttributes"]["ERROR_CODE"]["StringValue"], "NO_RESOURCE")
+    for without in ["EcsParameters", "RoleArn"]:
+        bad = {"Id": "t", **{member: value for member, value in target.items() if member != without}}
+        refused("ValidationException", world.events.put_targets, Rule=name, Targets=[bad])
+
+
+@check
+def a_target_that_is_not_on_this_machine_is_kept_and_gets_nothing(world):
+    url, dead = world.queue()
+    elsewhere = ACCOUNT.format("logs", "log-group:/aws/events/all")
+    name = world.rule({"Arn": elsewhere, "DeadLetterConfig": {"Arn": dead}})
+    [target] = world.events.list_targets_by_rule(Rule=name)["Targets"]
+    equal((target["Arn"], target["DeadLetterConfig"]), (elsewhere, {"Arn": dead}))
+    world.send({})
+    [letter] = received(world.sqs, url)
+    equal(letter["MessageAttributes"]["ERROR_CODE"]["StringValue"], "NO_RESOURCE")
+
+
+@check
+def a_bus_keeps_its_policy_and_what_else_it_was_told(world):
+    name = world.name()
+    told = {
+        "Description": "told", "KmsKeyIdentifier": "alias/events", "LogConfig": {"IncludeDetail": "FULL", "Level": "INFO"},
+        "DeadLetterConfig": {"Arn": ACCOUNT.format("sqs", "dead")},
+    }
+    made = world.events.create_event_bus(Name=name, **told)
+    world.buses.append(name)
+    equal({member: made[member] for member in told}, told)
+    refused("ResourceNotFoundException", world.events.remove_permission, EventBusName=name, StatementId="one")
+    for who, sid in [("111111111111", "one"), ("*", "two")]:
+        world.events.put_permission(EventBusName=name, Action="events:PutEvents", Principal=who, StatementId=sid)
+    bus = world.events.describe_event_bus(Name=name)
+    equal({member: bus[member] for member in told}, told)
+    one, two = json.loads(bus["Policy"])["Statement"]
+    equal((one["Sid"], one["Principal"]), ("one", {"AWS": "arn:aws:iam::111111111111:root"}))
+    equal((two["Principal"], two["Resource"]), ("*", ACCOUNT.format("events", f"event-bus/{name}")))
+    world.events.remove_permission(EventBusName=name, StatementId="one")
+    refused("ResourceNotFoundException", world.events.remove_permission, EventBusName=name, StatementId="one")
+    world.events.remove_permission(EventBusName=name, RemoveAllPermissions=True)
+    equal("Policy" in world.events.describe_event_bus(Name=name), False)
+    refused("ValidationException", world.events.put_permission, EventBusName=name, Action="events:PutRule", Principal="*", StatementId="a")
+    refused("ValidationException", world.events.put_permission, EventBusName=name, Policy="{")
+    refused("ResourceNotFoundException", world.events.put_permission, EventBusName="none", Policy="{}")
+
+
+@check
+def the_aws_cli_takes_its_json_from_files(world):
+    url, arn = world.queue()
+    name = world.name()
+    world.rules.append(("default", name))
+    transformer = {"InputPathsMap": {"n": "$.detail.n"}, "InputTemplate": '"<n> of <aws.events.rule-name>"'}
+
+    with tempfile.TemporaryDirectory() as folder:
+        def file(of, what):
+            path = pathlib.Path(folder, of)
+            path.write_text(json.dumps(what), encoding="utf-8")
+            return f"file://{path}"
+
+        pattern = json.dumps({"source": [world.source]})
+        world.aws("events", "put-rule", "--cli-input-json", file("rule", {"Name": name, "EventPattern": pattern}))
+        targets = [{"Id": "t", "Arn": arn, "InputTransformer": transformer}]
+        world.aws("events", "put-targets", "--rule", name, "--targets", file("targets", targets))
+        entry = {"Source": world.source, "DetailType": "Checked", "Detail": '{"n": 1}'}
+        world.aws("events", "put-events", "--entries", file("entries", [entry]))
+    equal(world.bodies(url), [f'"1 of {name}"'])
 
 
 def main():

@@ -138,6 +138,8 @@ def what_is_not_right_is_refused(scheduler, **_):
         {"expression": "cron(bad)"},
         {"expression": "cron(0 3 * * * *)"},
         {"expression": "cron(0 0 31 2 ? *)"},
+        {"expression": "cron(0 0 1 1 ? 1999)"},
+        {"KmsKeyArn": "alias/key"},
         {"expression": "rate(5)"},
         {"expression": "at(2027-01-31)"},
         {"expression": "at(2020-01-31T00:00:00)"},

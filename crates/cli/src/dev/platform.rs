@@ -27,6 +27,7 @@ use taskferry_local::{
     eventbridge::{EventBridge, EventBridgeApi},
     lambda::{EventSourceMappings, Functions, FunctionsConfig, Invocations},
     protocol::{Answer, respond},
+    run_task::RunTask,
     runs::SqliteRuns,
     s3::{self, S3},
     scheduler::{Scheduler, SchedulerApi},
@@ -121,8 +122,10 @@ impl Platform {
             unmatched: aws.event_bridge.unmatched(),
         };
         tokio::spawn(aws.ecs.sweep_regularly());
-        let scheduled_rules =
-            tokio::spawn(Arc::clone(&aws.event_bridge).keep_time(aws.locked.db()));
+        let ecs = Arc::clone(&aws.ecs);
+        let run_task: RunTask = Box::new(move |request| ecs.call("RunTask", request));
+        let event_bridge = Arc::clone(&aws.event_bridge);
+        let scheduled_rules = tokio::spawn(event_bridge.keep_time(aws.locked.db(), run_task));
         tokio::spawn(sweep_regularly(aws.functions.clone(), aws.runs.clone()));
         let timer = tokio::spawn(Arc::clone(&aws.scheduler).run());
         let (stop_server, stopped) = oneshot::channel::<()>();

@@ -16,6 +16,7 @@ use taskferry_event_pattern::{EventError, EventPattern, Matcher};
 use super::{
     envelope::whole_second,
     input::{Input, Matched},
+    launches::Cluster,
 };
 use crate::{
     delivery::{Deliveries, Delivery, Destination, Undeliverable},
@@ -66,13 +67,42 @@ pub(super) enum LeadsTo {
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) arn: String,
-    pub(super) destination: Destination,
+    pub(super) kind: Kind,
     /// Whether it is of this account: any other gives no leave.
     pub(super) is_ours: bool,
     pub(super) input: Input,
     pub(super) group_id: Option<String>,
     /// The name of the dead-letter queue.
     pub(super) dead_letters: Option<String>,
+}
+
+/// What a target is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// A function, a queue, a topic or a bus.
+    Delivered(Destination),
+    /// An ECS cluster, on which a task is launched.
+    Cluster(Cluster),
+    /// Of a kind that is not on this machine. It can be named, as what does not exist can.
+    Elsewhere,
+}
+
+/// Where an event goes that was not delivered, and what is told of it there.
+#[derive(Clone, Debug)]
+pub(super) struct Grave {
+    /// The rule's ARN.
+    pub(super) rule: String,
+    /// The target's.
+    pub(super) target: String,
+    /// The name of the dead-letter queue.
+    pub(super) queue: Option<String>,
+}
+
+/// How often a delivery was tried again, and which bound of that was met.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tried {
+    pub(super) retries: u32,
+    pub(super) exhausted: Option<&'static str>,
 }
 
 /// The rules that an event has matched.
@@ -203,38 +233,47 @@ impl Deliveries {
             Ok(_) if !target.is_ours => {
                 Err(Undeliverable::NoPermission { arn: target.arn.clone() })
             }
-            Ok(body) => {
-                let group_id = target.group_id.as_deref();
-                let delivery = Delivery { body: &body, group_id, ..Delivery::default() };
-                self.deliver_from(tx, hop, &target.destination, &delivery)?
-            }
+            Ok(body) => match &target.kind {
+                Kind::Delivered(destination) => {
+                    let group_id = target.group_id.as_deref();
+                    let delivery = Delivery { body: &body, group_id, ..Delivery::default() };
+                    self.deliver_from(tx, hop, destination, &delivery)?
+                }
+                Kind::Cluster(cluster) => self.launch(tx, (rule, target, cluster), event, &body)?,
+                Kind::Elsewhere => Err(Undeliverable::NoKind { arn: target.arn.clone() }),
+            },
             Err(_) => Err(Undeliverable::InvalidJson { arn: target.arn.clone() }),
         };
         let Err(why) = delivered else { return Ok(()) };
-        self.bury(tx, rule, target, event, &why)
+        let queue = target.dead_letters.clone();
+        let grave = Grave { rule: rule.arn.clone(), target: target.arn.clone(), queue };
+        self.bury(tx, &grave, event, &why, Tried::default())
     }
 
     /// Puts an event that was not delivered into the target's dead-letter queue.
     // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
-    fn bury(
+    pub(super) fn bury(
         &self,
         tx: &Transaction<'_>,
-        rule: &Rule,
-        target: &Target,
+        Grave { rule, target, queue }: &Grave,
         event: &str,
         why: &Undeliverable,
+        Tried { retries, exhausted }: Tried,
     ) -> rusqlite::Result<()> {
-        if let Some(queue) = &target.dead_letters {
-            // Nothing was tried again, so no condition of that was met.
+        if let Some(queue) = queue {
             let attributes = [
-                ("RULE_ARN", rule.arn.clone()),
-                ("TARGET_ARN", target.arn.clone()),
-                ("ERROR_CODE", why.code().to_owned()),
-                ("ERROR_MESSAGE", why.to_string()),
+                ("RULE_ARN", Some(rule.clone())),
+                ("TARGET_ARN", Some(target.clone())),
+                ("ERROR_CODE", Some(why.code().to_owned())),
+                ("ERROR_MESSAGE", Some(why.to_string())),
+                // Where nothing is tried again, no condition of that is met.
+                ("EXHAUSTED_RETRY_CONDITION", exhausted.map(str::to_owned)),
+                ("RETRY_ATTEMPTS", exhausted.map(|_| retries.to_string())),
             ];
             let attributes = attributes
-                .map(|(name, value)| (name.to_owned(), AttributeValue::string(value)))
-                .into();
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), AttributeValue::string(value?))))
+                .collect();
             let message = NewMessage { body: event, attributes, ..NewMessage::default() };
             match self.send(tx, queue, &message)? {
                 Ok(()) => return Ok(()),
@@ -243,7 +282,7 @@ impl Deliveries {
                 }
             }
         }
-        tracing::warn!(rule = rule.name, target = target.arn, error = %why, "an event was not delivered");
+        tracing::warn!(rule, target, error = %why, "an event was not delivered");
         Ok(())
     }
 }

@@ -4,17 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use taskferry_event_pattern::EventPattern;
 
 use super::{
     DEFAULT_EVENT_BUS, Subscription,
-    buses::{LeadsTo, Rule, Target},
+    buses::{Kind, LeadsTo, Rule, Target},
     input::{Input, Refused},
+    launches::Cluster,
 };
 use crate::{
-    delivery::Destination,
+    delivery::{self, Destination, is_fifo},
     identity::{ACCOUNT_ID, REGION},
 };
 
@@ -41,6 +43,10 @@ pub(super) struct BusEntry {
     pub(super) description: Option<String>,
     pub(super) created_at: i64,
     pub(super) modified_at: i64,
+    /// Who may put events onto it, as JSON.
+    pub(super) policy: Option<String>,
+    /// What is kept and shown, and does nothing here: the members by their names.
+    pub(super) settings: Map<String, Value>,
 }
 
 /// A rule that was put.
@@ -82,7 +88,9 @@ struct TargetRequest {
     input: Option<String>,
     input_path: Option<String>,
     input_transformer: Option<TransformerRequest>,
+    role_arn: Option<String>,
     sqs_parameters: Option<SqsParameters>,
+    ecs_parameters: Option<Map<String, Value>>,
     retry_policy: Option<RetryPolicy>,
     dead_letter_config: Option<DeadLetterConfig>,
 }
@@ -101,7 +109,7 @@ struct SqsParameters {
     message_group_id: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RetryPolicy {
     maximum_retry_attempts: Option<i64>,
@@ -112,6 +120,14 @@ struct RetryPolicy {
 #[serde(rename_all = "PascalCase")]
 struct DeadLetterConfig {
     arn: Option<String>,
+}
+
+impl BusEntry {
+    /// A bus that is made now.
+    pub(super) fn new(now: i64) -> Self {
+        let settings = Map::new();
+        Self { description: None, created_at: now, modified_at: now, policy: None, settings }
+    }
 }
 
 impl RuleKey {
@@ -132,34 +148,46 @@ impl TargetEntry {
     /// A target from its request.
     pub(super) fn read(json: Value) -> Result<Self, Refused> {
         let request = TargetRequest::deserialize(&json)
-            .map_err(|error| Refused(format!("Parameter Target is not valid. Reason: {error}.")))?;
+            .map_err(|error| Refused::Misshapen(error.to_string()))?;
         let TargetRequest { id, arn, input, input_path, input_transformer, .. } = request;
-        let refused =
-            |reason: &str| Refused(format!("Parameter {arn} is not valid. Reason: {reason}"));
-        let (destination, is_ours) = Destination::parse_of_any_account(&arn).map_err(|error| {
-            use crate::delivery::Error::{NotADestination, NotArn, OtherAccount};
-            match error {
-                NotArn => refused("Provided Arn is not in correct format."),
-                NotADestination | OtherAccount => refused(
-                    "Targets on this machine are its Lambda functions, SQS queues, SNS topics and event buses.",
-                ),
+        let refused = |reason: &str| {
+            Refused::Invalid(format!("Parameter {arn} is not valid. Reason: {reason}"))
+        };
+        let (destination, is_ours) = match Destination::parse_of_any_account(&arn) {
+            Ok((destination, is_ours)) => (Some(destination), is_ours),
+            Err(delivery::Error::NotArn) => {
+                return Err(refused("Provided Arn is not in correct format."));
             }
-        })?;
+            Err(delivery::Error::NotADestination | delivery::Error::OtherAccount) => (None, true),
+        };
+        let must_have = |parameters: &str| {
+            Refused::Invalid(format!(
+                "Parameter(s) {parameters} must be specified for target: {id}."
+            ))
+        };
         let group_id = request.sqs_parameters.and_then(|sqs| sqs.message_group_id);
-        if matches!(destination, Destination::Queue(_))
-            && destination.is_fifo()
-            && group_id.is_none()
-        {
-            let message = format!("Parameter(s) SqsParameters must be specified for target: {id}.");
-            return Err(Refused(message));
-        }
-        if let Some(RetryPolicy { maximum_retry_attempts, maximum_event_age_in_seconds }) =
-            request.retry_policy
-        {
-            check_range(&id, "MaximumRetryAttempts", maximum_retry_attempts, 0, 185)?;
-            let age = maximum_event_age_in_seconds;
-            check_range(&id, "MaximumEventAgeInSeconds", age, 60, 86_400)?;
-        }
+        let retry = request.retry_policy.unwrap_or_default();
+        let retries = in_range(&id, "MaximumRetryAttempts", retry.maximum_retry_attempts, 0, 185)?;
+        let age = retry.maximum_event_age_in_seconds;
+        let age = in_range(&id, "MaximumEventAgeInSeconds", age, 60, 86_400)?;
+        let (kind, is_ours) = match (destination, cluster_account(&arn)) {
+            (Some(Destination::Queue(name)), _) if is_fifo(&name) && group_id.is_none() => {
+                return Err(must_have("SqsParameters"));
+            }
+            (Some(destination), _) => (Kind::Delivered(destination), is_ours),
+            (None, None) => (Kind::Elsewhere, true),
+            (None, Some(account)) => {
+                let parameters =
+                    request.ecs_parameters.ok_or_else(|| must_have("EcsParameters"))?;
+                check_ecs(&id, &parameters)?;
+                if request.role_arn.is_none() {
+                    return Err(Refused::Invalid(format!("RoleArn is required for target {arn}.")));
+                }
+                let age_max = SignedDuration::from_secs(age.into());
+                let cluster = Cluster { parameters, retries_max: retries, age_max };
+                (Kind::Cluster(cluster), account == ACCOUNT_ID)
+            }
+        };
         let dead_letters = match request.dead_letter_config.and_then(|config| config.arn) {
             None => None,
             Some(arn) => match Destination::parse(&arn) {
@@ -167,37 +195,67 @@ impl TargetEntry {
                     let message = format!(
                         "Parameter DeadLetterConfig.Arn for target {id} is not valid. Reason: A FIFO queue cannot be a dead-letter queue."
                     );
-                    return Err(Refused(message));
+                    return Err(Refused::Invalid(message));
                 }
                 Ok(Destination::Queue(name)) => Some(name),
                 _ => {
                     let message = format!(
                         "Parameter DeadLetterConfig.Arn for target {id} is not valid. Reason: Provided Arn is not that of an SQS queue."
                     );
-                    return Err(Refused(message));
+                    return Err(Refused::Invalid(message));
                 }
             },
         };
         let transformer = input_transformer.map(|it| (it.input_paths_map, it.input_template));
         let input = Input::read(&id, input, input_path.as_deref(), transformer)?;
-        let target = Target { arn, destination, is_ours, input, group_id, dead_letters };
+        let target = Target { arn, kind, is_ours, input, group_id, dead_letters };
         Ok(Self { json, target })
     }
 }
 
-fn check_range(
-    id: &str,
-    name: &str,
-    value: Option<i64>,
-    min: i64,
-    max: i64,
-) -> Result<(), Refused> {
-    match value {
-        Some(value) if !(min..=max).contains(&value) => Err(Refused(format!(
+/// A number of the retry policy; where it is not said, the most that it can be.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_RetryPolicy.html
+fn in_range(id: &str, name: &str, value: Option<i64>, min: u32, max: u32) -> Result<u32, Refused> {
+    let number = value.map_or(Ok(max), u32::try_from).ok();
+    number.filter(|number| (min..=max).contains(number)).ok_or_else(|| {
+        Refused::Invalid(format!(
             "Parameter RetryPolicy.{name} for target {id} is not valid. Reason: It must be from {min} to {max}."
-        ))),
-        _ => Ok(()),
+        ))
+    })
+}
+
+/// The account of an ECS cluster, if this is the ARN of one.
+fn cluster_account(arn: &str) -> Option<&str> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let &["arn", _, "ecs", _, account, resource] = parts.as_slice() else { return None };
+    resource.strip_prefix("cluster/").filter(|name| !name.is_empty()).map(|_| account)
+}
+
+/// Refuses what `RunTask` could never take.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_EcsParameters.html
+fn check_ecs(id: &str, parameters: &Map<String, Value>) -> Result<(), Refused> {
+    let refused = |name: &str, reason: &str| {
+        Refused::Invalid(format!(
+            "Parameter EcsParameters.{name} for target {id} is not valid. Reason: {reason}."
+        ))
+    };
+    let definition = parameters.get("TaskDefinitionArn").and_then(Value::as_str);
+    if !definition.is_some_and(|arn| (1..=1600).contains(&arn.chars().count())) {
+        return Err(refused("TaskDefinitionArn", "It must have 1 to 1600 characters"));
     }
+    if parameters.get("TaskCount").is_some_and(|count| count.as_i64().is_none_or(|it| it < 1)) {
+        return Err(refused("TaskCount", "It must be 1 or more"));
+    }
+    for (name, words) in [
+        ("LaunchType", &["EC2", "FARGATE", "EXTERNAL"][..]),
+        ("PropagateTags", &["TASK_DEFINITION"]),
+    ] {
+        if parameters.get(name).is_some_and(|it| it.as_str().is_none_or(|it| !words.contains(&it)))
+        {
+            return Err(refused(name, &format!("It must be one of {}", words.join(", "))));
+        }
+    }
+    Ok(())
 }
 
 impl RuleEntry {

@@ -55,9 +55,14 @@ enum Piece {
     },
 }
 
-/// Why a target's input was refused. The text is EventBridge's, for the target of the id.
+/// Why a target was refused. The text is EventBridge's, for the target of the id.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Refused(pub(super) String);
+pub(super) enum Refused {
+    /// It says what cannot be.
+    Invalid(String),
+    /// A member is not of its type.
+    Misshapen(String),
+}
 
 /// The rule that an event has matched, and when the event came.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +92,7 @@ impl Input {
                 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Target.html
                 // "Valid JSON text passed to the target."
                 if serde_json::from_str::<&RawValue>(&constant).is_err() {
-                    return Err(Refused(format!(
+                    return Err(Refused::Invalid(format!(
                         "JSON syntax error in input for target {target}."
                     )));
                 }
@@ -96,13 +101,14 @@ impl Input {
             (None, Some(path), None) => {
                 check_length(target, "InputPath", path, PATH_CHARACTERS_MAX)?;
                 let path = JsonPath::parse(path);
-                path.map(Self::Path)
-                    .ok_or_else(|| Refused(format!("Invalid InputPath for target {target}.")))
+                path.map(Self::Path).ok_or_else(|| {
+                    Refused::Invalid(format!("Invalid InputPath for target {target}."))
+                })
             }
             (None, None, Some((paths, template))) => {
                 Template::read(target, paths, &template).map(Self::Template)
             }
-            _ => Err(Refused(format!(
+            _ => Err(Refused::Invalid(format!(
                 "Only one of Input, InputPath, or InputTransformer must be provided for target {target}."
             ))),
         }
@@ -124,7 +130,7 @@ fn check_length(target: &str, name: &str, text: &str, max: usize) -> Result<(), 
     if text.chars().count() <= max {
         return Ok(());
     }
-    Err(Refused(format!("{name} for target {target} is longer than {max} characters.")))
+    Err(Refused::Invalid(format!("{name} for target {target} is longer than {max} characters.")))
 }
 
 impl Template {
@@ -133,11 +139,14 @@ impl Template {
         paths: BTreeMap<String, String>,
         template: &str,
     ) -> Result<Self, Refused> {
+        if template.is_empty() {
+            return Err(Refused::Invalid(format!("InputTemplate for target {target} is empty.")));
+        }
         check_length(target, "InputTemplate", template, TEXT_CHARACTERS_MAX)?;
         if paths.len() > VARIABLES_MAX {
             let message =
                 format!("InputPathsMap for target {target} has more than {VARIABLES_MAX} keys.");
-            return Err(Refused(message));
+            return Err(Refused::Invalid(message));
         }
         let mut variables = BTreeMap::new();
         for (name, path) in paths {
@@ -145,13 +154,13 @@ impl Template {
             if name.is_empty() || !name.chars().all(is_of_name) || starts_with_aws(&name) {
                 let message =
                     format!("InputPathsMap for target {target} contains invalid key {name}.");
-                return Err(Refused(message));
+                return Err(Refused::Invalid(message));
             }
             let Some(path) = JsonPath::parse(&path) else {
                 let message = format!(
                     "InputPathsMap for target {target} contains invalid path for key {name}."
                 );
-                return Err(Refused(message));
+                return Err(Refused::Invalid(message));
             };
             variables.insert(name, path);
         }
@@ -163,7 +172,7 @@ impl Template {
                 let message = format!(
                     "InputTemplate for target {target} contains invalid placeholder {name}."
                 );
-                return Err(Refused(message));
+                return Err(Refused::Invalid(message));
             }
         }
         let is_document = template.trim_start().starts_with(['{', '[']);
@@ -411,7 +420,7 @@ mod tests {
     #[test]
     fn what_is_not_in_the_map_is_refused() {
         let message = "InputTemplate for target t contains invalid placeholder other.";
-        assert_eq!(read(r#""<other>""#), Err(Refused(message.to_owned())));
+        assert_eq!(read(r#""<other>""#), Err(Refused::Invalid(message.to_owned())));
         check(r#""a < b and <id> > c""#, r#""a < b and x 1 > c""#);
     }
 
@@ -420,7 +429,7 @@ mod tests {
         let both = Input::read("t", Some("{}".to_owned()), Some("$.detail"), None);
         let message =
             "Only one of Input, InputPath, or InputTransformer must be provided for target t.";
-        assert_eq!(both, Err(Refused(message.to_owned())));
+        assert_eq!(both, Err(Refused::Invalid(message.to_owned())));
         assert!(Input::read("t", Some("{".to_owned()), None, None).is_err());
         assert!(Input::read("t", None, Some("detail"), None).is_err());
         let reserved = BTreeMap::from([("aws.events.rule-arn".to_owned(), "$.id".to_owned())]);

@@ -10,6 +10,7 @@ mod catalog;
 mod envelope;
 mod input;
 mod json_path;
+mod launches;
 mod put_events;
 mod schedule;
 mod store;
@@ -29,7 +30,8 @@ pub use self::{
 };
 pub(crate) use self::{
     buses::Hop,
-    store::{DEFAULT_BUS_SCHEMA, SCHEDULE_SCHEMA, SCHEMA},
+    launches::{LAUNCHES_SCHEMA, Launches},
+    store::{BUS_SETTINGS_SCHEMA, DEFAULT_BUS_SCHEMA, SCHEDULE_SCHEMA, SCHEMA},
 };
 use self::{buses::Route, catalog::Catalog};
 use crate::{

@@ -9,7 +9,7 @@ use taskferry_event_pattern::EventError;
 use uuid::Uuid;
 
 use super::{DEFAULT_EVENT_BUS, Envelope};
-use crate::protocol::Exception;
+use crate::protocol::{Exception, Object};
 
 /// How many entries one request has at most.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
@@ -26,7 +26,7 @@ const TIME_SIZE: usize = 14;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PutEvents {
-    entries: Option<Vec<Entry>>,
+    entries: Option<Vec<Object<Entry>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,6 +74,7 @@ impl PutEvents {
             Exception::client("ValidationException", message)
         };
         let entries = self.entries.ok_or_else(|| constraint("null", "not be null"))?;
+        let entries: Vec<Entry> = entries.into_iter().map(|Object(entry)| entry).collect();
         if entries.is_empty() {
             return Err(constraint("'[]'", "have length greater than or equal to 1"));
         }

@@ -16,7 +16,7 @@ use super::{
     catalog::{RuleEntry, RuleKey},
     store,
 };
-use crate::{db::Db, timer};
+use crate::{db::Db, run_task::RunTask, timer};
 
 /// Reads an expression as rules have them: by rate or cron, and one that fires some day.
 pub(super) fn parse(expression: &str) -> Option<Schedule> {
@@ -56,13 +56,18 @@ impl RuleEntry {
 }
 
 impl EventBridge {
-    /// Fires rules as they come due, for as long as it is polled.
-    pub async fn keep_time(self: Arc<Self>, db: Arc<Db>) {
+    /// Fires rules as they come due and launches the tasks that rules have asked for, for as long as it is polled. Must run on
+    /// a Tokio runtime: tasks are started from here.
+    pub async fn keep_time(self: Arc<Self>, db: Arc<Db>, run_task: RunTask) {
         if let Err(error) = self.skip_missed(&db, Timestamp::now()) {
             tracing::error!(%error, "the times of scheduled rules cannot be stored");
         }
         let fire = |now| self.fire_due(&db, now);
-        timer::keep_time("scheduled rules", &self.changed, Timestamp::now, fire).await;
+        let launch = |now| self.launch_due(&db, &run_task, now);
+        tokio::join!(
+            timer::keep_time("scheduled rules", &self.changed, Timestamp::now, fire),
+            timer::keep_time("tasks of rules", self.launches(), Timestamp::now, launch),
+        );
     }
 
     /// Puts the next time of each rule whose last went by while nothing ran.
@@ -158,7 +163,8 @@ mod tests {
 
     impl Machine {
         fn start(path: &std::path::Path) -> Self {
-            let schema = [lambda::SCHEMA, store::SCHEMA, store::SCHEDULE_SCHEMA].concat();
+            let events = [store::SCHEMA, store::SCHEDULE_SCHEMA, store::BUS_SETTINGS_SCHEMA];
+            let schema = [lambda::SCHEMA, &events.concat()].concat();
             let db = Arc::new(Db::open(path, &[&schema]).unwrap());
             let deliveries = Deliveries::new(Invocations::default(), Queues::default());
             let event_bridge = Arc::new(EventBridge::new(deliveries));

@@ -5,6 +5,7 @@
 use rusqlite::{Connection, Transaction};
 
 use super::catalog::{BusEntry, Catalog, RuleEntry, RuleKey, Tag, TargetEntry};
+use crate::protocol::json_text;
 
 /// The tables of this service.
 pub(crate) const SCHEMA: &str = "
@@ -50,17 +51,26 @@ ALTER TABLE events_rules ADD COLUMN due_at INTEGER;
 pub(crate) const DEFAULT_BUS_SCHEMA: &str =
     "INSERT OR IGNORE INTO events_buses VALUES ('default', NULL, unixepoch(), unixepoch());";
 
+/// What buses have more: a policy, and what is shown and does nothing.
+pub(crate) const BUS_SETTINGS_SCHEMA: &str = "
+ALTER TABLE events_buses ADD COLUMN policy TEXT;
+ALTER TABLE events_buses ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+";
+
 /// All that is stored, but for the tags.
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
     let mut catalog = Catalog::default();
-    let mut buses = connection
-        .prepare("SELECT name, description, created_at, modified_at FROM events_buses")?;
+    let mut buses = connection.prepare(
+        "SELECT name, description, created_at, modified_at, policy, settings FROM events_buses",
+    )?;
     let mut rows = buses.query([])?;
     while let Some(row) = rows.next()? {
         let entry = BusEntry {
             description: row.get(1)?,
             created_at: row.get(2)?,
             modified_at: row.get(3)?,
+            policy: row.get(4)?,
+            settings: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(),
         };
         catalog.buses.insert(row.get(0)?, entry);
     }
@@ -98,8 +108,16 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
 
 pub(super) fn put_bus(tx: &Transaction<'_>, name: &str, bus: &BusEntry) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT OR REPLACE INTO events_buses (name, description, created_at, modified_at) VALUES (?1, ?2, ?3, ?4)",
-        (name, &bus.description, bus.created_at, bus.modified_at),
+        "INSERT OR REPLACE INTO events_buses (name, description, created_at, modified_at, policy, settings)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        (
+            name,
+            &bus.description,
+            bus.created_at,
+            bus.modified_at,
+            &bus.policy,
+            json_text(&bus.settings),
+        ),
     )
     .map(drop)
 }

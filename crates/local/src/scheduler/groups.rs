@@ -6,7 +6,7 @@ use super::{
     DEFAULT_GROUP, Scheduler,
     api::{Outcome, Query, conflict, not_found, shown_group},
     context::group_arn,
-    request::{invalid, name},
+    request::{invalid, misshapen, name},
     store,
     tags::{read_tags, write_tags},
 };
@@ -15,8 +15,12 @@ use crate::protocol::json_text;
 impl Scheduler {
     pub(super) fn create_group(&self, group: &str, request: &Value) -> Outcome {
         let group = name(group, "name")?;
-        let tags = read_tags(&request["Tags"])?;
-        let token = request["ClientToken"].as_str();
+        let tags = read_tags(&request["Tags"])?.unwrap_or_default();
+        let token = match &request["ClientToken"] {
+            Value::Null => None,
+            Value::String(token) => Some(token.as_str()),
+            _ => return Err(misshapen("ClientToken is not a text").into()),
+        };
         let told = format!("create-group {group} {}", json_text(&tags));
         self.once(token, &told, |tx, now| {
             if !store::add_group(tx, group, now)? {

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::Transaction;
-use serde_json::Value;
 use taskferry_core::schedule::Schedule;
 use tokio::sync::{Notify, broadcast};
 
@@ -32,7 +31,7 @@ use self::{
     store::Row,
 };
 use crate::{
-    db::Db, delivery::Deliveries, eventbridge::EventBridge, protocol::Answer, sqs::Clock, timer,
+    db::Db, delivery::Deliveries, eventbridge::EventBridge, run_task::RunTask, sqs::Clock, timer,
 };
 
 /// The group of schedules that name none.
@@ -40,9 +39,6 @@ pub const DEFAULT_GROUP: &str = "default";
 
 /// How many firings a listener may lag behind before it loses some.
 const FIRED_BEHIND_MAX: usize = 1024;
-
-/// What starts a task: ECS's `RunTask`.
-pub type RunTask = Box<dyn Fn(Value) -> Answer + Send + Sync>;
 
 /// A schedule of the rules file, in Scheduler's terms. It invokes a function.
 #[derive(Clone, Debug, Eq, PartialEq)]

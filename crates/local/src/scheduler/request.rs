@@ -86,6 +86,11 @@ pub(super) fn invalid(message: impl Into<String>) -> Exception {
     Exception::client("ValidationException", message)
 }
 
+/// A member that is not of its type.
+pub(super) fn misshapen(message: impl Into<String>) -> Exception {
+    Exception::client("SerializationException", message)
+}
+
 /// AWS's words for a member that is not as its shape wants it.
 pub(super) fn constraint(value: &str, member: &str, rule: &str) -> Exception {
     invalid(format!(
@@ -93,7 +98,7 @@ pub(super) fn constraint(value: &str, member: &str, rule: &str) -> Exception {
     ))
 }
 
-fn missing(member: &str) -> Exception {
+pub(super) fn missing(member: &str) -> Exception {
     constraint("null", member, "not be null")
 }
 
@@ -173,6 +178,10 @@ impl Request {
         if let Some(description) = &self.description {
             length(description, "description", 0, 512)?;
         }
+        if let Some(key) = self.kms_key_arn.as_deref().filter(|key| !is_key(key)) {
+            let rule = "satisfy regular expression pattern: ^arn:aws(-[a-z]+)?:kms:[a-z0-9\\-]+:\\d{12}:(key|alias)\\/[0-9a-zA-Z-_]*$";
+            return Err(constraint(&format!("'{key}'"), "kmsKeyArn", rule));
+        }
         let state = self.state.as_deref();
         let state = state.map(|it| word(it, "state", "ENABLED, DISABLED")).transpose()?;
         let action = self.action_after_completion.as_deref();
@@ -181,8 +190,8 @@ impl Request {
         let definition = Definition {
             schedule_expression: expression,
             schedule_expression_timezone: zone,
-            start_date: self.start_date.map(millis),
-            end_date: self.end_date.map(millis),
+            start_date: self.start_date.map(millis).transpose()?,
+            end_date: self.end_date.map(millis).transpose()?,
             description: self.description,
             state: state.unwrap_or(State::Enabled),
             kms_key_arn: self.kms_key_arn,
@@ -200,9 +209,13 @@ impl Request {
 }
 
 /// Milliseconds of seconds: Scheduler keeps no fraction of one.
-#[expect(clippy::cast_possible_truncation, reason = "saturates, and is then far from now")]
-fn millis(seconds: f64) -> i64 {
-    (seconds.floor() * 1000.0) as i64
+fn millis(seconds: f64) -> Result<i64, Exception> {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and then is refused")]
+    let whole = seconds.floor() as i64;
+    Timestamp::from_second(whole).map(Timestamp::as_millisecond).map_err(|_| {
+        let message = format!("{seconds} is not the time of a date");
+        misshapen(message)
+    })
 }
 
 fn check_times(definition: &Definition, now: Timestamp) -> Result<(), Exception> {
@@ -237,9 +250,9 @@ fn check_times(definition: &Definition, now: Timestamp) -> Result<(), Exception>
             return Err(invalid("The StartDate you specify must come before the EndDate."));
         }
     }
-    if !schedule.clone().between(None, None).fires() {
+    if schedule.clone().between(None, None).next_after(now, now).is_none() {
         let text = &definition.schedule_expression;
-        return Err(invalid(format!("Invalid Schedule Expression {text}. It never fires.")));
+        return Err(invalid(format!("Invalid Schedule Expression {text}. It will never fire.")));
     }
     Ok(())
 }
@@ -343,6 +356,21 @@ fn is_role(arn: &str) -> bool {
             .strip_prefix("role/")
             .is_some_and(|name| !name.is_empty() && name.chars().all(right))
         && arn.len() <= 1600
+}
+
+fn is_key(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let &["arn", partition, "kms", region, account, resource] = parts.as_slice() else {
+        return false;
+    };
+    let right = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let name = resource.strip_prefix("key/").or_else(|| resource.strip_prefix("alias/"));
+    partition.starts_with("aws")
+        && !region.is_empty()
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && name.is_some_and(|name| name.chars().all(right))
+        && arn.len() <= 2048
 }
 
 fn check_dead_letters(arn: &str) -> Result<(), Exception> {

@@ -1,6 +1,6 @@
 //! Invocations that failed: tried again as the retry policy says, and at last sent to the dead-letter queue.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::Transaction;
 
 use super::{
@@ -13,13 +13,11 @@ use super::{
 use crate::{
     delivery::Destination,
     sqs::{AttributeValue, NewMessage},
+    timer::backoff,
 };
 
 /// How many are tried in one go.
 const BATCH: u32 = 50;
-
-/// The longest wait between two attempts.
-const WAIT_SECONDS_MAX: i64 = 300;
 
 /// An attempt that failed.
 #[derive(Clone, Copy)]
@@ -73,7 +71,7 @@ impl Scheduler {
         now: Timestamp,
     ) -> rusqlite::Result<()> {
         let Ended { context, target, refusal } = *ended;
-        let due = now.checked_add(wait(context.attempt)).unwrap_or(Timestamp::MAX);
+        let due = now.checked_add(backoff(context.attempt)).unwrap_or(Timestamp::MAX);
         let exhausted = if context.attempt > target.retry_attempts_max() {
             Some("MaximumRetryAttempts")
         } else {
@@ -137,10 +135,4 @@ impl Scheduler {
         }
         Ok(())
     }
-}
-
-/// The wait after so many failed attempts: doubled each time.
-fn wait(attempts: u32) -> SignedDuration {
-    let seconds = 1_i64.checked_shl(attempts.saturating_sub(1)).unwrap_or(WAIT_SECONDS_MAX);
-    SignedDuration::from_secs(seconds.clamp(1, WAIT_SECONDS_MAX))
 }

@@ -8,7 +8,7 @@ use super::{
     Scheduler,
     api::{Fault, Outcome, Query, not_found},
     context::group_arn,
-    request::{constraint, invalid},
+    request::{constraint, invalid, misshapen, missing},
     store,
 };
 use crate::{
@@ -20,10 +20,15 @@ const TAGS_MAX: usize = 200;
 
 pub(super) type Tags = BTreeMap<String, String>;
 
-/// The tags of a request.
-pub(super) fn read_tags(tags: &Value) -> Result<Tags, Exception> {
+/// The tags of a request, if it has any.
+pub(super) fn read_tags(tags: &Value) -> Result<Option<Tags>, Exception> {
     let mut read = Tags::new();
-    for tag in tags.as_array().into_iter().flatten() {
+    let tags = match tags {
+        Value::Null => return Ok(None),
+        Value::Array(tags) => tags,
+        _ => return Err(misshapen("Tags is not a list")),
+    };
+    for tag in tags {
         let (Some(key), Some(value)) = (tag["Key"].as_str(), tag["Value"].as_str()) else {
             return Err(constraint("null", "tags.member.key", "not be null"));
         };
@@ -44,7 +49,7 @@ pub(super) fn read_tags(tags: &Value) -> Result<Tags, Exception> {
     if read.len() > TAGS_MAX {
         return Err(invalid(format!("A schedule group has at most {TAGS_MAX} tags.")));
     }
-    Ok(read)
+    Ok(Some(read))
 }
 
 pub(super) fn write_tags(tags: &Tags) -> String {
@@ -92,11 +97,14 @@ impl Scheduler {
     }
 
     pub(super) fn tag(&self, arn: &str, request: &Value) -> Outcome {
-        let tags = read_tags(&request["Tags"])?;
+        let tags = read_tags(&request["Tags"])?.ok_or_else(|| missing("tags"))?;
         self.change_tags(arn, |all| all.extend(tags))
     }
 
     pub(super) fn untag(&self, arn: &str, query: &Query<'_>) -> Outcome {
+        if query.get("TagKeys").is_none() {
+            return Err(missing("tagKeys").into());
+        }
         self.change_tags(arn, |all| query.all("TagKeys").for_each(|key| drop(all.remove(key))))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     delivery::{Delivery, Destination, Undeliverable},
     eventbridge::Envelope,
     identity::{ACCOUNT_ID, REGION},
-    protocol::Exception,
+    run_task::{Failed, Launch, launched},
 };
 
 /// What came of an invocation.
@@ -136,23 +136,8 @@ impl Scheduler {
     /// Starts the tasks of a target that is a cluster. The same call for the same time starts none anew.
     pub(super) fn start_tasks(&self, context: &Context, target: &Target) -> Result<(), Refusal> {
         let request = run_task(context, target)?;
-        match (self.run_task)(request) {
-            Ok(answer) => {
-                let failure = answer["failures"].get(0);
-                let reason = |failure: &Value| {
-                    let text =
-                        |member: &str| failure[member].as_str().unwrap_or_default().to_owned();
-                    format!("{} {}", text("reason"), text("detail")).trim().to_owned()
-                };
-                match (answer["tasks"].get(0), failure) {
-                    (None, Some(failure)) => {
-                        Err(Refusal { code: "ECS.RunTaskFailure", message: reason(failure) })
-                    }
-                    _ => Ok(()),
-                }
-            }
-            Err(Exception { name, message, .. }) => Err(Refusal { code: name, message }),
-        }
+        launched((self.run_task)(request))
+            .map_err(|Failed { code, message, .. }| Refusal { code, message })
     }
 }
 
@@ -184,61 +169,24 @@ fn default_notification(context: &Context) -> String {
 }
 
 /// The request of `RunTask` for a templated target.
-// https://docs.aws.amazon.com/scheduler/latest/APIReference/API_EcsParameters.html
 fn run_task(context: &Context, target: &Target) -> Result<Value, Refusal> {
+    let overrides =
+        target.input.as_ref().map(|input| serde_json::from_str(&context.fill_in(input)));
+    let overrides = overrides.transpose().map_err(|error| Refusal {
+        code: "INVALID_JSON",
+        message: format!("the input is not JSON: {error}"),
+    })?;
+    // As Scheduler does.
+    let name = context.schedule_arn.rsplit('/').next().unwrap_or_default();
     let none = Map::new();
-    let parameters = target.ecs_parameters.as_ref().unwrap_or(&none);
-    let mut request = Map::new();
-    request.insert("cluster".to_owned(), json!(target.arn));
-    for (ours, theirs) in [
-        ("TaskDefinitionArn", "taskDefinition"),
-        ("TaskCount", "count"),
-        ("LaunchType", "launchType"),
-        ("PlatformVersion", "platformVersion"),
-        ("Group", "group"),
-        ("CapacityProviderStrategy", "capacityProviderStrategy"),
-        ("EnableECSManagedTags", "enableECSManagedTags"),
-        ("EnableExecuteCommand", "enableExecuteCommand"),
-        ("PlacementConstraints", "placementConstraints"),
-        ("PlacementStrategy", "placementStrategy"),
-        ("PropagateTags", "propagateTags"),
-        ("ReferenceId", "referenceId"),
-    ] {
-        if let Some(value) = parameters.get(ours) {
-            request.insert(theirs.to_owned(), value.clone());
-        }
-    }
-    let vpc = parameters.get("NetworkConfiguration").and_then(|it| it.get("awsvpcConfiguration"));
-    if let Some(vpc) = vpc.and_then(Value::as_object) {
-        let vpc: Map<String, Value> =
-            vpc.iter().map(|(key, value)| (lower_first(key), value.clone())).collect();
-        request.insert("networkConfiguration".to_owned(), json!({ "awsvpcConfiguration": vpc }));
-    }
-    if let Some(tags) = parameters.get("Tags").and_then(Value::as_array) {
-        request.insert("tags".to_owned(), tags.iter().map(tag).collect());
-    }
-    if let Some(input) = &target.input {
-        let overrides: Value = serde_json::from_str(&context.fill_in(input)).map_err(|error| {
-            Refusal { code: "INVALID_JSON", message: format!("the input is not JSON: {error}") }
-        })?;
-        request.insert("overrides".to_owned(), overrides);
-    }
-    // As Scheduler does; a task's `startedBy` has no dots.
-    let name = context.schedule_arn.rsplit('/').next().unwrap_or_default().replace('.', "_");
-    request.insert("startedBy".to_owned(), json!(format!("chronos-schedule/{name}")));
-    request.insert("clientToken".to_owned(), json!(context.token()));
-    Ok(Value::Object(request))
-}
-
-/// A tag in ECS's spelling.
-fn tag(tag: &Value) -> Value {
-    let members = tag.as_object().into_iter().flatten();
-    Value::Object(members.map(|(key, value)| (lower_first(key), value.clone())).collect())
-}
-
-fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    let launch = Launch {
+        cluster: &target.arn,
+        parameters: target.ecs_parameters.as_ref().unwrap_or(&none),
+        overrides,
+        started_by: &format!("chronos-schedule/{name}"),
+        client_token: &context.token(),
+    };
+    Ok(launch.request())
 }
 
 /// The time until which an invocation may be tried.

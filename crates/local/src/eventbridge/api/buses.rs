@@ -1,12 +1,12 @@
 //! The operations on event buses.
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::{
-    EventBridgeApi, check_length, check_name, constraint, invalid, limit_exceeded, listed, page,
-    required, tags::check_tags,
+    EventBridgeApi, check_length, check_name, constraint, invalid, listed, page, required,
+    tags::check_tags,
 };
 use crate::{
     delivery::Destination,
@@ -19,12 +19,9 @@ use crate::{
     protocol::{Answer, Exception},
 };
 
-/// How many buses there can be.
-// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
-const BUSES_MAX: usize = 100;
-
 const NAME_CHARACTERS_MAX: usize = 256;
 const DESCRIPTION_CHARACTERS_MAX: usize = 512;
+const KEY_CHARACTERS_MAX: usize = 2048;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -34,13 +31,91 @@ pub(super) struct CreateEventBus {
     event_source_name: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
+    #[serde(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct UpdateEventBus {
+    name: Option<String>,
+    description: Option<String>,
+    #[serde(flatten)]
+    settings: Settings,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct OneEventBus {
     name: Option<String>,
-    description: Option<String>,
+}
+
+/// What of a bus is kept and shown, and does nothing here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Settings {
+    kms_key_identifier: Option<String>,
+    dead_letter_config: Option<DeadLetterConfig>,
+    log_config: Option<LogConfig>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeadLetterConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arn: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LogConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<String>,
+}
+
+impl Settings {
+    /// The members that are there, if each is as its shape wants it.
+    fn into_members(self) -> Result<Map<String, Value>, Exception> {
+        let Self { kms_key_identifier, dead_letter_config, log_config } = self;
+        check_length("kmsKeyIdentifier", kms_key_identifier.as_deref(), KEY_CHARACTERS_MAX)?;
+        if let Some(LogConfig { include_detail, level }) = &log_config {
+            check_word("logConfig.includeDetail", include_detail.as_deref(), &["NONE", "FULL"])?;
+            let levels = ["OFF", "ERROR", "INFO", "TRACE"];
+            check_word("logConfig.level", level.as_deref(), &levels)?;
+        }
+        let members = [
+            ("KmsKeyIdentifier", kms_key_identifier.map(Value::from)),
+            ("DeadLetterConfig", dead_letter_config.map(|it| json!(it))),
+            ("LogConfig", log_config.map(|it| json!(it))),
+        ];
+        Ok(members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect())
+    }
+}
+
+fn check_word(member: &str, word: Option<&str>, words: &[&str]) -> Result<(), Exception> {
+    match word {
+        Some(word) if !words.contains(&word) => {
+            let rule = format!("satisfy enum value set: [{}]", words.join(", "));
+            Err(constraint(word, member, &rule))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a bus has of its own, as an answer shows it.
+fn shown(mut answer: Value, bus: &BusEntry) -> Value {
+    if let Some(description) = &bus.description {
+        answer["Description"] = json!(description);
+    }
+    if let Value::Object(members) = &mut answer {
+        members.extend(bus.settings.clone());
+    }
+    answer
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,7 +128,7 @@ pub(super) struct ListEventBuses {
 
 impl EventBridgeApi {
     pub(super) fn create_event_bus(&self, request: CreateEventBus) -> Answer {
-        let CreateEventBus { name, description, event_source_name, tags } = request;
+        let CreateEventBus { name, description, event_source_name, tags, settings } = request;
         let name = required("name", name)?;
         check_name("name", &name, NAME_CHARACTERS_MAX, true)?;
         check_length("description", description.as_deref(), DESCRIPTION_CHARACTERS_MAX)?;
@@ -68,52 +143,38 @@ impl EventBridgeApi {
             return Err(invalid("Event bus name must not contain '/'."));
         }
         check_tags(&tags)?;
+        let settings = settings.into_members()?;
         let arn = Destination::EventBus(name.clone()).arn();
-        self.change(|tx, rules, catalog| {
+        let entry = self.change(|tx, rules, catalog| {
             if bus_names(catalog, &rules.managed).contains(&name) {
                 let message = format!("Event bus {name} already exists.");
                 return Err(Exception::client("ResourceAlreadyExistsException", message).into());
             }
-            if catalog.buses.keys().filter(|name| *name != DEFAULT_EVENT_BUS).count() >= BUSES_MAX {
-                return Err(limit_exceeded().into());
-            }
             let now = Timestamp::now().as_second();
-            let entry =
-                BusEntry { description: description.clone(), created_at: now, modified_at: now };
+            let entry = BusEntry { description, settings, ..BusEntry::new(now) };
             store::put_bus(tx, &name, &entry)?;
             store::put_tags(tx, &arn, &tags)?;
-            catalog.buses.insert(name, entry);
-            Ok(())
+            catalog.buses.insert(name, entry.clone());
+            Ok(entry)
         })?;
-        let mut answer = json!({ "EventBusArn": arn });
-        if let Some(description) = description {
-            answer["Description"] = json!(description);
-        }
-        Ok(answer)
+        Ok(shown(json!({ "EventBusArn": arn }), &entry))
     }
 
-    pub(super) fn update_event_bus(&self, request: OneEventBus) -> Answer {
-        let OneEventBus { name, description } = request;
+    pub(super) fn update_event_bus(&self, request: UpdateEventBus) -> Answer {
+        let UpdateEventBus { name, description, settings } = request;
         check_length("description", description.as_deref(), DESCRIPTION_CHARACTERS_MAX)?;
-        let name = self.change(|tx, rules, catalog| {
+        let settings = settings.into_members()?;
+        let (name, entry) = self.change(|tx, rules, catalog| {
             let name = rules.bus(name.as_deref())?;
             let now = Timestamp::now().as_second();
-            // One that nobody made, the default one or one of the file, is there from now on by the API too.
-            let entry = catalog.buses.entry(name.clone()).or_insert(BusEntry {
-                description: None,
-                created_at: now,
-                modified_at: now,
-            });
-            entry.description.clone_from(&description);
+            let entry = catalog.bus_mut(&name, now);
+            (entry.description, entry.settings) = (description, settings);
             entry.modified_at = now;
             store::put_bus(tx, &name, entry)?;
-            Ok(name)
+            Ok((name, entry.clone()))
         })?;
-        let mut answer = json!({ "Arn": Destination::EventBus(name.clone()).arn(), "Name": name });
-        if let Some(description) = description {
-            answer["Description"] = json!(description);
-        }
-        Ok(answer)
+        let arn = Destination::EventBus(name.clone()).arn();
+        Ok(shown(json!({ "Arn": arn, "Name": name }), &entry))
     }
 
     pub(super) fn delete_event_bus(&self, request: OneEventBus) -> Answer {
@@ -147,7 +208,11 @@ impl EventBridgeApi {
     pub(super) fn describe_event_bus(&self, request: &OneEventBus) -> Answer {
         let rules = self.event_bridge.rules();
         let name = rules.bus(request.name.as_deref())?;
-        Ok(show(&rules, &name))
+        let listed = show(&rules, &name);
+        Ok(match rules.catalog.buses.get(&name) {
+            Some(bus) => shown(listed, bus),
+            None => listed,
+        })
     }
 
     pub(super) fn list_event_buses(&self, request: ListEventBuses) -> Answer {
@@ -175,6 +240,9 @@ fn show(rules: &Rules, name: &str) -> Value {
         shown["LastModifiedTime"] = json!(bus.modified_at);
         if let Some(description) = &bus.description {
             shown["Description"] = json!(description);
+        }
+        if let Some(policy) = &bus.policy {
+            shown["Policy"] = json!(policy);
         }
     }
     shown

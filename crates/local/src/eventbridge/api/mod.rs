@@ -3,6 +3,7 @@
 //! Rules of the rules file are shown, `ManagedBy` `taskferry`, and refused to be changed: the file is where that is done.
 
 mod buses;
+mod permissions;
 mod rules;
 mod tags;
 mod targets;
@@ -19,7 +20,7 @@ use taskferry_event_pattern::EventPattern;
 
 use super::{
     DEFAULT_EVENT_BUS, EventBridge, Hop, Rules,
-    catalog::{Catalog, RuleEntry, RuleKey, bus_names},
+    catalog::{BusEntry, Catalog, RuleEntry, RuleKey, bus_names},
     put_events::{EntryError, PutEvents, bus_name},
 };
 use crate::{
@@ -95,6 +96,8 @@ impl EventBridgeApi {
             "DescribeEventBus" => self.describe_event_bus(&parse(request)?),
             "ListEventBuses" => self.list_event_buses(parse(request)?),
             "UpdateEventBus" => self.update_event_bus(parse(request)?),
+            "PutPermission" => self.put_permission(parse(request)?),
+            "RemovePermission" => self.remove_permission(&parse(request)?),
             "PutRule" => self.put_rule(parse(request)?),
             "DescribeRule" => self.describe_rule(&parse(request)?),
             "DeleteRule" => self.delete_rule(&parse(request)?),
@@ -192,6 +195,11 @@ impl Rules {
 }
 
 impl Catalog {
+    /// A bus that is there. One that nobody made, the default one or one of the file, is there from now on by the API too.
+    fn bus_mut(&mut self, name: &str, now: i64) -> &mut BusEntry {
+        self.buses.entry(name.to_owned()).or_insert_with(|| BusEntry::new(now))
+    }
+
     /// A rule that was put.
     fn rule(&self, key: &RuleKey) -> Result<&RuleEntry, Exception> {
         self.rules.get(key).ok_or_else(|| no_rule(key))
@@ -294,6 +302,7 @@ fn page<T>(
         None => None,
         Some(token) => {
             let name = URL_SAFE_NO_PAD.decode_to_vec(token).ok();
+            let name = name.filter(|name| !name.is_empty());
             let name = name.and_then(|name| String::from_utf8(name).ok());
             Some(name.ok_or_else(|| invalid("Parameter NextToken is not valid."))?)
         }

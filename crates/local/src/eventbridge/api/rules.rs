@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    EventBridgeApi, check_length, check_name, constraint, invalid, limit_exceeded, listed, no_rule,
-    page, read_pattern, required, tags::check_tags,
+    EventBridgeApi, check_length, check_name, constraint, invalid, listed, no_rule, page,
+    read_pattern, required, tags::check_tags,
 };
 use crate::{
     eventbridge::{
@@ -20,13 +20,10 @@ use crate::{
     protocol::{Answer, Exception},
 };
 
-/// How many rules a bus can have.
-// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
-const RULES_MAX: usize = 300;
-
 const NAME_CHARACTERS_MAX: usize = 64;
 const DESCRIPTION_CHARACTERS_MAX: usize = 512;
 const SCHEDULE_CHARACTERS_MAX: usize = 256;
+const ROLE_CHARACTERS_MAX: usize = 1600;
 
 const STATES: [&str; 3] = ["ENABLED", "DISABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"];
 
@@ -84,6 +81,7 @@ impl PutRule {
         check_length("description", self.description.as_deref(), DESCRIPTION_CHARACTERS_MAX)?;
         let schedule = self.schedule_expression.as_deref();
         check_length("scheduleExpression", schedule, SCHEDULE_CHARACTERS_MAX)?;
+        check_role(self.role_arn.as_deref())?;
         if let Some(state) = self.state.as_deref().filter(|state| !STATES.contains(state)) {
             let rule = format!("satisfy enum value set: [{}]", STATES.join(", "));
             return Err(constraint(state, "state", &rule));
@@ -114,9 +112,6 @@ impl EventBridgeApi {
             let arn = key.arn();
             let old = catalog.rules.get(&key);
             if old.is_none() {
-                if catalog.rules.keys().filter(|it| it.bus == key.bus).count() >= RULES_MAX {
-                    return Err(limit_exceeded().into());
-                }
                 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
                 // "If you are updating an existing rule, any tags you specify in the PutRule operation are ignored"
                 store::put_tags(tx, &arn, &request.tags)?;
@@ -187,6 +182,9 @@ impl EventBridgeApi {
         let ListRules { name_prefix, event_bus_name, next_token, limit } = request;
         let rules = self.event_bridge.rules();
         let bus = rules.bus(event_bus_name.as_deref())?;
+        if let Some(prefix) = &name_prefix {
+            check_name("namePrefix", prefix, NAME_CHARACTERS_MAX, false)?;
+        }
         let prefix = name_prefix.unwrap_or_default();
         let shown = all(&rules, &bus).into_iter().filter(|(name, _)| name.starts_with(&prefix));
         let shown = shown.map(|(name, (rule, _))| (name, rule));
@@ -237,13 +235,22 @@ pub(super) fn targets(rules: &Rules, key: &RuleKey) -> Result<Vec<(String, Value
     Ok(targets.map(|(id, target)| (id.clone(), target.json.clone())).collect())
 }
 
+fn check_role(arn: Option<&str>) -> Result<(), Exception> {
+    if arn == Some("") {
+        return Err(constraint("", "roleArn", "have length greater than or equal to 1"));
+    }
+    check_length("roleArn", arn, ROLE_CHARACTERS_MAX)
+}
+
 /// Refuses an expression that is none, or not of the default bus.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 fn check_schedule(key: &RuleKey, expression: &str) -> Result<(), Exception> {
     if key.bus != DEFAULT_EVENT_BUS {
         return Err(invalid("ScheduleExpression is supported only on the default event bus."));
     }
-    if schedule::parse(expression).is_none() {
+    let now = Timestamp::now();
+    let next = schedule::parse(expression).and_then(|schedule| schedule.next_after(now, now));
+    if next.is_none() {
         return Err(invalid("Parameter ScheduleExpression is not valid."));
     }
     Ok(())

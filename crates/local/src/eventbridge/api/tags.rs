@@ -54,6 +54,10 @@ pub(super) fn check_tags(tags: &[Tag]) -> Result<(), Exception> {
             return Err(constraint(key, &member("key"), rule));
         }
         check_length(&member("key"), Some(key), KEY_CHARACTERS_MAX)?;
+        // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-tagging.html
+        if key.starts_with("aws:") {
+            return Err(invalid("A tag's key must not start with aws:, which is AWS's own."));
+        }
         check_length(&member("value"), Some(value), VALUE_CHARACTERS_MAX)?;
     }
     Ok(())

@@ -1,36 +1,40 @@
 //! The operations on the targets of rules.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    EventBridgeApi, check_name, constraint, invalid, limit_exceeded, listed, page, required,
-    rules::targets,
+    EventBridgeApi, check_length, check_name, constraint, invalid, limit_exceeded, listed, page,
+    required, rules::targets,
 };
 use crate::{
     eventbridge::{
         Rules,
+        buses::Kind,
         catalog::{RuleKey, TargetEntry},
+        input::Refused,
         store,
     },
     protocol::{Answer, Exception},
 };
 
-/// How many targets a rule can have.
+/// How many targets a rule can have. Of EventBridge's quotas it is the one that AWS does not raise, and the one kept here.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+// "Targets per rule | Each supported Region: 5 | No"
 const TARGETS_MAX: usize = 5;
 
 /// How many targets one request can have.
 const REQUEST_TARGETS_MAX: usize = 100;
 
 const ID_CHARACTERS_MAX: usize = 64;
+const ARN_CHARACTERS_MAX: usize = 1600;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PutTargets {
     rule: Option<String>,
     event_bus_name: Option<String>,
-    targets: Option<Vec<Value>>,
+    targets: Option<Vec<Map<String, Value>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,15 +72,27 @@ fn check_count(member: &str, count: usize) -> Result<(), Exception> {
 }
 
 /// A target by its id, or why it is none.
-fn read(index: usize, target: Value) -> Result<(String, TargetEntry), Exception> {
+fn read(index: usize, target: Map<String, Value>) -> Result<(String, TargetEntry), Exception> {
     let text = |name: &str| {
         let member = format!("targets.{}.member.{}", index + 1, name.to_lowercase());
-        required(&member, target[name].as_str().map(str::to_owned)).map(|text| (member, text))
+        let text = match target.get(name) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(_) => {
+                let message = format!("{member} is not a text");
+                return Err(Exception::client("SerializationException", message));
+            }
+        };
+        required(&member, text).map(|text| (member, text))
     };
     let (member, id) = text("Id")?;
     check_name(&member, &id, ID_CHARACTERS_MAX, false)?;
-    text("Arn")?;
-    let target = TargetEntry::read(target).map_err(|refused| invalid(refused.0))?;
+    let (member, arn) = text("Arn")?;
+    check_length(&member, Some(&arn), ARN_CHARACTERS_MAX)?;
+    let target = TargetEntry::read(Value::Object(target)).map_err(|refused| match refused {
+        Refused::Invalid(message) => invalid(message),
+        Refused::Misshapen(message) => Exception::client("SerializationException", message),
+    })?;
     Ok((id, target))
 }
 
@@ -93,6 +109,14 @@ impl EventBridgeApi {
             let rule = catalog.rule_mut(&key)?;
             for (id, target) in targets {
                 store::put_target(tx, &key, &id, &target)?;
+                if let Kind::Elsewhere = target.target.kind {
+                    let target = &target.target.arn;
+                    tracing::warn!(
+                        rule = key.name,
+                        target,
+                        "a target is of a kind that is not on this machine"
+                    );
+                }
                 rule.targets.insert(id, target);
             }
             if rule.targets.len() > TARGETS_MAX {
