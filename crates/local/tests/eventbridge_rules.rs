@@ -351,7 +351,7 @@ async fn a_scheduled_rule_is_on_the_default_bus_and_of_a_rate_or_cron() {
     local.stop().await;
 }
 
-/// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html: of both AWS raises the quota, of targets it does not.
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html>: of both AWS raises the quota, of targets it does not.
 #[tokio::test]
 async fn a_quota_that_aws_raises_is_not_kept() {
     let local = Local::start().await;
