@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     lambda::MAPPINGS_SCHEMA,
     sqs::IN_HAND_SCHEMA,
     eventbridge::DEFAULT_BUS_SCHEMA,
+    s3::BUCKET_TAGS_SCHEMA,
 ];
 
 const DB: &str = "aws.db";

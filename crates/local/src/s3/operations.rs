@@ -10,18 +10,19 @@ use s3s::{
         AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
         CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput,
         CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
-        DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput,
-        DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput,
-        DeleteObjectsOutput, DeletedObject, ETagCondition, Error as Failed, GetBucketLocationInput,
-        GetBucketLocationOutput, GetBucketNotificationConfigurationInput,
-        GetBucketNotificationConfigurationOutput, GetBucketVersioningInput,
-        GetBucketVersioningOutput, GetObjectAttributesInput, GetObjectAttributesOutput,
-        GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
-        HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-        ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput,
-        ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput,
-        ListPartsOutput, PutBucketNotificationConfigurationInput,
-        PutBucketNotificationConfigurationOutput, PutObjectInput, PutObjectOutput,
+        DeleteBucketInput, DeleteBucketOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
+        DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput,
+        DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error as Failed,
+        GetBucketLocationInput, GetBucketLocationOutput, GetBucketNotificationConfigurationInput,
+        GetBucketNotificationConfigurationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+        GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAttributesInput,
+        GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+        GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
+        HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
+        ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
+        ListObjectsV2Output, ListPartsInput, ListPartsOutput,
+        PutBucketNotificationConfigurationInput, PutBucketNotificationConfigurationOutput,
+        PutBucketTaggingInput, PutBucketTaggingOutput, PutObjectInput, PutObjectOutput,
         PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput,
         UploadPartInput, UploadPartOutput,
     },
@@ -46,6 +47,13 @@ pub(super) struct Operations(pub(super) Arc<S3>);
 
 fn answer<T>(output: Result<T, Fault>) -> S3Result<S3Response<T>> {
     output.map(S3Response::new).map_err(S3Error::from)
+}
+
+/// Answers with nothing, and says so by the status.
+fn empty<T>(output: Result<T, Fault>) -> S3Result<S3Response<T>> {
+    let response =
+        output.map(|output| S3Response::with_status(output, axum::http::StatusCode::NO_CONTENT));
+    response.map_err(S3Error::from)
 }
 
 #[async_trait::async_trait]
@@ -150,12 +158,7 @@ impl s3s::S3 for Operations {
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let deleted = self.0.delete_one(request).await;
-        let response = deleted.map(|()| {
-            let status = axum::http::StatusCode::NO_CONTENT;
-            S3Response::with_status(DeleteObjectOutput::default(), status)
-        });
-        response.map_err(S3Error::from)
+        empty(self.0.delete_one(request).await.map(|()| DeleteObjectOutput::default()))
     }
 
     async fn delete_objects(
@@ -227,6 +230,31 @@ impl s3s::S3 for Operations {
         request: S3Request<ListMultipartUploadsInput>,
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         answer(self.0.list_uploads(request.input))
+    }
+
+    async fn get_bucket_tagging(
+        &self,
+        request: S3Request<GetBucketTaggingInput>,
+    ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
+        let tags = self.0.bucket_tags(&request.input.bucket);
+        answer(tags.map(|tag_set| GetBucketTaggingOutput { tag_set }))
+    }
+
+    async fn put_bucket_tagging(
+        &self,
+        request: S3Request<PutBucketTaggingInput>,
+    ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
+        let PutBucketTaggingInput { bucket, tagging, .. } = request.input;
+        let set = self.0.set_bucket_tags(&bucket, tagging::read_set(tagging.tag_set));
+        empty(set.map(|()| PutBucketTaggingOutput::default()))
+    }
+
+    async fn delete_bucket_tagging(
+        &self,
+        request: S3Request<DeleteBucketTaggingInput>,
+    ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
+        let removed = self.0.set_bucket_tags(&request.input.bucket, Vec::new());
+        empty(removed.map(|()| DeleteBucketTaggingOutput::default()))
     }
 
     async fn get_object_tagging(
