@@ -109,6 +109,10 @@ impl RequestId {
     }
 }
 
+/// What an operation puts beside an answer that has nothing in it: `s3s` takes no status for most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WithoutContent;
+
 /// What an answer tells again of its request.
 struct Asked {
     resource: String,
@@ -136,7 +140,7 @@ impl Asked {
     /// What an error tells of it, in XML.
     fn details(&self, code: &str) -> String {
         let (element, text) = match code {
-            "NoSuchBucket" | "BucketNotEmpty" | "BucketAlreadyOwnedByYou" => {
+            "NoSuchBucket" | "NoSuchTagSet" | "BucketNotEmpty" | "BucketAlreadyOwnedByYou" => {
                 ("BucketName", &self.bucket)
             }
             "NoSuchKey" => ("Key", &self.key),
@@ -381,6 +385,9 @@ fn complete(
         // `s3s` takes no status for the head of an object.
         if response.headers().contains_key(header::CONTENT_RANGE) {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        if response.extensions().get::<WithoutContent>().is_some() {
+            *response.status_mut() = StatusCode::NO_CONTENT;
         }
         if asked.attributes {
             take_quotes_off(response);

@@ -113,7 +113,7 @@ impl Fault {
 /// The error for a body that broke off, stalled or cannot be decoded.
 pub(super) fn broken_body(error: &(dyn std::error::Error + 'static)) -> Fault {
     let causes = || std::iter::successors(Some(error), |error| error.source());
-    if causes().any(|error| error.is::<Stalled>()) {
+    if causes().any(<dyn std::error::Error>::is::<Stalled>) {
         return S3ErrorCode::RequestTimeout.into();
     }
     if let Some(error) = causes().find_map(|error| error.downcast_ref::<chunked::Error>()) {

@@ -27,6 +27,7 @@ mod tagging;
 mod tests;
 mod unread;
 mod uploads;
+mod versions;
 
 use std::{
     fs, io,

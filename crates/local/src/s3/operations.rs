@@ -19,19 +19,19 @@ use s3s::{
         GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
         GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
         HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
-        ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-        ListObjectsV2Output, ListPartsInput, ListPartsOutput,
-        PutBucketNotificationConfigurationInput, PutBucketNotificationConfigurationOutput,
-        PutBucketTaggingInput, PutBucketTaggingOutput, PutObjectInput, PutObjectOutput,
-        PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput,
-        UploadPartInput, UploadPartOutput,
+        ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
+        ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+        ListPartsInput, ListPartsOutput, PutBucketNotificationConfigurationInput,
+        PutBucketNotificationConfigurationOutput, PutBucketTaggingInput, PutBucketTaggingOutput,
+        PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+        UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
     },
 };
 
 use super::{
     S3, buckets,
     conditions::WriteConditions,
-    door::RequestId,
+    door::{RequestId, WithoutContent},
     fault::{Fault, message},
     get::check_version,
     notification::Cause,
@@ -51,9 +51,9 @@ fn answer<T>(output: Result<T, Fault>) -> S3Result<S3Response<T>> {
 
 /// Answers with nothing, and says so by the status.
 fn empty<T>(output: Result<T, Fault>) -> S3Result<S3Response<T>> {
-    let response =
-        output.map(|output| S3Response::with_status(output, axum::http::StatusCode::NO_CONTENT));
-    response.map_err(S3Error::from)
+    let mut response = answer(output)?;
+    response.extensions.insert(WithoutContent);
+    Ok(response)
 }
 
 #[async_trait::async_trait]
@@ -173,6 +173,13 @@ impl s3s::S3 for Operations {
         request: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         answer(self.0.list_v1(request.input))
+    }
+
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        answer(self.0.list_versions(request.input))
     }
 
     async fn list_objects_v2(

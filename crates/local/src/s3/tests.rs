@@ -2,6 +2,7 @@
 //!
 //! What real clients see is held by the Python checks in `tests/clients/s3`.
 
+mod hostile;
 mod lists;
 mod notifications;
 mod restarts;
