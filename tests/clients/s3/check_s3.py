@@ -1120,6 +1120,19 @@ def versions_of_a_bucket_that_has_none(w):
 
 
 @check
+def a_composite_checksum_among_the_attributes_has_no_count(w):
+    upload = w.s3.create_multipart_upload(Bucket=w.bucket, Key="a", ChecksumAlgorithm="SHA256")["UploadId"]
+    part = w.s3.upload_part(Bucket=w.bucket, Key="a", UploadId=upload, PartNumber=1, Body=b"x", ChecksumAlgorithm="SHA256")
+    parts = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]
+    w.s3.complete_multipart_upload(Bucket=w.bucket, Key="a", UploadId=upload, MultipartUpload={"Parts": parts})
+    digest = base64.b64encode(hashlib.sha256(hashlib.sha256(b"x").digest()).digest()).decode()
+    equal(w.head("a", ChecksumMode="ENABLED")["ChecksumSHA256"], digest + "-1")
+    attributes = w.s3.get_object_attributes(Bucket=w.bucket, Key="a", ObjectAttributes=["Checksum"])["Checksum"]
+    equal((attributes["ChecksumSHA256"], attributes["ChecksumType"]), (digest, "COMPOSITE"))
+    equal(w.s3.head_bucket(Bucket=w.bucket)["ResponseMetadata"]["HTTPHeaders"]["content-type"], "application/xml")
+
+
+@check
 def what_is_archived_is_not_read(w):
     for number, storage_class in enumerate(["GLACIER", "DEEP_ARCHIVE"]):
         key = str(number)

@@ -389,6 +389,11 @@ fn complete(
         if response.extensions().get::<WithoutContent>().is_some() {
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
+        if without_body && asked.key.is_empty() {
+            // Of a bucket there is nothing to have a type, and S3 tells one.
+            let xml = HeaderValue::from_static("application/xml");
+            response.headers_mut().entry(header::CONTENT_TYPE).or_insert(xml);
+        }
         if asked.attributes {
             take_quotes_off(response);
         }

@@ -130,7 +130,10 @@ impl S3 {
         if wanted(ObjectAttributes::ETAG) {
             output.e_tag = Some(ETag::Strong(object.etag));
         }
-        output.checksum = wanted(ObjectAttributes::CHECKSUM).then(|| object.checksum.shown());
+        // Here alone a composite checksum is told without the count of its parts, which stands beside it.
+        let mut checksum = object.checksum;
+        checksum.value.truncate(checksum.value.find('-').unwrap_or(checksum.value.len()));
+        output.checksum = wanted(ObjectAttributes::CHECKSUM).then(|| checksum.shown());
         Ok(output)
     }
 
