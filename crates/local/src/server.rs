@@ -1,8 +1,10 @@
 //! One port for all services: which request goes where.
 //!
-//! Each connection is served by itself: a slow or broken client holds up nobody else. Bodies of the JSON services are
-//! read whole, up to a limit; all others are streamed. Only loopback addresses are served, since nobody is asked for
-//! credentials, and no other site's web page.
+//! Each connection is served by itself: a slow or broken client holds up nobody else, and one that has stopped is not waited
+//! for without end. Bodies of the JSON services are read whole, up to a limit; all others are streamed. Only loopback
+//! addresses are served, since nobody is asked for credentials, and no other site's web page.
+
+mod patience;
 
 use std::{
     future::poll_fn,
@@ -30,12 +32,14 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
 
+pub(crate) use self::patience::Stalled;
+use self::patience::{PatientBody, PatientStream};
 use crate::{
     elsewhere,
     eventbridge::EventBridgeApi,
@@ -54,6 +58,12 @@ const JSON_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a client may take to send a request's head, also from the end of the last request: longer than HTTP clients
 /// keep idle connections, so that the client is the one who closes, and no request meets a closing connection.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How many connections are served at once; further ones wait for their turn in the system's queue.
+///
+/// Each may have an object's file open beside itself, and all of that has to find room among the 1,024 files that a process
+/// may commonly have open. None of those that are served stays for ever: see `patience`, and [`HEAD_TIMEOUT`].
+const CONNECTIONS_MAX: usize = 400;
 
 /// How long, and for how many bytes, a client is listened to that still sends when it has been answered.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
@@ -166,6 +176,7 @@ impl std::fmt::Debug for Services {
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
+    connections_max: usize,
 }
 
 impl Server {
@@ -191,7 +202,7 @@ impl Server {
             sleep(BIND_RETRY).await;
         };
         let addr = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, addr })
+        Ok(Self { listener, addr, connections_max: CONNECTIONS_MAX })
     }
 
     /// Where it listens.
@@ -199,21 +210,39 @@ impl Server {
         self.addr
     }
 
+    /// Serves so many connections at once, and not as many as usual.
+    #[must_use]
+    pub fn with_connections_max(self, connections_max: usize) -> Self {
+        Self { connections_max, ..self }
+    }
+
     /// Serves until `shutdown` is ready, then ends the requests that are being answered, within some seconds.
     pub async fn serve(self, services: Services, shutdown: impl Future<Output = ()>) {
         let (closing, closed) = watch::channel(());
         let services = Arc::new(services);
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut is_full = false;
+        let places = Arc::new(Semaphore::new(self.connections_max));
+        let (mut is_full, mut is_crowded) = (false, false);
         loop {
+            let was_crowded = std::mem::replace(&mut is_crowded, places.available_permits() == 0);
+            if is_crowded && !was_crowded {
+                let most = self.connections_max;
+                tracing::warn!(
+                    "{most} connections are open, and no more are served at once: others wait"
+                );
+            }
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = accept(&self.listener, &places) => accepted,
                 () = &mut shutdown => break,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, place)) => {
                     is_full = false;
-                    tokio::spawn(connection(stream, Arc::clone(&services), closed.clone()));
+                    let served = connection(stream, Arc::clone(&services), closed.clone());
+                    tokio::spawn(async move {
+                        served.await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     // Once until it has passed: it is tried ten times a second.
@@ -236,6 +265,17 @@ impl Server {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the answer is lost, as its service wants it")]
 struct Lost;
+
+/// Takes the next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await;
+    let place = place.expect("nobody closes the semaphore");
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
 
 /// Serves one connection to its end.
 async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: watch::Receiver<()>) {
@@ -260,7 +300,7 @@ async fn connection(stream: TcpStream, services: Arc<Services>, mut closing: wat
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(PatientStream::new(stream)), service);
     let ended = tokio::select! {
         ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
         _ = closing.changed() => {
@@ -284,7 +324,12 @@ fn watch_body(request: Request<Incoming>) -> (Request<Body>, Arc<AtomicBool>) {
     let is_asked = request.headers().contains_key(header::EXPECT);
     let is_wanted = Arc::new(AtomicBool::new(!is_asked));
     let read = Arc::clone(&is_wanted);
-    let request = request.map(|mut body| {
+    let request = request.map(|body| {
+        if body.is_end_stream() {
+            read.store(true, Ordering::Relaxed);
+            return Body::empty();
+        }
+        let mut body = PatientBody::new(body);
         if !is_asked {
             return Body::new(body);
         }
@@ -306,7 +351,7 @@ fn log_break(ended: hyper::Result<()>) {
 ///
 /// A client may still be sending a body that was refused unread, one also that asked beforehand, and waited no longer.
 /// Were the connection closed under it, the system would answer with a reset, and the client lose what it has not read.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let lingered = async {
         stream.shutdown().await?;
         let mut taken = 0;

@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     eventbridge::DEFAULT_BUS_SCHEMA,
     eventbridge::LAUNCHES_SCHEMA,
     eventbridge::BUS_SETTINGS_SCHEMA,
+    s3::BUCKET_TAGS_SCHEMA,
 ];
 
 const DB: &str = "aws.db";

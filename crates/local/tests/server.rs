@@ -158,6 +158,91 @@ async fn a_client_that_expects_to_be_told_to_continue_is_told() {
     local.stop().await;
 }
 
+#[tokio::test]
+async fn what_is_no_form_is_refused_by_sns_in_its_own_words() {
+    let local = Local::start().await;
+    let signature = "AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/sns/aws4_request, SignedHeaders=host, Signature=0";
+    let long = format!("Action=CreateTopic&Name={}", "a".repeat(11 * 1024 * 1024)).into_bytes();
+    let deep = format!("Action=CreateTopic&{}=1", "a.".repeat(100_000)).into_bytes();
+    let arn = "arn:aws:sns:us-east-1:000000000000:none";
+    let entries = "&PublishBatchRequestEntries.member.1".repeat(1000);
+    let batch = format!("Action=PublishBatch&TopicArn={arn}{entries}");
+    let cases: [(&[u8], u16, &str); 13] = [
+        (b"", 400, "MissingAction"),
+        (b"&&&===&%", 400, "MissingAction"),
+        (b"{\"Action\":\"CreateTopic\"}", 400, "MissingAction"),
+        (b"Action=%ff%fe", 400, "MalformedQueryString"),
+        (b"Action=\xff\xfe", 400, "MalformedQueryString"),
+        (b"Action=Nothing", 400, "InvalidAction"),
+        (b"Action.1=CreateTopic", 400, "MissingAction"),
+        (b"Action=CreateTopic", 400, "ValidationError"),
+        (b"Action=CreateTopic&Name=%00", 400, "InvalidParameter"),
+        (
+            b"Action=CreateTopic&Name=t&Attributes.entry.1.key=Nothing&Attributes.entry.1.value=1",
+            400,
+            "InvalidParameter",
+        ),
+        (&long, 400, "InvalidParameter"),
+        (&deep, 400, "MalformedQueryString"),
+        (batch.as_bytes(), 400, "InvalidBatchEntryId"),
+    ];
+    for (body, status, code) in cases {
+        for content_type in ["application/x-www-form-urlencoded", "application/json"] {
+            let headers = [("authorization", signature), ("content-type", content_type)];
+            let answer = local.http("POST", "/", &headers, body).await;
+            let text = String::from_utf8(answer.body).unwrap();
+            let begin = body[..body.len().min(60)].escape_ascii();
+            assert!(text.contains(&format!("<Code>{code}</Code>")), "{begin}: {text}");
+            assert_eq!(answer.status, status, "{begin}");
+        }
+    }
+    assert_eq!(local.count("sns_topics"), 0);
+    // A body that breaks off.
+    let mut stream = TcpStream::connect(local.addr).await.unwrap();
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nauthorization: {signature}\r\ncontent-length: 50\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(b"Action=CreateTopic&Name=t").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("MalformedQueryString"));
+    assert_eq!(local.count("sns_topics"), 0);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_none_or_too_long_is_refused() {
+    let local = Local::start().await;
+    let long =
+        format!("GET / HTTP/1.1\r\nhost: x\r\nx-amz-meta-a: {}\r\n\r\n", "a".repeat(500_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "x-a: b\r\n".repeat(200));
+    let target = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(100_000));
+    let cases: [(&[u8], &str); 7] = [
+        (b"\0\xff\r\n\r\n", "400"),
+        (b"PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", "400"),
+        (b"PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999\r\n\r\n", "400"),
+        (
+            b"PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+            "400",
+        ),
+        (long.as_bytes(), "431"),
+        (many.as_bytes(), "431"),
+        (target.as_bytes(), "414"),
+    ];
+    for (head, status) in cases {
+        let mut stream = TcpStream::connect(local.addr).await.unwrap();
+        // The server may have heard enough before it has heard all.
+        drop(stream.write_all(head).await);
+        let mut answer = vec![0; 12];
+        soon(stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {status}").into_bytes());
+    }
+    assert_eq!(local.http("GET", "/", &[], b"").await.status, 200);
+    local.stop().await;
+}
+
 /// As boto3 does: it asks first, waits a second for the answer, and then sends all the same.
 #[tokio::test]
 async fn a_client_that_sends_what_was_refused_unread_is_not_cut_off() {
@@ -216,6 +301,31 @@ async fn slow_and_broken_clients_disturb_nobody() {
     assert_eq!(local.http("GET", "/", &[], b"").await.status, 200);
     // They do not hold up the end for long either.
     drop(clients.remove(0));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_connections_than_there_are_places_are_served_and_the_others_have_their_turn() {
+    let local = Local::start_on(|server| server.with_connections_max(2)).await;
+    let request = b"GET /_taskferry/health HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut served = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(local.addr).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        read_until(&mut stream, b"\"ok\"}").await;
+        served.push(stream);
+    }
+    let mut third = TcpStream::connect(local.addr).await.unwrap();
+    third.write_all(request).await.unwrap();
+    // Those who have a place keep it, and are answered before.
+    for stream in &mut served {
+        stream.write_all(request).await.unwrap();
+        read_until(stream, b"\"ok\"}").await;
+    }
+    let unanswered = third.try_read(&mut [0]).unwrap_err();
+    assert_eq!(unanswered.kind(), std::io::ErrorKind::WouldBlock);
+    drop(served.pop());
+    read_until(&mut third, b"\"ok\"}").await;
     local.stop().await;
 }
 

@@ -1068,6 +1068,115 @@ def errors_are_complete(w):
 
 
 @check
+def buckets_have_tags(w):
+    missing = refused("NoSuchTagSet", w.s3.get_bucket_tagging, Bucket=w.bucket, status=404).response["Error"]
+    equal((missing["Message"], missing["BucketName"]), ("The TagSet does not exist", w.bucket))
+
+    def put(*tags):
+        tags = [{"Key": key, "Value": value} for key, value in tags]
+        return w.s3.put_bucket_tagging(Bucket=w.bucket, Tagging={"TagSet": tags})["ResponseMetadata"]["HTTPStatusCode"]
+
+    equal(put(("team", "a"), ("empty", "")), 204)
+    expected = [{"Key": "team", "Value": "a"}, {"Key": "empty", "Value": ""}]
+    equal(w.s3.get_bucket_tagging(Bucket=w.bucket)["TagSet"], expected)
+    refused("InvalidTag", put, ("a", "1"), ("a", "2"))
+    refused("InvalidTag", put, ("aws:a", "1"))
+    refused("InvalidTag", put, ("k" * 129, "1"))
+    refused("BadRequest", put, *((str(tag), "") for tag in range(51)))
+    equal(w.s3.get_bucket_tagging(Bucket=w.bucket)["TagSet"], expected)
+    equal(put(*((str(tag), "") for tag in range(50))), 204)
+    equal(w.s3.delete_bucket_tagging(Bucket=w.bucket)["ResponseMetadata"]["HTTPStatusCode"], 204)
+    refused("NoSuchTagSet", w.s3.get_bucket_tagging, Bucket=w.bucket, status=404)
+    refused("NoSuchBucket", w.s3.get_bucket_tagging, Bucket="no-" + w.bucket, status=404)
+    # They go with their bucket.
+    put(("team", "a"))
+    w.s3.delete_bucket(Bucket=w.bucket)
+    w.s3.create_bucket(Bucket=w.bucket)
+    refused("NoSuchTagSet", w.s3.get_bucket_tagging, Bucket=w.bucket, status=404)
+
+
+@check
+def versions_of_a_bucket_that_has_none(w):
+    keys = ["a", "b/1", "b/2", "c +ü"]
+    for key in keys:
+        w.put(key, key.encode())
+    answer = w.s3.list_object_versions(Bucket=w.bucket)
+    equal([version["Key"] for version in answer["Versions"]], keys)
+    equal({(version["VersionId"], version["IsLatest"]) for version in answer["Versions"]}, {("null", True)})
+    equal((answer["IsTruncated"], "DeleteMarkers" in answer), (False, False))
+    equal(answer["Versions"][0]["ETag"], w.head("a")["ETag"])
+    pages = w.s3.get_paginator("list_object_versions").paginate(Bucket=w.bucket, PaginationConfig={"PageSize": 1})
+    equal([version["Key"] for page in pages for version in page["Versions"]], keys)
+    answer = w.s3.list_object_versions(Bucket=w.bucket, Delimiter="/", MaxKeys=2)
+    equal(([it["Key"] for it in answer["Versions"]], [it["Prefix"] for it in answer["CommonPrefixes"]]), (["a"], ["b/"]))
+    answer = w.s3.list_object_versions(Bucket=w.bucket, Delimiter="/", KeyMarker=answer["NextKeyMarker"])
+    equal([it["Key"] for it in answer["Versions"]], keys[3:])
+    refused("InvalidArgument", w.s3.list_object_versions, Bucket=w.bucket, VersionIdMarker="null")
+    refused("NoSuchBucket", w.s3.list_object_versions, Bucket="no-" + w.bucket, status=404)
+    # What a client empties a bucket with.
+    boto3.resource("s3", endpoint_url=w.endpoint, region_name="us-east-1", aws_access_key_id="a",
+                   aws_secret_access_key="a").Bucket(w.bucket).object_versions.delete()
+    equal(w.keys(), [])
+
+
+@check
+def a_composite_checksum_among_the_attributes_has_no_count(w):
+    upload = w.s3.create_multipart_upload(Bucket=w.bucket, Key="a", ChecksumAlgorithm="SHA256")["UploadId"]
+    part = w.s3.upload_part(Bucket=w.bucket, Key="a", UploadId=upload, PartNumber=1, Body=b"x", ChecksumAlgorithm="SHA256")
+    parts = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]
+    w.s3.complete_multipart_upload(Bucket=w.bucket, Key="a", UploadId=upload, MultipartUpload={"Parts": parts})
+    digest = base64.b64encode(hashlib.sha256(hashlib.sha256(b"x").digest()).digest()).decode()
+    equal(w.head("a", ChecksumMode="ENABLED")["ChecksumSHA256"], digest + "-1")
+    attributes = w.s3.get_object_attributes(Bucket=w.bucket, Key="a", ObjectAttributes=["Checksum"])["Checksum"]
+    equal((attributes["ChecksumSHA256"], attributes["ChecksumType"]), (digest, "COMPOSITE"))
+    equal(w.s3.head_bucket(Bucket=w.bucket)["ResponseMetadata"]["HTTPHeaders"]["content-type"], "application/xml")
+
+
+@check
+def what_is_archived_is_not_read(w):
+    for number, storage_class in enumerate(["GLACIER", "DEEP_ARCHIVE"]):
+        key = str(number)
+        w.put(key, b"cold", StorageClass=storage_class)
+        error = refused("InvalidObjectState", w.get, key, status=403)
+        equal(error.response["Error"]["StorageClass"], storage_class)
+        refused("ObjectNotInActiveTierError", w.s3.copy_object, Bucket=w.bucket, Key="copy",
+                CopySource={"Bucket": w.bucket, "Key": key}, status=403)
+        equal(w.head(key)["StorageClass"], storage_class)
+    w.put("at once", b"cold", StorageClass="GLACIER_IR")
+    equal(w.body("at once"), b"cold")
+
+
+@check
+def buckets_are_listed_by_region(w):
+    there = w.bucket + "-eu"
+    w.s3.create_bucket(Bucket=there, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    try:
+        listed = {}
+        for region in ["us-east-1", "eu-west-1", "eu-west-2"]:
+            listed[region] = {it["Name"] for it in w.s3.list_buckets(BucketRegion=region, Prefix=w.bucket)["Buckets"]}
+        equal(listed, {"us-east-1": {w.bucket}, "eu-west-1": {there}, "eu-west-2": set()})
+    finally:
+        w.s3.delete_bucket(Bucket=there)
+
+
+@check
+def a_document_that_breaks_off_is_the_clients_fault(w):
+    import socket
+    w.put("a", b"old")
+    for path, document in [("?delete", b"<Delete><Object><Key>a</Key>"), ("?tagging", b"<Tagging>"), ("/a?tagging", b"<Tagging>")]:
+        method = "POST" if path == "?delete" else "PUT"
+        status, _, answer = w.raw(method, f"/{w.bucket}{path}", document)
+        equal((status, b"<Code>MalformedXML</Code>" in answer), (400, True))
+        with socket.create_connection((w.address.hostname, w.address.port), timeout=30) as connection:
+            head = f"{method} /{w.bucket}{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+            connection.sendall(head.encode() + document)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.makefile("rb").read()
+        equal((answer[9:12], b"<Code>IncompleteBody</Code>" in answer), (b"400", True))
+    equal(w.body("a"), b"old")
+
+
+@check
 def body_that_breaks_off_changes_nothing(w):
     w.put("a", b"old")
     import socket

@@ -73,6 +73,18 @@ def a_topic_is_made_once(world):
 
 
 @check
+def what_is_true_is_true_in_pythons_spelling_too(world):
+    name = "check-" + uuid.uuid4().hex[:12] + ".fifo"
+    attributes = {"FifoTopic": str(True), "ContentBasedDeduplication": str(False)}
+    topic = world.sns.create_topic(Name=name, Attributes=attributes)["TopicArn"]
+    world.topics.append(topic)
+    shown = world.sns.get_topic_attributes(TopicArn=topic)["Attributes"]
+    equal((shown["FifoTopic"], shown["ContentBasedDeduplication"]), ("true", "false"))
+    world.sns.set_topic_attributes(TopicArn=topic, AttributeName="ContentBasedDeduplication", AttributeValue="True")
+    world.sns.publish(TopicArn=topic, Message="m", MessageGroupId="g")
+
+
+@check
 def a_message_has_its_envelope(world):
     topic, url, subscription = world.subscribed()
     attributes = {"n": {"DataType": "Number", "StringValue": "99.12"}, "b": {"DataType": "Binary", "BinaryValue": b"\x02\x03"}}

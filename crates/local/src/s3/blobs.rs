@@ -13,13 +13,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use s3s::{S3Error, S3ErrorCode, dto::StreamingBlob};
+use s3s::dto::StreamingBlob;
 use uuid::Uuid;
 
 use super::{
-    blocking, chunked,
+    blocking,
     digests::{Digests, Hasher},
-    fault::Fault,
+    fault::{Fault, broken_body},
 };
 
 /// How much of a body is gathered before it is hashed and written.
@@ -235,21 +235,6 @@ async fn gather(body: Option<&mut StreamingBlob>) -> Result<(Vec<Bytes>, bool), 
         }
     }
     Ok((block, false))
-}
-
-/// The error for a body that broke off or cannot be decoded.
-fn broken_body(error: &(dyn std::error::Error + 'static)) -> Fault {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<chunked::Error>() {
-            return error.into();
-        }
-        cause = error.source();
-    }
-    Fault::Refused(S3Error::with_message(
-        S3ErrorCode::IncompleteBody,
-        format!("The body broke off: {error}"),
-    ))
 }
 
 /// The bytes of a range of a blob: at once if they are few, else block by block as the client takes them.

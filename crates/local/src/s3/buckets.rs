@@ -103,9 +103,10 @@ impl S3 {
                 .prepare_cached(
                     "SELECT name, location, created_at FROM s3_buckets
                      WHERE name > ?1 AND substr(name, 1, length(?2)) = ?2
-                     ORDER BY name LIMIT ?3",
+                       AND (?3 IS NULL OR coalesce(location, ?4) = ?3)
+                     ORDER BY name LIMIT ?5",
                 )?
-                .query_map((&after, &prefix, max + 1), |row| {
+                .query_map((&after, &prefix, &input.bucket_region, REGION, max + 1), |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
                 })?
                 .collect::<Result<_, rusqlite::Error>>()

@@ -149,6 +149,10 @@ impl Decoder {
     async fn line(&mut self) -> Result<Bytes, Error> {
         loop {
             if let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
+                // However it arrives.
+                if end > LINE_BYTES_MAX {
+                    return Err(Error::LineTooLong);
+                }
                 let mut line = self.buffer.split_to(end).freeze();
                 self.buffer.advance(1);
                 if line.last() == Some(&b'\r') {

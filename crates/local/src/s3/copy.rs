@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use axum::http::StatusCode;
 use s3s::{
     S3ErrorCode, S3Request,
     dto::{
@@ -15,7 +16,7 @@ use super::{
     conditions::{ReadConditions, WriteConditions},
     digests::{Algorithm, Hasher, show_checksum},
     door::RequestId,
-    fault::{Fault, refuse},
+    fault::{Fault, refuse, refuse_as},
     get::check_version,
     notification::Cause,
     objects::{NewObject, Object, Properties},
@@ -98,6 +99,11 @@ impl S3 {
         // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
         // For a copy an unmodified source is a failed precondition too.
         match conditions.check(&object.etag, &object.modified()) {
+            Ok(()) if object.properties.archive_class().is_some() => Err(refuse_as(
+                "ObjectNotInActiveTierError",
+                StatusCode::FORBIDDEN,
+                "The source object of the COPY action is not in the active tier.",
+            )),
             Ok(()) => Ok((object, file)),
             Err(unmet) => {
                 let condition = format!("x-amz-copy-source-{}", unmet.header());

@@ -68,13 +68,19 @@ impl Service {
         let (request, unread) = unread::keep(request);
         let mut response = match prepare(request) {
             Ok(request) => {
-                let request = request.map(s3s::Body::http_body_unsync);
-                match self.s3s.call(request).await {
+                let broken = unread::Break::default();
+                let request = request.map(|body| s3s::Body::http_body_unsync(broken.watch(body)));
+                let response = match self.s3s.call(request).await {
                     Ok(response) => response,
                     Err(error) => refusal(S3Error::with_message(
                         S3ErrorCode::InternalError,
                         s3s::StdError::from(error).to_string(),
                     )),
+                };
+                // `s3s` takes it for a fault of this side.
+                match broken.take().filter(|_| response.status().is_server_error()) {
+                    Some(error) => refusal(error),
+                    None => response,
                 }
             }
             Err(fault) => refusal(fault.into()),
@@ -103,6 +109,10 @@ impl RequestId {
     }
 }
 
+/// What an operation puts beside an answer that has nothing in it: `s3s` takes no status for most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WithoutContent;
+
 /// What an answer tells again of its request.
 struct Asked {
     resource: String,
@@ -130,7 +140,7 @@ impl Asked {
     /// What an error tells of it, in XML.
     fn details(&self, code: &str) -> String {
         let (element, text) = match code {
-            "NoSuchBucket" | "BucketNotEmpty" | "BucketAlreadyOwnedByYou" => {
+            "NoSuchBucket" | "NoSuchTagSet" | "BucketNotEmpty" | "BucketAlreadyOwnedByYou" => {
                 ("BucketName", &self.bucket)
             }
             "NoSuchKey" => ("Key", &self.key),
@@ -164,6 +174,9 @@ impl S3Host for Localhost {
 /// Makes a request one that `s3s` takes without a signature.
 fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
     let (mut parts, mut body) = request.into_parts();
+    if !is_percent_encoded(parts.uri.path()) {
+        return Err(S3ErrorCode::InvalidURI.into());
+    }
     let headers = &mut parts.headers;
     headers.remove(header::AUTHORIZATION);
     if let Some(unsigned) = unsign(&parts.uri, headers)? {
@@ -216,6 +229,12 @@ fn prepare(request: Request<Body>) -> Result<Request<Body>, Fault> {
         return Err(S3ErrorCode::MissingContentLength.into());
     }
     Ok(Request::from_parts(parts, body))
+}
+
+/// Whether each `%` of a path has its two digits.
+fn is_percent_encoded(path: &str) -> bool {
+    let mut pieces = path.split('%').skip(1).map(str::as_bytes);
+    pieces.all(|it| it.len() >= 2 && it[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Takes the one quote of an `ETag` off that has lost the other: S3 looks for what is in quotes, and asks for none.
@@ -366,6 +385,14 @@ fn complete(
         // `s3s` takes no status for the head of an object.
         if response.headers().contains_key(header::CONTENT_RANGE) {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        if response.extensions().get::<WithoutContent>().is_some() {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        if without_body && asked.key.is_empty() {
+            // Of a bucket there is nothing to have a type, and S3 tells one.
+            let xml = HeaderValue::from_static("application/xml");
+            response.headers_mut().entry(header::CONTENT_TYPE).or_insert(xml);
         }
         if asked.attributes {
             take_quotes_off(response);

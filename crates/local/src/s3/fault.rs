@@ -3,10 +3,16 @@
 //! Everything in this service fails with a [`Fault`]; `operations` turns it into S3's error at the edge, and `door` adds
 //! the text to errors that come without one.
 
-use std::io::{self, ErrorKind};
+use std::{
+    borrow::Cow,
+    io::{self, ErrorKind},
+};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
+
+use super::chunked;
+use crate::server::Stalled;
 
 /// How what an error says beside its text comes to the door, which writes it into the answer: `s3s` has no place for it.
 pub(super) const DETAILS: HeaderName = HeaderName::from_static("x-taskferry-details");
@@ -104,6 +110,18 @@ impl Fault {
     }
 }
 
+/// The error for a body that broke off, stalled or cannot be decoded.
+pub(super) fn broken_body(error: &(dyn std::error::Error + 'static)) -> Fault {
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    if causes().any(<dyn std::error::Error>::is::<Stalled>) {
+        return S3ErrorCode::RequestTimeout.into();
+    }
+    if let Some(error) = causes().find_map(|error| error.downcast_ref::<chunked::Error>()) {
+        return error.into();
+    }
+    refuse(S3ErrorCode::IncompleteBody, format!("The body broke off: {error}"))
+}
+
 /// What an error says beside its text, in XML; taken out of the answer's headers.
 pub(super) fn take_details(headers: &mut HeaderMap) -> String {
     let details = headers.remove(DETAILS);
@@ -118,7 +136,11 @@ pub(super) fn refuse_argument(name: &str, value: &str, message: &'static str) ->
 }
 
 /// An error whose code `s3s` does not know.
-pub(super) fn refuse_as(code: &'static str, status: StatusCode, message: &'static str) -> Fault {
+pub(super) fn refuse_as(
+    code: &'static str,
+    status: StatusCode,
+    message: impl Into<Cow<'static, str>>,
+) -> Fault {
     let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
     error.set_status_code(status);
     Fault::Refused(error)
@@ -136,6 +158,7 @@ pub(super) fn message(code: &str) -> &'static str {
         "EntityTooLarge" => "The object is larger than an upload may be.",
         "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed object size.",
         "IncompleteBody" => "The body is not of the length that Content-Length says.",
+        "InternalError" => "We encountered an internal error. Please try again.",
         "InvalidArgument" => "Invalid Argument",
         "InvalidBucketName" => "The specified bucket is not valid.",
         "InvalidDigest" => "The Content-MD5 you specified is not valid.",
@@ -154,8 +177,13 @@ pub(super) fn message(code: &str) -> &'static str {
         "MalformedXML" => {
             "The XML you provided was not well-formed or did not validate against our published schema"
         }
+        "MalformedPOSTRequest" => {
+            "The body of your POST request is not well-formed multipart/form-data."
+        }
+        "MaxMessageLengthExceeded" => "Your request was too big.",
         "MethodNotAllowed" => "The method is not allowed against this resource.",
         "MissingContentLength" => "The Content-Length header is missing.",
+        "MissingRequestBodyError" => "Request Body is empty",
         "NoSuchBucket" => "The specified bucket does not exist",
         "NoSuchKey" => "The specified key does not exist.",
         "NoSuchUpload" => {
@@ -166,6 +194,10 @@ pub(super) fn message(code: &str) -> &'static str {
         "NotImplemented" => "This machine's S3 does not have this function.",
         "NotModified" => "Not Modified",
         "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold",
+        "RequestTimeout" => {
+            "Your socket connection to the server was not read from or written to within the timeout period. \
+             Idle connections will be closed."
+        }
         _ => "The request was refused.",
     }
 }

@@ -66,6 +66,7 @@ impl S3 {
         conditions
             .check(&object.etag, &object.modified())
             .map_err(|unmet| unmet.answer(&object.etag))?;
+        check_tier(&object)?;
         let slice = Slice::new(&object, input.range, input.part_number)?;
         let body = blobs::read(file, slice.range.clone()).await?;
         let mut output = GetObjectOutput {
@@ -129,7 +130,10 @@ impl S3 {
         if wanted(ObjectAttributes::ETAG) {
             output.e_tag = Some(ETag::Strong(object.etag));
         }
-        output.checksum = wanted(ObjectAttributes::CHECKSUM).then(|| object.checksum.shown());
+        // Here alone a composite checksum is told without the count of its parts, which stands beside it.
+        let mut checksum = object.checksum;
+        checksum.value.truncate(checksum.value.find('-').unwrap_or(checksum.value.len()));
+        output.checksum = wanted(ObjectAttributes::CHECKSUM).then(|| checksum.shown());
         Ok(output)
     }
 
@@ -233,6 +237,20 @@ fn part_range(object: &Object, number: i32) -> Result<Range<u64>, Fault> {
 }
 
 /// Refuses a version other than the only one, which S3 calls `null` where versions are not kept.
+/// Refuses to read what would have to be restored first.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+// "Before you can retrieve an object from these storage classes, you must first restore a copy using RestoreObject."
+fn check_tier(object: &Object) -> Result<(), Fault> {
+    match object.properties.archive_class() {
+        None => Ok(()),
+        Some(class) => Err(refuse(
+            S3ErrorCode::InvalidObjectState,
+            "The operation is not valid for the object's storage class",
+        )
+        .with("StorageClass", class)),
+    }
+}
+
 pub(super) fn check_version(version: Option<&str>) -> Result<(), Fault> {
     match version {
         None | Some("null" | "") => Ok(()),

@@ -38,21 +38,21 @@ pub(super) struct Query<'a> {
 
 /// A page of a list.
 #[derive(Debug, Default)]
-struct Page {
-    objects: Vec<Row>,
-    common_prefixes: Vec<String>,
+pub(super) struct Page {
+    pub(super) objects: Vec<Row>,
+    pub(super) common_prefixes: Vec<String>,
     /// The last entry of the page, if there is more behind it.
-    next: Option<String>,
+    pub(super) next: Option<String>,
 }
 
 #[derive(Debug)]
-struct Row {
-    key: String,
-    size: i64,
-    etag: String,
-    modified_at: i64,
-    checksum: Checksum,
-    storage_class: Option<String>,
+pub(super) struct Row {
+    pub(super) key: String,
+    pub(super) size: i64,
+    pub(super) etag: String,
+    pub(super) modified_at: i64,
+    pub(super) checksum: Checksum,
+    pub(super) storage_class: Option<String>,
 }
 
 /// What an entry of a list is.
@@ -131,7 +131,7 @@ impl S3 {
         })
     }
 
-    fn page(&self, query: Query<'_>) -> Result<Page, Fault> {
+    pub(super) fn page(&self, query: Query<'_>) -> Result<Page, Fault> {
         self.db.read(|connection| {
             buckets::check(connection, query.bucket)?;
             let mut select = connection.prepare_cached(

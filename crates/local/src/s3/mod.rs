@@ -27,6 +27,7 @@ mod tagging;
 mod tests;
 mod unread;
 mod uploads;
+mod versions;
 
 use std::{
     fs, io,
@@ -34,8 +35,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-pub(crate) use self::configuration::CONFIGURATION_SCHEMA;
 use self::{blobs::Blobs, fault::Fault};
+pub(crate) use self::{configuration::CONFIGURATION_SCHEMA, tagging::BUCKET_TAGS_SCHEMA};
 pub use self::{
     door::{Service, service},
     notification::{BucketNotification, DestinationNotification, Filter},

@@ -37,6 +37,13 @@ pub(super) struct Properties {
     pub(super) upload: Option<String>,
 }
 
+impl Properties {
+    /// The storage class, where what is in it cannot be read before it is restored, which nobody here does.
+    pub(super) fn archive_class(&self) -> Option<&str> {
+        self.storage_class.as_deref().filter(|class| matches!(*class, "GLACIER" | "DEEP_ARCHIVE"))
+    }
+}
+
 /// The tags of an object, in the order in which they were given.
 pub(super) type Tags = Vec<(String, String)>;
 

@@ -10,27 +10,28 @@ use s3s::{
         AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
         CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput,
         CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
-        DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput,
-        DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput,
-        DeleteObjectsOutput, DeletedObject, ETagCondition, Error as Failed, GetBucketLocationInput,
-        GetBucketLocationOutput, GetBucketNotificationConfigurationInput,
-        GetBucketNotificationConfigurationOutput, GetBucketVersioningInput,
-        GetBucketVersioningOutput, GetObjectAttributesInput, GetObjectAttributesOutput,
-        GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
-        HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-        ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput,
-        ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput,
-        ListPartsOutput, PutBucketNotificationConfigurationInput,
-        PutBucketNotificationConfigurationOutput, PutObjectInput, PutObjectOutput,
-        PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput,
-        UploadPartInput, UploadPartOutput,
+        DeleteBucketInput, DeleteBucketOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
+        DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput,
+        DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error as Failed,
+        GetBucketLocationInput, GetBucketLocationOutput, GetBucketNotificationConfigurationInput,
+        GetBucketNotificationConfigurationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+        GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAttributesInput,
+        GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+        GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
+        HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
+        ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
+        ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+        ListPartsInput, ListPartsOutput, PutBucketNotificationConfigurationInput,
+        PutBucketNotificationConfigurationOutput, PutBucketTaggingInput, PutBucketTaggingOutput,
+        PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+        UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
     },
 };
 
 use super::{
     S3, buckets,
     conditions::WriteConditions,
-    door::RequestId,
+    door::{RequestId, WithoutContent},
     fault::{Fault, message},
     get::check_version,
     notification::Cause,
@@ -46,6 +47,13 @@ pub(super) struct Operations(pub(super) Arc<S3>);
 
 fn answer<T>(output: Result<T, Fault>) -> S3Result<S3Response<T>> {
     output.map(S3Response::new).map_err(S3Error::from)
+}
+
+/// Answers with nothing, and says so by the status.
+fn empty<T>(output: Result<T, Fault>) -> S3Result<S3Response<T>> {
+    let mut response = answer(output)?;
+    response.extensions.insert(WithoutContent);
+    Ok(response)
 }
 
 #[async_trait::async_trait]
@@ -150,12 +158,7 @@ impl s3s::S3 for Operations {
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let deleted = self.0.delete_one(request).await;
-        let response = deleted.map(|()| {
-            let status = axum::http::StatusCode::NO_CONTENT;
-            S3Response::with_status(DeleteObjectOutput::default(), status)
-        });
-        response.map_err(S3Error::from)
+        empty(self.0.delete_one(request).await.map(|()| DeleteObjectOutput::default()))
     }
 
     async fn delete_objects(
@@ -170,6 +173,13 @@ impl s3s::S3 for Operations {
         request: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         answer(self.0.list_v1(request.input))
+    }
+
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        answer(self.0.list_versions(request.input))
     }
 
     async fn list_objects_v2(
@@ -227,6 +237,31 @@ impl s3s::S3 for Operations {
         request: S3Request<ListMultipartUploadsInput>,
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         answer(self.0.list_uploads(request.input))
+    }
+
+    async fn get_bucket_tagging(
+        &self,
+        request: S3Request<GetBucketTaggingInput>,
+    ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
+        let tags = self.0.bucket_tags(&request.input.bucket);
+        answer(tags.map(|tag_set| GetBucketTaggingOutput { tag_set }))
+    }
+
+    async fn put_bucket_tagging(
+        &self,
+        request: S3Request<PutBucketTaggingInput>,
+    ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
+        let PutBucketTaggingInput { bucket, tagging, .. } = request.input;
+        let set = self.0.set_bucket_tags(&bucket, tagging::read_set(tagging.tag_set));
+        empty(set.map(|()| PutBucketTaggingOutput::default()))
+    }
+
+    async fn delete_bucket_tagging(
+        &self,
+        request: S3Request<DeleteBucketTaggingInput>,
+    ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
+        let removed = self.0.set_bucket_tags(&request.input.bucket, Vec::new());
+        empty(removed.map(|()| DeleteBucketTaggingOutput::default()))
     }
 
     async fn get_object_tagging(

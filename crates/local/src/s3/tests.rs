@@ -2,6 +2,7 @@
 //!
 //! What real clients see is held by the Python checks in `tests/clients/s3`.
 
+mod hostile;
 mod lists;
 mod notifications;
 mod restarts;
@@ -20,8 +21,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    BucketNotification, CONFIGURATION_SCHEMA, DestinationNotification, Filter, S3, SCHEMA, Service,
-    service,
+    BUCKET_TAGS_SCHEMA, BucketNotification, CONFIGURATION_SCHEMA, DestinationNotification, Filter,
+    S3, SCHEMA, Service, service,
 };
 use crate::{
     db::Db,
@@ -71,8 +72,15 @@ struct Answer {
 
 impl Machine {
     fn start(folder: &Folder) -> Self {
-        let schema =
-            [lambda::SCHEMA, SCHEMA, sqs::SCHEMA, sns::SCHEMA, CONFIGURATION_SCHEMA].concat();
+        let schema = [
+            lambda::SCHEMA,
+            SCHEMA,
+            sqs::SCHEMA,
+            sns::SCHEMA,
+            CONFIGURATION_SCHEMA,
+            BUCKET_TAGS_SCHEMA,
+        ]
+        .concat();
         let db = Arc::new(Db::open(&folder.0.join("state.db"), &[&schema]).unwrap());
         let invocations = Invocations::default();
         let deliveries = Deliveries::new(invocations, Queues::default());

@@ -1,10 +1,12 @@
-//! What a refused request's body still holds: taken in before the answer goes out, within limits.
+//! What became of a request's body: how it broke, and what a refused one still holds.
 //!
-//! A client that sends its body without waiting loses the answer, and with it the reason, if the connection is closed
-//! under it.
+//! `door` asks afterwards. What is left is taken in before the answer goes out, within limits: a client that sends its body
+//! without waiting loses the answer, and with it the reason, if the connection is closed under it. And `s3s` takes a body of
+//! XML that broke off for a fault of its own.
 
 use std::{
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,8 +16,11 @@ use axum::{
     http::Request,
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt as _};
+use s3s::S3Error;
 use tokio::sync::oneshot;
+
+use super::fault::broken_body;
 
 /// How much is taken in for the sake of an answer.
 const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -40,6 +45,29 @@ pub(super) fn keep(request: Request<Body>) -> (Request<Body>, Unread) {
         Body::from_stream(Kept { body, back: Some(back) })
     });
     (request, Unread(unread))
+}
+
+/// How a body broke, if it did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Break(Arc<Mutex<Option<S3Error>>>);
+
+impl Break {
+    /// The body; where it breaks it is noted here.
+    pub(super) fn watch(&self, body: Body) -> Body {
+        let noted = self.clone();
+        Body::from_stream(body.into_data_stream().inspect_err(move |error| {
+            noted.lock().get_or_insert_with(|| broken_body(error).into());
+        }))
+    }
+
+    /// What the client is told of it.
+    pub(super) fn take(&self) -> Option<S3Error> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<S3Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Unread {

@@ -139,7 +139,8 @@ fn to_event(attributes: &Attributes) -> String {
         let text = attribute.string_value.as_deref()?;
         let is_json = |text: &str| serde_json::from_str::<&RawValue>(text).is_ok();
         let value = match attribute.data_type.as_str() {
-            "String.Array" if is_json(text) && text.trim_start().starts_with('[') => {
+            // A single value will do for an array of one.
+            "String.Array" if is_json(text) && !text.trim_start().starts_with('{') => {
                 text.to_owned()
             }
             "String.Array" => return None,
@@ -186,6 +187,8 @@ mod tests {
             ("store", "String", "example_corp"),
             ("price", "Number", "210.75"),
             ("interests", "String.Array", r#"["rugby", "baseball"]"#),
+            ("size", "String.Array", "100"),
+            ("nested", "String.Array", r#"{"a":1}"#),
             ("raw", "Binary", "AgME"),
         ]);
         assert_eq!(passes(policy, Scope::MessageAttributes, "", &given), passing, "{policy}");
@@ -203,6 +206,9 @@ mod tests {
         check_attributes(r#"{"interests":["baseball"]}"#, true);
         check_attributes(r#"{"interests":[{"anything-but":["rugby","tennis"]}]}"#, true);
         check_attributes(r#"{"interests":["tennis"]}"#, false);
+        check_attributes(r#"{"size":[100, 500]}"#, true);
+        check_attributes(r#"{"size":[500]}"#, false);
+        check_attributes(r#"{"nested":[{"exists":true}]}"#, false);
         check_attributes(r#"{"raw":[{"exists":true}]}"#, false);
         check_attributes(r#"{"gone":[{"exists":false}],"store":[{"prefix":"ex"}]}"#, true);
         check_attributes(r#"{"store":["example_corp"],"gone":["x"]}"#, false);

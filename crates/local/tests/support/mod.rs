@@ -97,9 +97,22 @@ impl Local {
 
     /// Starts in a directory; `configure` changes what the tests' configuration says.
     pub async fn start_with(dir: TempDir, configure: impl FnOnce(&mut FunctionsConfig)) -> Self {
+        Self::start_as(dir, configure, |server| server).await
+    }
+
+    /// Starts with a server that is not as usual.
+    pub async fn start_on(change: impl FnOnce(Server) -> Server) -> Self {
+        Self::start_as(TempDir::new(), |_| {}, change).await
+    }
+
+    async fn start_as(
+        dir: TempDir,
+        configure: impl FnOnce(&mut FunctionsConfig),
+        change: impl FnOnce(Server) -> Server,
+    ) -> Self {
         let state = State::open(&dir.path().join("state")).unwrap();
         let db = state.db();
-        let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let server = change(Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap());
         let addr = server.addr();
         let mut config = FunctionsConfig::new(addr, dir.path().to_owned(), state.logs_dir());
         config.retry_delays = [Duration::ZERO, Duration::from_millis(1)];

@@ -71,8 +71,13 @@ impl SnsApi {
             Err(error) => return refused(&Refusal::new("MalformedQueryString", error.to_string())),
         };
         // The form is the body of a POST, or the query of a GET.
-        let body = String::from_utf8_lossy(&body);
-        let form = if body.is_empty() { &*query } else { &*body };
+        let Ok(body) = std::str::from_utf8(&body) else {
+            return refused(&Refusal::new(
+                "MalformedQueryString",
+                query::Error::NotUtf8.to_string(),
+            ));
+        };
+        let form = if body.is_empty() { &*query } else { body };
         let form = match Part::parse(form) {
             Ok(form) => form,
             Err(error) => return refused(&Refusal::new("MalformedQueryString", error.to_string())),

@@ -37,6 +37,9 @@ impl SnsApi {
     pub(super) fn create_topic(&self, form: &Part) -> Answer {
         let name = required(form, "Name")?;
         let mut settings: Settings = form.map("Attributes.entry", "key", "value");
+        for (name, value) in &mut settings {
+            read_bool(name, value);
+        }
         let fifo = settings.remove("FifoTopic");
         check_topic_name(name, fifo.as_deref())?;
         settings.iter().try_for_each(|(attribute, value)| {
@@ -97,15 +100,16 @@ impl SnsApi {
     pub(super) fn set_topic_attributes(&self, form: &Part) -> Answer {
         let topic = topic_name(form, "TopicArn")?;
         let name = required(form, "AttributeName")?;
-        let value = form.text("AttributeValue").unwrap_or_default();
+        let mut value = form.text("AttributeValue").unwrap_or_default().to_owned();
+        read_bool(name, &mut value);
         self.write(|tx| {
             let Some(mut settings) = store::topic(tx, &topic)? else {
                 return Err(Refusal::not_found("Topic").into());
             };
-            check_attribute(name, value, &topic).map_err(|_| {
+            check_attribute(name, &value, &topic).map_err(|_| {
                 Refusal::invalid(if ATTRIBUTES.contains(&name) { name } else { "AttributeName" })
             })?;
-            settings.insert(name.to_owned(), value.to_owned());
+            settings.insert(name.to_owned(), value);
             Ok(store::put_topic(tx, &topic, &settings)?)
         })?;
         Ok(Map::new())
@@ -130,6 +134,13 @@ fn check_topic_name(name: &str, fifo: Option<&str>) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::invalid("Topic Name"))
+}
+
+/// Spells an attribute that is true or false as it is shown: Python's `str(True)` is taken too.
+fn read_bool(name: &str, value: &mut str) {
+    if matches!(name, "FifoTopic" | "ContentBasedDeduplication") {
+        value.make_ascii_lowercase();
+    }
 }
 
 /// Why a topic cannot have this attribute.
