@@ -271,6 +271,39 @@ async fn a_message_of_two_runs_is_deleted_when_the_last_has_ended() {
 }
 
 #[tokio::test]
+async fn a_message_that_comes_again_stays_with_the_run_that_has_it() {
+    let world = World::new();
+    let delivery = |id: &str, receipt: &str| {
+        let mut delivery = message("shared", id, None, r#"{"job":7}"#);
+        delivery["receiptHandle"] = json!(receipt);
+        delivery
+    };
+    let holders = async || -> Vec<(String, String)> {
+        let held = |run: Run| Some((run.rule.to_string(), run.message?.receipt_handle));
+        world.list().await.into_iter().filter_map(held).collect()
+    };
+    let held = |rule: &str, receipt: &str| (rule.to_owned(), receipt.to_owned());
+    assert_eq!(world.receive(&[delivery("x", "x1")]).await, ["x"]);
+    // The run of both has x, so y is held by its own.
+    assert_eq!(world.receive(&[delivery("y", "y1")]).await, ["y"]);
+    assert_eq!(holders().await, [held("held-by-each", "y1"), held("held-by-one", "x1")]);
+    world.told(|told| told.over.push("x1".to_owned()));
+    world.sweep_when_due().await;
+    assert_eq!(holders().await, [held("held-by-each", "y1")]);
+
+    assert_eq!(world.receive(&[delivery("y", "y2")]).await, ["y"]);
+    assert_eq!(holders().await, [held("held-by-each", "y2")]);
+    for holder in ["held-by-each", "held-by-one"] {
+        assert_eq!(holders().await, [held(holder, "y2")]);
+        assert!(world.told(|told| told.deleted.is_empty()));
+        let runs = world.list().await;
+        world.succeed(runs.iter().find(|run| run.message.is_some()).unwrap()).await;
+        world.sweep_at(world.clock.now()).await;
+    }
+    assert_eq!(world.told(|told| told.deleted.clone()), ["y2"]);
+}
+
+#[tokio::test]
 async fn a_message_is_held_by_nobody_before_all_its_runs_are_recorded() {
     let world = World::new();
     let half = message("jobs", "m", None, r#"{"both":true,"task":"away"}"#);

@@ -44,6 +44,13 @@ rules:
     on: { sqs: { queue: repeated, ack: completion } }
     dedupe: "{{ detail.body.job }}"
     target: { taskDefinition: order }
+  - name: held-by-each
+    on: { sqs: { queue: shared, ack: completion } }
+    target: { taskDefinition: order }
+  - name: held-by-one
+    on: { sqs: { queue: shared, ack: completion } }
+    dedupe: "{{ detail.body.job }}"
+    target: { taskDefinition: order }
   - name: held-in-order
     on: { sqs: { queue: held.fifo, ack: completion } }
     target: { taskDefinition: order }

@@ -220,27 +220,34 @@ impl<P: Ports> Engine<P> {
         let Message { queue_arn, receipt_handle, .. } = message;
         self.ports.queues().extend(queue_arn, receipt_handle, VISIBILITY_SECONDS).await?;
         let held = async {
-            let others = open(self.launch_all(others, until).await?);
-            let others_max = if is_mutated!(OthersForgotten) { 0 } else { OTHERS_MAX };
-            let others = others.filter(|other| *other != last.run_id).take(others_max).collect();
-            let mut held = HeldMessage {
+            let mut others = self.launch_all(others, until).await?;
+            others.retain(|run| !run.status.is_terminal() && run.id != last.run_id);
+            others.truncate(if is_mutated!(OthersForgotten) { 0 } else { OTHERS_MAX });
+            let held = HeldMessage {
                 queue_arn: queue_arn.clone(),
                 id: id.to_string(),
                 receipt_handle: receipt_handle.clone(),
                 received_at,
                 extend_at: after(received_at, HEARTBEAT_SECONDS),
                 own_due_at: None,
-                others,
+                others: others.iter().map(|run| run.id.clone()).collect(),
             };
             if self.is_over(until) {
                 return Err(Error::NotBegun);
             }
-            // The last has it, once all are recorded: were it lost before, the message would come again.
-            let last = self.launch_or_keep(last, Some(held.clone())).await?;
-            if last.is_some_and(|run| holds(&run, &held)) {
+            // One that has it from an earlier delivery keeps it: two would each let it go at their end.
+            let holder = others.iter().position(|run| holds(run, &held));
+            // Else the last has it, once all are recorded: were it lost before, the message would come again.
+            let for_last = holder.is_none().then(|| held.clone());
+            let last = self.launch_or_keep(last, for_last).await?;
+            if holder.is_none() && last.as_ref().is_some_and(|run| holds(run, &held)) {
                 return Ok(Taken::Held);
             }
-            let others = std::mem::take(&mut held.others);
+            if let Some(holder) = holder {
+                others.extend(last.filter(|run| !run.status.is_terminal()));
+                others[..=holder].rotate_right(1);
+            }
+            let others: Vec<RunId> = others.into_iter().map(|run| run.id).collect();
             let is_held = self.hand_over(&others, &held).await?;
             Ok(if is_held { Taken::Held } else { Taken::Done })
         };
@@ -351,11 +358,6 @@ fn holds(run: &Run, message: &HeldMessage) -> bool {
 /// Whether the rule wants the message held until the run has ended.
 fn is_held(plan: &Plan<'_>) -> bool {
     matches!(plan.rule.on, On::Sqs { ack: Ack::Completion, .. })
-}
-
-/// The runs that have not ended.
-fn open(runs: Vec<Run>) -> impl Iterator<Item = RunId> {
-    runs.into_iter().filter(|run| !run.status.is_terminal()).map(|run| run.id)
 }
 
 /// The messages of each group in their order, and each of the others by itself.
