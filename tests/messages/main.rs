@@ -279,7 +279,7 @@ async fn a_message_that_comes_again_stays_with_the_run_that_has_it() {
         delivery
     };
     let holders = async || -> Vec<(String, String)> {
-        let held = |run: Run| Some((run.rule.to_string(), run.message?.receipt_handle));
+        let held = |run: Run| Some((run.rule.clone(), run.message?.receipt_handle));
         world.list().await.into_iter().filter_map(held).collect()
     };
     let held = |rule: &str, receipt: &str| (rule.to_owned(), receipt.to_owned());
