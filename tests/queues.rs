@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use taskferry_tests::{Dev, Project, eventually, post};
 
@@ -123,10 +124,8 @@ fn a_message_stays_in_its_queue_until_its_run_has_ended_and_holds_its_group() {
     });
     assert_eq!((project.runs().len(), left(&dev, "jobs.fifo")), (1, 2));
     let runs = project.ended_runs("one-at-a-time", 2);
-    assert!(
-        runs[0]["createdAt"].as_str().unwrap() > runs[1]["endedAt"].as_str().unwrap(),
-        "{runs:?}"
-    );
+    let time = |at: &Value| at.as_str().unwrap().parse::<Timestamp>().unwrap();
+    assert!(time(&runs[0]["createdAt"]) > time(&runs[1]["endedAt"]), "{runs:?}");
     eventually("the queue is empty", || (left(&dev, "jobs.fifo") == 0).then_some(()));
     dev.stop("INT");
 }
