@@ -168,3 +168,31 @@ fn a_fault_that_is_not_known_is_refused_and_one_that_cannot_happen_is_told() {
     });
     dev.stop("INT");
 }
+
+#[test]
+fn a_stop_whose_answer_is_lost_is_recorded_and_carried_out() {
+    let project = Project::new(
+        r#"
+name: faults
+taskDefinitions:
+  sleep: { containerDefinitions: [ { name: app, image: none, memory: 64, command: [sleep, "600"] } ] }
+rules:
+  - { name: long, on: { eventPattern: { source: [shop] } }, target: { taskDefinition: sleep } }
+"#,
+    );
+    project.write("event.json", r#"{"source":"shop","detail-type":"Order","detail":{}}"#);
+    let dev = project.dev_with(&["--fault", "lost-response=100%"]);
+    project.stdout(&["send", "--event", "event.json"]);
+    let id = eventually_within(PATIENCE, "it runs", || {
+        let runs = project.runs();
+        let run = runs.iter().find(|run| run["status"] == "running")?;
+        Some(run["id"].as_str().unwrap().to_owned())
+    });
+    let told = project.stdout(&["runs", "stop", &id, "--reason", "enough"]);
+    assert!(told.contains("the stop is recorded"), "{told}");
+    let run = eventually_within(PATIENCE, "it has ended", || {
+        project.runs().into_iter().find(|run| !run["endedAt"].is_null())
+    });
+    assert_eq!(run["status"], "cancelled", "{run:#}");
+    dev.stop("INT");
+}

@@ -55,7 +55,8 @@ pub(crate) struct Arguments {
 /// Shows it; exit 2 if any step fails.
 pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let dir = arguments.dir.unwrap_or_else(|| {
-        let name = format!("taskferry-demo-{}", Timestamp::now().as_millisecond());
+        let now = Timestamp::now().as_millisecond();
+        let name = format!("taskferry-demo-{now}-{}", std::process::id());
         std::env::temp_dir().join(name)
     });
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;

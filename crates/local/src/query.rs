@@ -93,7 +93,12 @@ pub(crate) fn entries(map: Value, key: &str, value: &str) -> Map<String, Value> 
         }
         map => map,
     };
-    items(map).into_iter().filter_map(entry).collect()
+    let items = match map {
+        // One alone may have no number.
+        Value::Object(item) if item.contains_key(key) => vec![Value::Object(item)],
+        map => items(map),
+    };
+    items.into_iter().filter_map(entry).collect()
 }
 
 /// Writes an element: of an object one with elements inside, of a list one each, of anything else its text.
@@ -225,6 +230,8 @@ mod tests {
     fn maps_have_keys_and_values() {
         let map = json!({ "2": { "Name": "b", "Value": "2" }, "1": { "Name": "a", "Value": "1" }, "3": "x" });
         assert_eq!(Value::Object(entries(map, "Name", "Value")), json!({ "a": "1", "b": "2" }));
+        let alone = json!({ "Name": "a", "Value": "1" });
+        assert_eq!(Value::Object(entries(alone, "Name", "Value")), json!({ "a": "1" }));
     }
 
     #[test]

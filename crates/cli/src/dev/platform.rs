@@ -37,7 +37,7 @@ use taskferry_local::{
     state::State,
 };
 use tokio::{
-    sync::oneshot,
+    sync::watch,
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
@@ -82,10 +82,24 @@ pub(crate) struct Platform {
     address: SocketAddr,
     /// Fires the schedules.
     timer: JoinHandle<()>,
-    server: JoinHandle<()>,
-    stop_server: oneshot::Sender<()>,
+    servers: JoinHandle<()>,
+    /// Dropped to stop them.
+    serving: watch::Sender<()>,
     /// Those of EventBridge that fire by the clock.
     scheduled_rules: JoinHandle<()>,
+}
+
+/// The address, and one for the functions alone: as many clients as there is room for do not keep them from their work.
+struct Servers {
+    clients: Server,
+    functions: Server,
+}
+
+impl Servers {
+    async fn bind(address: SocketAddr) -> Result<Self, server::Error> {
+        let free = SocketAddr::new(address.ip(), 0);
+        Ok(Self { clients: Server::bind(address).await?, functions: Server::bind(free).await? })
+    }
 }
 
 impl Platform {
@@ -99,21 +113,21 @@ impl Platform {
         rules: &Rules,
     ) -> anyhow::Result<(Self, Heard)> {
         let locked = State::open(state.path()).map_err(|error| state.refused(error))?;
-        let server = Server::bind(address).await.map_err(with_hint)?;
-        Self::serve(state, locked, server, project, tasks, rules)
+        let servers = Servers::bind(address).await.map_err(with_hint)?;
+        Self::serve(state, locked, servers, project, tasks, rules)
     }
 
     /// Wires all, and then serves.
     fn serve(
         state: &StateDir,
         locked: State,
-        server: Server,
+        servers: Servers,
         project: &Path,
         tasks: TaskOptions,
         rules: &Rules,
     ) -> anyhow::Result<(Self, Heard)> {
-        let address = server.addr();
-        let aws = Aws::open(state, locked, address, project, tasks, rules)?;
+        let address = servers.clients.addr();
+        let aws = Aws::open(state, locked, &servers, project, tasks, rules)?;
         let heard = Heard {
             logs: aws.functions.logs(),
             ended: aws.functions.ended(),
@@ -128,12 +142,18 @@ impl Platform {
         let scheduled_rules = tokio::spawn(event_bridge.keep_time(aws.locked.db(), run_task));
         tokio::spawn(sweep_regularly(aws.functions.clone(), aws.runs.clone()));
         let timer = tokio::spawn(Arc::clone(&aws.scheduler).run());
-        let (stop_server, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server.serve(aws.services(), async {
-            // Sent, or its sender dropped: either way there is nobody left to serve.
-            let _stopped = stopped.await;
-        }));
-        Ok((Self { aws, address, timer, server, stop_server, scheduled_rules }, heard))
+        let serving = watch::Sender::new(());
+        let stopped = || {
+            let mut serving = serving.subscribe();
+            // Its sender is dropped: there is nobody left to serve.
+            async move { while serving.changed().await.is_ok() {} }
+        };
+        let for_clients = servers.clients.serve(aws.services(), stopped());
+        let for_functions = servers.functions.serve(aws.services(), stopped());
+        let servers = tokio::spawn(async {
+            tokio::join!(for_clients, for_functions);
+        });
+        Ok((Self { aws, address, timer, servers, serving, scheduled_rules }, heard))
     }
 
     /// Makes what changed rules ask for, and wires it.
@@ -165,10 +185,9 @@ impl Platform {
         self.aws.mappings.settled().await;
         // Who waits for a message would hold the server up.
         self.aws.queues.close();
-        // The server has ended by itself only if it panicked, and then there is nothing to stop.
-        let _stopped = self.stop_server.send(());
-        if let Err(error) = self.server.await {
-            tracing::error!(%error, "the server did not end well");
+        drop(self.serving);
+        if let Err(error) = self.servers.await {
+            tracing::error!(%error, "the servers did not end well");
         }
     }
 
@@ -206,7 +225,7 @@ impl Aws {
     fn open(
         state: &StateDir,
         locked: State,
-        address: SocketAddr,
+        servers: &Servers,
         project: &Path,
         tasks: TaskOptions,
         rules: &Rules,
@@ -226,7 +245,7 @@ impl Aws {
             Arc::clone(&event_bridge),
             EcsConfig {
                 tasks_dir: state.tasks(),
-                endpoint_url: format!("http://{address}"),
+                endpoint_url: format!("http://{}", servers.clients.addr()),
                 reaper: vec![program.clone().into(), OsString::from("reaper")],
                 containers: tasks.containers,
                 faults: tasks.faults,
@@ -246,7 +265,8 @@ impl Aws {
             Box::new(move |request| starter.call("RunTask", request)),
             Clock::default(),
         ));
-        let config = FunctionsConfig::new(address, locked.dir().to_owned(), locked.logs_dir());
+        let (dir, logs_dir) = (locked.dir().to_owned(), locked.logs_dir());
+        let config = FunctionsConfig::new(servers.functions.addr(), dir, logs_dir);
         let functions = Functions::open(locked.db(), invocations, config)?;
         // No function of the last `dev` is left, and none of this one has begun.
         runs.look_at_launches(Timestamp::now()).context("cannot look at the runs")?;
@@ -386,15 +406,15 @@ rules:
         let rules = crate::check::load(&file, &mut Vec::new()).unwrap().unwrap();
         let state = StateDir::new(&project.join("state"));
         let locked = State::open(state.path()).unwrap();
-        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let servers = Servers::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
 
-        let mut early = TcpStream::connect(server.addr()).unwrap();
+        let mut early = TcpStream::connect(servers.clients.addr()).unwrap();
         let put =
             "PUT /uploads/a HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx";
         early.write_all(put.as_bytes()).unwrap();
         let tasks = TaskOptions { containers: Containers::Stub, faults: Faults::default() };
         let (platform, _heard) =
-            Platform::serve(&state, locked, server, &project, tasks, &rules).unwrap();
+            Platform::serve(&state, locked, servers, &project, tasks, &rules).unwrap();
         let answer = tokio::task::spawn_blocking(move || {
             let mut answer = String::new();
             early.read_to_string(&mut answer).map(|_| answer)

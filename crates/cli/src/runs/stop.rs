@@ -2,6 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
+use taskferry_core::reason;
 use taskferry_engine::Stopped;
 
 use crate::records::Records;
@@ -24,7 +25,19 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let run = records.run(&arguments.id).await?;
     let id = &run.id;
-    match records.engine().await?.stop(id, &arguments.reason).await? {
+    let stopped = match records.engine().await?.stop(id, &arguments.reason).await {
+        Ok(stopped) => stopped,
+        Err(error) => {
+            if records.run(id.as_str()).await?.stop.is_none() {
+                return Err(error.into());
+            }
+            // Only the call failed, or its answer was lost.
+            let why = reason(&error);
+            writeln!(out, "run {id}: the stop is recorded, and the sweep sees to it: {why}")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    match stopped {
         Stopped::Stopping => writeln!(out, "run {id}: its task was told to stop")?,
         Stopped::Cancelled => writeln!(out, "run {id}: cancelled")?,
         Stopped::Ended => {
