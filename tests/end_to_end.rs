@@ -1,6 +1,6 @@
 //! Through the real program: events in at one end, what tasks did at the other.
 
-use std::{fs, process::Command};
+use std::{fs, io::Write as _, net::TcpStream, process::Command};
 
 use serde_json::{Value, json};
 use taskferry_aws::{Clients, Objects};
@@ -597,5 +597,20 @@ fn what_a_schedule_missed_is_one_run_as_the_rule_says() {
     let reason = skipped["reason"].as_str().expect("a reason");
     assert!(reason.contains("earlier times were missed"), "{reason}");
     missed("once", "failed");
+    dev.stop("INT");
+}
+
+#[test]
+fn as_many_clients_as_there_is_room_for_keep_no_event_from_its_run() {
+    let project = Project::new(RULES);
+    let dev = project.dev();
+    let address = dev.endpoint.trim_start_matches("http://");
+    // No function has begun yet, and each will have to connect.
+    let mut clients: Vec<_> = (0..450).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let put = "PUT /keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    clients[0].write_all(put.as_bytes()).unwrap();
+    let runs = project.ended_runs("print", 1);
+    assert_eq!(runs[0]["status"], "succeeded");
+    drop(clients);
     dev.stop("INT");
 }
