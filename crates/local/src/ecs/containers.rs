@@ -100,7 +100,12 @@ impl Ecs {
                         "CannotCreateContainerError: invalid environment variable {name:?}"
                     ));
                 }
-                environment.insert(name.into(), value.into());
+                // A task may hand on all that it has itself; with these it would hand on whose process it is (`strays`).
+                let is_anothers = matches!(name.as_str(), "HOME" | "TMPDIR")
+                    && Path::new(&value).starts_with(&self.config.tasks_dir);
+                if !is_anothers {
+                    environment.insert(name.into(), value.into());
+                }
             }
         }
         let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));

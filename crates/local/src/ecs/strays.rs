@@ -1,8 +1,8 @@
 //! Processes that containers left running outside their groups, as daemons do: a container that ends takes them along.
 //!
 //! Asked when a container's process has exited, and for all tasks at the beginning and at the end. A process is known by
-//! what it still has of its container: its home or temporary directory in the environment, or its output files. One that
-//! has got rid of all of these lives on, and so does each where the system has no `/proc`: only a container engine could
+//! what it still has of its container: its home or temporary directory in the environment, or, where it has neither, its output
+//! files. One that has got rid of these lives on, and so does each where the system has no `/proc`: only a container engine could
 //! do more. Nothing else is ever killed: neither this process nor somebody who looks at a task's directory.
 
 use std::{

@@ -131,6 +131,21 @@ async fn a_process_sees_its_directories_and_nothing_else_of_this_environment() {
 }
 
 #[tokio::test]
+async fn the_directories_that_a_task_hands_on_stay_its_own() {
+    let fixture = Fixture::new(Containers::HostProcesses);
+    fixture.register("f", &["/bin/sh", "-c", "echo $HOME $TMPDIR $A"]);
+    let parent = fixture.directory.0.join("tasks/parent");
+    let pair = |name: &str, path: &str| json!({ "name": name, "value": parent.join(path) });
+    let handed_on = [pair("HOME", "app"), pair("TMPDIR", "app.tmp"), pair("A", "app")];
+    let arn = fixture.run("f", &json!([{ "name": "app", "environment": handed_on }]));
+    fixture.until_stopped(&arn).await;
+    let own = fixture.directory.0.join("tasks").join(arn.rsplit('/').next().unwrap());
+    let [own, parent] =
+        [own.join("app"), parent.join("app")].map(|path| path.display().to_string());
+    assert_eq!(fixture.stdout(&arn, "app"), format!("{own} {own}.tmp {parent}\n"));
+}
+
+#[tokio::test]
 async fn a_container_without_a_command_says_how_to_give_it_one() {
     let fixture = Fixture::new(Containers::HostProcesses);
     fixture.register("f", &[]);
