@@ -1,6 +1,6 @@
 //! Faults on request: what goes wrong of what may go wrong on AWS, so that one can see what becomes of it.
 //!
-//! [`Faults`] is what was asked for, and decides: a fault and a number drawn by lot in, whether it happens out. [`Dice`]
+//! [`Faults`] is what was asked for, and decides: a fault and a number drawn by lot in, whether it happens out. `Dice`
 //! draws, and tells whoever listens of each fault that was made, so that none is taken for a real one. What a fault is stands
 //! where it is made: `run_task`, `lifecycle`, `events`, and `Ecs::answer`. Nothing is drawn for a fault that nobody asked for.
 
