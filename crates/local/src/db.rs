@@ -9,13 +9,17 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, config::DbConfig};
 
 /// How long a statement waits for another process that writes.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after it is tried again to set a file up that another process is setting up.
+const SET_UP_RETRY: Duration = Duration::from_millis(5);
 
 /// How many pages are written to the log before they go to the file, 16 MiB: each time waits for the disk, and a page
 /// that was written often goes once. SQLite's own 1,000 are some ten dispatches.
@@ -79,6 +83,25 @@ pub(crate) fn leads_to(path: &Path, file: FileId) -> bool {
     }
 }
 
+/// Has the file written by a log ahead of it.
+///
+/// Of several that do so to a new file SQLite refuses all but one at once, whatever the timeout: each would wait for the other.
+/// <https://www.sqlite.org/c3ref/busy_handler.html>
+fn log_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && begun.elapsed() < BUSY_TIMEOUT =>
+            {
+                thread::sleep(SET_UP_RETRY);
+            }
+            done => return done,
+        }
+    }
+}
+
 impl Db {
     /// Opens the file, creating it or bringing its schema up to date.
     ///
@@ -91,7 +114,7 @@ impl Db {
         let sqlite = |source| Error::Sqlite { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+        log_ahead(&connection).map_err(sqlite)?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(sqlite)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(sqlite)?;
