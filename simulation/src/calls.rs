@@ -114,11 +114,13 @@ impl World {
         let knobs = self.knobs;
         // A day after a run's end most seeds are over, so each of these few calls has to meet more.
         let oftener = if call == Call::DiscardPayload { 8 } else { 1 };
+        // What was seen of a limit is to be old by the time somebody acts on it.
+        let aged = if call == Call::Limit { 8 } else { 1 };
         fate.mishap = if self.dice.chance(knobs.lost * oftener) {
             Some(self.dice.pick(&[Mishap::RequestLost, Mishap::ResponseLost]))
         } else if self.dice.chance(knobs.crash * oftener) {
             Some(self.dice.pick(&[Mishap::CrashBefore, Mishap::CrashAfter]))
-        } else if self.dice.chance(knobs.frozen * oftener) {
+        } else if self.dice.chance(knobs.frozen * oftener.max(aged)) {
             Some(self.dice.pick(&[Mishap::Frozen, Mishap::FrozenBefore]))
         } else if self.dice.chance(knobs.throttled * oftener) {
             Some(Mishap::Throttled)

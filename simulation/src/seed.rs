@@ -43,10 +43,19 @@ impl Simulation {
         };
         let times = Times { faults, events };
         let has_messages = world.dice.chance(300);
-        let count = if has_messages { world.dice.index(6) } else { 1 + world.dice.index(12) };
+        // Runs that make way for one another by themselves, and often by what was seen a while ago: many of them, and what was
+        // admitted waits again where ECS has no room for it.
+        let make_way = !has_messages && world.dice.chance(250);
+        if make_way {
+            (world.knobs.frozen, world.knobs.denied) = (40, 500);
+        }
+        let count = match (has_messages, make_way) {
+            (true, _) => world.dice.index(6),
+            (_, true) => 12,
+            _ => 1 + world.dice.index(12),
+        };
         // Few rules a seed, so that their runs meet.
-        let names: Vec<&str> = if !has_messages && world.dice.chance(100) {
-            // Those whose runs make way for one another, by themselves.
+        let names: Vec<&str> = if make_way {
             vec![world.dice.pick(&["skip", "latest", "replace"])]
         } else {
             (0..=world.dice.index(4)).map(|_| world.dice.pick(&scenario::NAMES)).collect()
