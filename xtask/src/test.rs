@@ -26,6 +26,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
     step(cargo().args(["test", "--locked", "--workspace"]))?;
     simulate::run(&[])?;
+    simulate::run(&["--mutations"])?;
     emulators::run()?;
     clients::run()
 }
