@@ -206,7 +206,7 @@ impl<P: Ports> Engine<P> {
         Ok(())
     }
 
-    /// Launches runs that hold their message until they have ended.
+    /// Holds a message until its runs have ended.
     async fn hold(
         &self,
         id: &MessageId,
@@ -214,52 +214,60 @@ impl<P: Ports> Engine<P> {
         plans: &[Plan<'_>],
         until: Timestamp,
     ) -> Result<Taken, Error> {
-        let [others @ .., last] = plans else { return Ok(Taken::Done) };
         let received_at = self.ports.clock().now();
         // Before anything is begun: a delivery that is over already is another's to take.
         let Message { queue_arn, receipt_handle, .. } = message;
         self.ports.queues().extend(queue_arn, receipt_handle, VISIBILITY_SECONDS).await?;
-        let held = async {
-            let mut others = self.launch_all(others, until).await?;
-            others.retain(|run| !run.status.is_terminal() && run.id != last.run_id);
-            others.truncate(if is_mutated!(OthersForgotten) { 0 } else { OTHERS_MAX });
-            let held = HeldMessage {
-                queue_arn: queue_arn.clone(),
-                id: id.to_string(),
-                receipt_handle: receipt_handle.clone(),
-                received_at,
-                extend_at: after(received_at, HEARTBEAT_SECONDS),
-                own_due_at: None,
-                others: others.iter().map(|run| run.id.clone()).collect(),
-            };
-            if self.is_over(until) {
-                return Err(Error::NotBegun);
-            }
-            // One that has it from an earlier delivery keeps it: two would each let it go at their end.
-            let holder = others.iter().position(|run| holds(run, &held));
-            // Else the last has it, once all are recorded: were it lost before, the message would come again.
-            let for_last = holder.is_none().then(|| held.clone());
-            let last = self.launch_or_keep(last, for_last).await?;
-            if holder.is_none() && last.as_ref().is_some_and(|run| holds(run, &held)) {
-                return Ok(Taken::Held);
-            }
-            if let Some(holder) = holder {
-                others.extend(last.filter(|run| !run.status.is_terminal()));
-                others[..=holder].rotate_right(1);
-            }
-            let others: Vec<RunId> = others.into_iter().map(|run| run.id).collect();
-            let is_held = self.hand_over(&others, &held).await?;
-            Ok(if is_held { Taken::Held } else { Taken::Done })
+        let held = HeldMessage {
+            queue_arn: queue_arn.clone(),
+            id: id.to_string(),
+            receipt_handle: receipt_handle.clone(),
+            received_at,
+            extend_at: after(received_at, HEARTBEAT_SECONDS),
+            own_due_at: None,
+            others: Vec::new(),
         };
-        let held = held.await;
-        if held.is_err() {
+        let taken = self.launch_held(held, plans, until).await;
+        if taken.is_err() {
             // It comes again by itself, so this is for haste alone.
             let returned = self.ports.queues().extend(queue_arn, receipt_handle, RETURNED_SECONDS);
             if let Err(error) = returned.await {
                 warn!(message_id = %id, error = reason(&error), "message comes again late");
             }
         }
-        held
+        taken
+    }
+
+    /// Launches the runs of a message, one of which holds it from then on.
+    async fn launch_held(
+        &self,
+        mut message: HeldMessage,
+        plans: &[Plan<'_>],
+        until: Timestamp,
+    ) -> Result<Taken, Error> {
+        let [others @ .., last] = plans else { return Ok(Taken::Done) };
+        let mut others = self.launch_all(others, until).await?;
+        others.retain(|run| !run.status.is_terminal() && run.id != last.run_id);
+        others.truncate(if is_mutated!(OthersForgotten) { 0 } else { OTHERS_MAX });
+        message.others = others.iter().map(|run| run.id.clone()).collect();
+        if self.is_over(until) {
+            return Err(Error::NotBegun);
+        }
+        // One that has it from an earlier delivery keeps it: two would each let it go at their end.
+        let holder = others.iter().position(|run| holds(run, &message));
+        // Else the last has it, once all are recorded: were it lost before, the message would come again.
+        let for_last = holder.is_none().then(|| message.clone());
+        let last = self.launch_or_keep(last, for_last).await?;
+        if holder.is_none() && last.as_ref().is_some_and(|run| holds(run, &message)) {
+            return Ok(Taken::Held);
+        }
+        if let Some(holder) = holder {
+            others.extend(last.filter(|run| !run.status.is_terminal()));
+            others[..=holder].rotate_right(1);
+        }
+        let others: Vec<RunId> = others.into_iter().map(|run| run.id).collect();
+        let is_held = self.hand_over(&others, &message).await?;
+        Ok(if is_held { Taken::Held } else { Taken::Done })
     }
 
     /// Hands a message over to the first of its runs that is under way and holds no other; false if there is none.
