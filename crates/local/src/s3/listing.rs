@@ -314,7 +314,7 @@ impl Encoder {
         if self.url { encode_key(&key) } else { key }
     }
 
-    fn objects(self, rows: Vec<Row>, with_owner: bool) -> Vec<Listed> {
+    pub(super) fn objects(self, rows: Vec<Row>, with_owner: bool) -> Vec<Listed> {
         let listed = rows.into_iter().map(|row| Listed {
             key: Some(self.text(row.key)),
             size: Some(row.size),

@@ -2,19 +2,14 @@
 
 use s3s::{
     S3ErrorCode,
-    dto::{
-        ChecksumAlgorithm, ChecksumType, ETag, ListObjectVersionsInput, ListObjectVersionsOutput,
-        ObjectVersion, ObjectVersionStorageClass,
-    },
+    dto::{ListObjectVersionsInput, ListObjectVersionsOutput, ObjectStorageClass, ObjectVersion},
 };
 
 use super::{
     S3,
-    buckets::owner,
     fault::{Fault, refuse_argument},
     get::check_version,
     listing::{Encoder, PAGE_MAX, Query, page_size},
-    objects::timestamp,
 };
 
 /// The id of a version that was made without versioning.
@@ -48,21 +43,18 @@ impl S3 {
         // After a common prefix, too, the next page goes on by the key marker; then it has no version.
         let is_prefix = page.next.as_ref().is_some_and(|next| page.common_prefixes.contains(next));
         let next_version = page.next.as_ref().filter(|_| !is_prefix);
-        let versions = page.objects.into_iter().map(|row| ObjectVersion {
-            key: Some(encode.text(row.key)),
+        let storage_class = |it: ObjectStorageClass| it.as_str().to_owned().into();
+        let versions = encode.objects(page.objects, true).into_iter().map(|object| ObjectVersion {
+            key: object.key,
             version_id: Some(UNVERSIONED.to_owned()),
             is_latest: Some(true),
-            size: Some(row.size),
-            e_tag: Some(ETag::Strong(row.etag)),
-            last_modified: Some(timestamp(row.modified_at)),
-            checksum_algorithm: Some(vec![ChecksumAlgorithm::from_static(
-                row.checksum.algorithm.name(),
-            )]),
-            checksum_type: Some(ChecksumType::from_static(row.checksum.scope.name())),
-            storage_class: Some(ObjectVersionStorageClass::from(
-                row.storage_class.unwrap_or_else(|| ObjectVersionStorageClass::STANDARD.to_owned()),
-            )),
-            owner: Some(owner()),
+            size: object.size,
+            e_tag: object.e_tag,
+            last_modified: object.last_modified,
+            checksum_algorithm: object.checksum_algorithm,
+            checksum_type: object.checksum_type,
+            storage_class: object.storage_class.map(storage_class),
+            owner: object.owner,
             restore_status: None,
         });
         Ok(ListObjectVersionsOutput {
