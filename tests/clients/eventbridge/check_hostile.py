@@ -101,20 +101,21 @@ def all_refused(world, answers):
     equal(world.state(), before)
 
 
+def bodies_refused(world, service, operations):
+    all_refused(world, (
+        (f"{operation} {what}", lambda: world.call(f"{service}.{operation}", body))
+        for operation in operations for what, body in BODIES.items()
+    ))  # fmt: skip
+
+
 @check
 def what_is_no_request_of_eventbridge_is_refused(world):
-    all_refused(world, (
-        (f"{operation} {what}", lambda: world.call(f"AWSEvents.{operation}", body))
-        for operation in EVENTS for what, body in BODIES.items()
-    ))  # fmt: skip
+    bodies_refused(world, "AWSEvents", EVENTS)
 
 
 @check
 def what_is_no_request_of_sqs_is_refused(world):
-    all_refused(world, (
-        (f"{operation} {what}", lambda: world.call(f"AmazonSQS.{operation}", body))
-        for operation in SQS for what, body in BODIES.items()
-    ))  # fmt: skip
+    bodies_refused(world, "AmazonSQS", SQS)
 
 
 @check
