@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use jiff::Timestamp;
 use taskferry_core::{
     event::Event,
@@ -24,6 +24,7 @@ use taskferry_engine::{
     Foreseen,
     ports::{RunQuery, Runs as _},
 };
+use taskferry_function::FunctionEngine;
 
 use crate::{
     event,
@@ -112,9 +113,10 @@ struct Show {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["ids", "all"])))]
 struct Redrive {
     /// The runs' ids, or enough of their beginnings
-    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+    #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// All dead letters that the filters leave
     #[arg(long)]
@@ -207,35 +209,11 @@ async fn redrive(
     }
     let engine = records.engine().await?;
     let mut failed = 0_usize;
-    if arguments.dry_run {
-        for run in &runs {
-            let (id, rule) = (short_id(run), &run.rule);
-            let ended = ended_otherwise(run);
-            match engine.foresee_redrive(&run.id, event.clone()).await {
-                Ok(Foreseen { run_id, refusal: None }) => {
-                    writeln!(
-                        out,
-                        "run {id} of rule {rule}{ended} would be done again as run {run_id}"
-                    )?;
-                }
-                Ok(Foreseen { refusal: Some(refusal), .. }) => {
-                    failed += 1;
-                    writeln!(
-                        out,
-                        "run {id} of rule {rule}{ended} would be refused again: {refusal}"
-                    )?;
-                }
-                Err(error) => {
-                    failed += 1;
-                    let error = anyhow::Error::from(error);
-                    writeln!(out, "run {id} of rule {rule} would not be done again: {error:#}")?;
-                }
-            }
-        }
-        writeln!(out, "{} in all; nothing was done", runs.len())?;
-        return Ok(ExitCode::from(u8::from(failed > 0)));
-    }
     for run in &runs {
+        if arguments.dry_run {
+            failed += usize::from(!foresee(&engine, run, event.clone(), out).await?);
+            continue;
+        }
         match engine.redrive(&run.id, event.clone()).await {
             Ok(again) => writeln!(out, "run {}: done again as run {}", run.id, again.run_id)?,
             Err(error) => {
@@ -244,7 +222,34 @@ async fn redrive(
             }
         }
     }
+    if arguments.dry_run {
+        writeln!(out, "{} in all; nothing was done", runs.len())?;
+    }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// Says what a redrive would do; false if the run would not be done again.
+async fn foresee(
+    engine: &FunctionEngine,
+    run: &Run,
+    event: Option<Event>,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let (id, rule) = (short_id(run), &run.rule);
+    let ended = ended_otherwise(run);
+    let (is_done, what) = match engine.foresee_redrive(&run.id, event).await {
+        Ok(Foreseen { run_id, refusal: None }) => {
+            (true, format!("{ended} would be done again as run {run_id}"))
+        }
+        Ok(Foreseen { refusal: Some(refusal), .. }) => {
+            (false, format!("{ended} would be refused again: {refusal}"))
+        }
+        Err(error) => {
+            (false, format!(" would not be done again: {:#}", anyhow::Error::from(error)))
+        }
+    };
+    writeln!(out, "run {id} of rule {rule}{what}")?;
+    Ok(is_done)
 }
 
 /// How a run has ended that is no dead letter: to do it again may be a slip.
