@@ -82,7 +82,9 @@ impl Share {
         if !digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
             return None;
         }
-        let millionths = (digits.parse::<f64>().ok()? * f64::from(Self::ALWAYS / 100)).round();
+        let asked = digits.parse::<f64>().ok()? * f64::from(Self::ALWAYS / 100);
+        // However seldom it is asked for, it is asked for.
+        let millionths = if asked > 0.0 { asked.round().max(1.0) } else { 0.0 };
         if millionths > f64::from(Self::ALWAYS) {
             return None;
         }
@@ -356,6 +358,7 @@ mod tests {
             assert_eq!(Share::parse(text), Some(Share(millionths)), "{text}");
             assert_eq!(Share(millionths).to_string(), text);
         }
+        assert_eq!(Share::parse("0.00000001%"), Some(Share(1)), "seldom is not never");
         for text in ["", "%", "10", "-1%", "+1%", "100.1%", "1e1%", "inf%", "nan%", "1.2.3%", "5 %"]
         {
             assert_eq!(Share::parse(text), None, "{text}");
