@@ -195,7 +195,9 @@ fn target_of(rule: &Rule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::PathBuf};
+    use std::fs;
+
+    use tempfile::NamedTempFile;
 
     use super::*;
 
@@ -215,35 +217,28 @@ rules:
     target: { taskDefinition: index }
 ";
 
-    /// A file of its own for one test, removed at the end.
-    struct Rulesfile(PathBuf);
+    /// A file of its own for one test.
+    struct Rulesfile(NamedTempFile);
 
     impl Rulesfile {
-        fn new(name: &str, bytes: &[u8]) -> Self {
-            let name = format!("taskferry-check-{}-{name}.yaml", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::write(&path, bytes).unwrap();
-            Self(path)
+        fn new(bytes: &[u8]) -> Self {
+            let file = NamedTempFile::new().unwrap();
+            fs::write(file.path(), bytes).unwrap();
+            Self(file)
         }
 
         fn check(&self, json: bool) -> (String, String, ExitCode) {
             let (mut out, mut err) = (Vec::new(), Vec::new());
-            let code = run(&self.0, json, NOW, &mut out, &mut err).unwrap();
-            let name = self.0.display().to_string();
+            let code = run(self.0.path(), json, NOW, &mut out, &mut err).unwrap();
+            let name = self.0.path().display().to_string();
             let text = |bytes| String::from_utf8(bytes).unwrap().replace(&name, "FILE");
             (text(out), text(err), code)
         }
     }
 
-    impl Drop for Rulesfile {
-        fn drop(&mut self) {
-            let _removed = fs::remove_file(&self.0);
-        }
-    }
-
     #[test]
     fn a_good_file_is_summarised_on_stdout() {
-        let (out, err, code) = Rulesfile::new("good", GOOD.as_bytes()).check(false);
+        let (out, err, code) = Rulesfile::new(GOOD.as_bytes()).check(false);
         assert_eq!(err, "");
         assert_eq!(
             out,
@@ -302,7 +297,7 @@ rules:
     on: { schedule: at(2199-01-01T00:00:00) }
     target: { taskDefinition: t }
 ";
-        let (out, err, code) = Rulesfile::new("past", text.as_bytes()).check(false);
+        let (out, err, code) = Rulesfile::new(text.as_bytes()).check(false);
         assert_eq!(
             err,
             "warning: the schedule lies in the past, and fires no more
@@ -328,7 +323,7 @@ hint: move `end`, or delete the rule
     #[test]
     fn a_broken_file_is_shown_on_stderr() {
         let text = GOOD.replace("cluster:", "clutser:");
-        let (out, err, code) = Rulesfile::new("broken", text.as_bytes()).check(false);
+        let (out, err, code) = Rulesfile::new(text.as_bytes()).check(false);
         assert_eq!(out, "");
         assert!(err.starts_with("error: unknown key `clutser`\n --> FILE:7:38\n"), "{err}");
         assert!(err.ends_with("hint: did you mean `cluster`?\n\nFILE: 1 error\n"), "{err}");
@@ -338,7 +333,7 @@ hint: move `end`, or delete the rule
     #[test]
     fn faults_are_an_array_for_programs() {
         let text = GOOD.replace("cluster:", "clutser:");
-        let (out, err, code) = Rulesfile::new("json", text.as_bytes()).check(true);
+        let (out, err, code) = Rulesfile::new(text.as_bytes()).check(true);
         assert_eq!(err, "");
         let faults: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(
@@ -354,14 +349,15 @@ hint: move `end`, or delete the rule
 
     #[test]
     fn a_file_that_is_not_text_says_where() {
-        let file = Rulesfile::new("bytes", b"name: a\nrules: \xff\n");
-        let error = run(&file.0, false, NOW, &mut Vec::new(), &mut Vec::new()).unwrap_err();
+        let file = Rulesfile::new(b"name: a\nrules: \xff\n");
+        let error = run(file.0.path(), false, NOW, &mut Vec::new(), &mut Vec::new()).unwrap_err();
         assert!(error.to_string().ends_with(":2: the file is not UTF-8 text (byte 15)"), "{error}");
     }
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let path = std::env::temp_dir().join("taskferry-check-none.yaml");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("none.yaml");
         let error = load(&path, &mut Vec::new()).unwrap_err();
         let wanted = format!("cannot read {}: ", path.display());
         assert!(error.to_string().starts_with(&wanted), "{error}");
@@ -370,7 +366,7 @@ hint: move `end`, or delete the rule
     #[test]
     fn a_huge_file_is_refused_before_it_is_read_whole() {
         let bytes = "é".repeat(rules::TEXT_BYTES_MAX);
-        let (_, err, code) = Rulesfile::new("huge", bytes.as_bytes()).check(false);
+        let (_, err, code) = Rulesfile::new(bytes.as_bytes()).check(false);
         assert!(err.starts_with("error: the file is larger than"), "{}", &err[..200]);
         assert_eq!(code, ExitCode::from(1));
     }
@@ -378,9 +374,9 @@ hint: move `end`, or delete the rule
     #[test]
     fn loading_prints_a_warning_in_one_line() {
         let text = format!("{GOOD}    dedupe: same\n");
-        let file = Rulesfile::new("load", text.as_bytes());
+        let file = Rulesfile::new(text.as_bytes());
         let mut err = Vec::new();
-        assert!(load(&file.0, &mut err).unwrap().is_some());
+        assert!(load(file.0.path(), &mut err).unwrap().is_some());
         let err = String::from_utf8(err).unwrap();
         assert_eq!(err.lines().count(), 1, "{err}");
         assert!(err.starts_with("warning: "), "{err}");

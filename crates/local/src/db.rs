@@ -189,24 +189,21 @@ mod tests {
 
     #[test]
     fn a_file_that_is_deleted_or_replaced_while_it_is_open_is_not_in_place() {
-        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
-        fs::create_dir(&dir).unwrap();
-        let path = dir.join("file.db");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.db");
         let db = Db::open(&path, &["CREATE TABLE t (n INTEGER)"]).unwrap();
         let before = db.is_in_place();
-        fs::rename(&path, dir.join("moved")).unwrap();
+        fs::rename(&path, dir.path().join("moved")).unwrap();
         let moved = db.is_in_place();
         fs::write(&path, "").unwrap();
         let replaced = db.is_in_place();
-        fs::remove_dir_all(&dir).unwrap();
         assert_eq!([before, moved, replaced], [true, false, false]);
     }
 
     #[test]
     fn a_file_that_is_up_to_date_is_opened_while_another_writes() {
-        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir(&dir).unwrap();
-        let path = dir.join("file.db");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.db");
         let migrations = ["CREATE TABLE t (n INTEGER)"];
         let writer = Db::open(&path, &migrations).unwrap();
         let opened = writer.write(|tx| {
@@ -216,7 +213,6 @@ mod tests {
                 connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))
             })
         });
-        std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(opened, Ok::<u32, rusqlite::Error>(0));
     }
 }

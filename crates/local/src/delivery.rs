@@ -337,9 +337,9 @@ mod tests {
     /// What is delivered stands and falls with the transaction that it is part of.
     #[test]
     fn a_transaction_that_does_not_stand_has_delivered_nothing() {
-        let path = std::env::temp_dir().join(format!("taskferry-{}.db", uuid::Uuid::now_v7()));
+        let dir = tempfile::tempdir().unwrap();
         let schema = [lambda::SCHEMA, sqs::SCHEMA, sns::SCHEMA, eventbridge::SCHEMA].concat();
-        let db = Db::open(&path, &[&schema]).unwrap();
+        let db = Db::open(&dir.path().join("state.db"), &[&schema]).unwrap();
         let deliveries = Deliveries::new(Invocations::default(), Queues::default());
         let function = Destination::Function("f".to_owned());
         let delivery = Delivery { body: "{}", ..Delivery::default() };
@@ -362,9 +362,6 @@ mod tests {
         for none in [Destination::Queue(queue), Destination::Topic(topic)] {
             let refused = db.write(|tx| deliveries.deliver(tx, &none, &delivery)).unwrap();
             assert_eq!(refused, Err(Undeliverable::NoResource { arn: none.arn() }));
-        }
-        for end in ["", "-wal", "-shm"] {
-            drop(std::fs::remove_file(format!("{}{end}", path.display())));
         }
     }
 

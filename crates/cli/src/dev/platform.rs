@@ -399,8 +399,8 @@ rules:
     /// An object that is put while the port is taken and nothing served yet is told to the function.
     #[tokio::test(flavor = "multi_thread")]
     async fn whoever_comes_first_finds_all_wired() {
-        let project = std::env::temp_dir().join(format!("taskferry-{}", std::process::id()));
-        fs::create_dir(&project).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let project = dir.path();
         let file = project.join("taskferry.yaml");
         fs::write(&file, RULES).unwrap();
         let rules = crate::check::load(&file, &mut Vec::new()).unwrap().unwrap();
@@ -414,7 +414,7 @@ rules:
         early.write_all(put.as_bytes()).unwrap();
         let tasks = TaskOptions { containers: Containers::Stub, faults: Faults::default() };
         let (platform, _heard) =
-            Platform::serve(&state, locked, servers, &project, tasks, &rules).unwrap();
+            Platform::serve(&state, locked, servers, project, tasks, &rules).unwrap();
         let answer = tokio::task::spawn_blocking(move || {
             let mut answer = String::new();
             early.read_to_string(&mut answer).map(|_| answer)
@@ -434,7 +434,6 @@ rules:
             })
             .unwrap();
         platform.shutdown().await;
-        fs::remove_dir_all(&project).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert_eq!(told, 1);
     }

@@ -227,6 +227,7 @@ mod tests {
     use std::sync::Mutex;
 
     use serde_json::json;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::{
@@ -241,7 +242,6 @@ mod tests {
 
     /// A machine whose ECS answers what the test says.
     struct Machine {
-        dir: std::path::PathBuf,
         db: Arc<Db>,
         event_bridge: Arc<EventBridge>,
         api: EventBridgeApi,
@@ -249,13 +249,14 @@ mod tests {
         answers: Arc<Mutex<Vec<Answer>>>,
         run_task: RunTask,
         _state: State,
+        _dir: TempDir,
     }
 
     impl Machine {
         /// With the rule `r.1`, whose one target is the cluster with this beside.
         fn start(more: &Value) -> Self {
-            let dir = std::env::temp_dir().join(format!("taskferry-{}", Uuid::now_v7()));
-            let state = State::open(&dir).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let state = State::open(dir.path()).unwrap();
             let db = state.db();
             let queues = Queues::default();
             let made = db.write(|tx| queues.create(tx, "dead", &QueueAttributes::default()));
@@ -272,7 +273,7 @@ mod tests {
                 answer.unwrap_or_else(|| Ok(json!({ "tasks": [{}], "failures": [] })))
             });
             let machine =
-                Self { dir, db, event_bridge, api, asked, answers, run_task, _state: state };
+                Self { db, event_bridge, api, asked, answers, run_task, _state: state, _dir: dir };
             let pattern = r#"{ "source": ["app"] }"#;
             machine.call("PutRule", json!({ "Name": "r.1", "EventPattern": pattern }));
             let mut target = json!({
@@ -321,12 +322,6 @@ mod tests {
                 })
                 .unwrap();
             found.iter().map(|it| serde_json::from_str(it).unwrap()).collect()
-        }
-    }
-
-    impl Drop for Machine {
-        fn drop(&mut self) {
-            drop(std::fs::remove_dir_all(&self.dir));
         }
     }
 

@@ -155,22 +155,21 @@ mod tests {
 
     /// A machine without a clock.
     struct Machine {
-        path: std::path::PathBuf,
         db: Arc<Db>,
         event_bridge: Arc<EventBridge>,
         api: EventBridgeApi,
     }
 
     impl Machine {
-        fn start(path: &std::path::Path) -> Self {
+        fn start(dir: &tempfile::TempDir) -> Self {
             let events = [store::SCHEMA, store::SCHEDULE_SCHEMA, store::BUS_SETTINGS_SCHEMA];
             let schema = [lambda::SCHEMA, &events.concat()].concat();
-            let db = Arc::new(Db::open(path, &[&schema]).unwrap());
+            let db = Arc::new(Db::open(&dir.path().join("rules.db"), &[&schema]).unwrap());
             let deliveries = Deliveries::new(Invocations::default(), Queues::default());
             let event_bridge = Arc::new(EventBridge::new(deliveries));
             event_bridge.load(&db).unwrap();
             let api = EventBridgeApi::new(Arc::clone(&db), Arc::clone(&event_bridge));
-            Self { path: path.to_owned(), db, event_bridge, api }
+            Self { db, event_bridge, api }
         }
 
         fn put(&self, schedule: &str) {
@@ -198,19 +197,10 @@ mod tests {
         }
     }
 
-    fn temporary() -> std::path::PathBuf {
-        std::env::temp_dir().join(format!("taskferry-rules-{}.db", Uuid::now_v7()))
-    }
-
-    fn remove(path: &std::path::Path) {
-        for end in ["", "-wal", "-shm"] {
-            drop(std::fs::remove_file(format!("{}{end}", path.display())));
-        }
-    }
-
     #[test]
     fn a_rule_fires_once_for_each_time_and_tells_which() {
-        let machine = Machine::start(&temporary());
+        let dir = tempfile::tempdir().unwrap();
+        let machine = Machine::start(&dir);
         machine.put("rate(5 minutes)");
         let due = machine.fire(Timestamp::now()).expect("it is due some time");
         assert!(machine.queued().is_empty());
@@ -229,22 +219,20 @@ mod tests {
         machine.api.call("DisableRule", json!({ "Name": "r" })).unwrap();
         assert_eq!(machine.fire(next), None);
         assert_eq!(machine.queued().len(), 1);
-        remove(&machine.path);
     }
 
     #[test]
     fn a_time_that_went_by_while_nothing_ran_is_not_made_up_for() {
-        let path = temporary();
-        let machine = Machine::start(&path);
+        let dir = tempfile::tempdir().unwrap();
+        let machine = Machine::start(&dir);
         machine.put("cron(0 * * * ? *)");
         let due = machine.fire(Timestamp::now()).unwrap();
         drop(machine);
-        let machine = Machine::start(&path);
+        let machine = Machine::start(&dir);
         let later = due + jiff::SignedDuration::from_mins(150);
         machine.event_bridge.skip_missed(&machine.db, later).unwrap();
         let next = machine.fire(later).unwrap();
         assert!(machine.queued().is_empty());
         assert_eq!(next.duration_since(due).as_secs(), 3 * 3600);
-        remove(&path);
     }
 }

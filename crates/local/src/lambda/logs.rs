@@ -162,11 +162,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_log_becomes_the_former_one_and_every_line_is_kept_and_shown() {
-        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
+        let dir = tempfile::tempdir().unwrap();
         let printed: Vec<String> = (10..50).map(|number| format!("line {number}")).collect();
         let function: Arc<str> = "f".into();
         // Eight bytes a line: a file has room for five.
-        let open = || Arc::new(Logs::open(dir.clone(), 40 + 7).unwrap());
+        let open = || Arc::new(Logs::open(dir.path().to_owned(), 40 + 7).unwrap());
         let logs = open();
         let mut listener = logs.subscribe();
         let mut kept = String::new();
@@ -180,10 +180,9 @@ mod tests {
         // A later server goes on in the same files.
         open().note(&function, &"2".into(), "one more");
         for file in ["f.1.log", "f.log"] {
-            kept += &fs::read_to_string(dir.join(file)).unwrap();
+            kept += &fs::read_to_string(dir.path().join(file)).unwrap();
         }
-        let files = fs::read_dir(&dir).unwrap().count();
-        fs::remove_dir_all(&dir).unwrap();
+        let files = fs::read_dir(dir.path()).unwrap().count();
         let expected = [&printed[35..], &["one more".to_owned()]].concat().join("\n");
         assert_eq!((files, kept), (2, format!("{expected}\n")));
     }

@@ -178,8 +178,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_being_written_may_be_there_later_and_one_that_is_not_there_is_not() {
-        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
-        fs::create_dir(&dir).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().to_owned();
         let logs = Arc::new(Logs::open(dir.clone(), 0).unwrap());
         let config = FunctionsConfig::new("127.0.0.1:0".parse().unwrap(), dir.clone(), dir.clone());
         let spawn = |program: &std::path::Path| {
@@ -206,7 +206,6 @@ mod tests {
         let missing = spawn(&dir.join("missing"));
         fs::write(dir.join("text"), "text").unwrap();
         let forbidden = spawn(&dir.join("text"));
-        fs::remove_dir_all(&dir).unwrap();
         assert_eq!(
             [busy, missing, forbidden].map(|error| is_passing(&error)),
             [true, false, false]

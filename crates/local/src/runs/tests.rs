@@ -11,7 +11,7 @@ use taskferry_core::{
     run::{HeldMessage, Run, Status},
 };
 use taskferry_engine::ports::{RunQuery, Runs as _, Updated};
-use uuid::Uuid;
+use tempfile::TempDir;
 
 use super::{MIGRATIONS, SqliteRuns};
 use crate::db::Db;
@@ -45,23 +45,15 @@ fn ended(run: &Run, ended_at: Timestamp) -> Run {
 }
 
 /// A directory that goes with the test.
-struct Dir(PathBuf);
+struct Dir(TempDir);
 
 impl Dir {
     fn new() -> Self {
-        let dir = std::env::temp_dir().join(format!("taskferry-runs-{}", Uuid::now_v7()));
-        std::fs::create_dir(&dir).unwrap();
-        Self(dir)
+        Self(tempfile::tempdir().unwrap())
     }
 
     fn db(&self) -> PathBuf {
-        self.0.join("runs.db")
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
+        self.0.path().join("runs.db")
     }
 }
 

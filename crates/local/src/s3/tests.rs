@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use uuid::Uuid;
+use tempfile::TempDir;
 
 use super::{
     BUCKET_TAGS_SCHEMA, BucketNotification, CONFIGURATION_SCHEMA, DestinationNotification, Filter,
@@ -34,25 +34,17 @@ use crate::{
 };
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Self {
-        let dir = std::env::temp_dir().join(format!("taskferry-s3-{}", Uuid::now_v7()));
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir)
+        Self(tempfile::tempdir().unwrap())
     }
 
     /// The files of all objects, parts and drafts.
     fn blobs(&self) -> Vec<PathBuf> {
         let entries = |dir: PathBuf| fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-        entries(self.0.join("s3")).flat_map(entries).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
+        entries(self.0.path().join("s3")).flat_map(entries).collect()
     }
 }
 
@@ -81,11 +73,12 @@ impl Machine {
             BUCKET_TAGS_SCHEMA,
         ]
         .concat();
-        let db = Arc::new(Db::open(&folder.0.join("state.db"), &[&schema]).unwrap());
+        let db = Arc::new(Db::open(&folder.0.path().join("state.db"), &[&schema]).unwrap());
         let invocations = Invocations::default();
         let deliveries = Deliveries::new(invocations, Queues::default());
         let eventbridge = Arc::new(EventBridge::new(deliveries.clone()));
-        let s3 = S3::open(Arc::clone(&db), deliveries, eventbridge, folder.0.join("s3")).unwrap();
+        let s3 =
+            S3::open(Arc::clone(&db), deliveries, eventbridge, folder.0.path().join("s3")).unwrap();
         s3.create_bucket("bucket").unwrap();
         s3.set_notifications(vec![BucketNotification {
             bucket: "bucket".to_owned(),

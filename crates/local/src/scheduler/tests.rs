@@ -1,17 +1,15 @@
 //! Scheduler under a clock that the tests set: nothing here waits.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicI64, Ordering},
 };
 
 use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use taskferry_core::schedule::Schedule;
+use tempfile::TempDir;
 
 use super::{Fired, Managed, Scheduler, SchedulerApi};
 use crate::{
@@ -35,18 +33,17 @@ struct Machine {
     /// What `RunTask` was asked, and what it answers.
     asked: Arc<Mutex<Vec<Value>>>,
     answers: Arc<Mutex<Vec<Answer>>>,
-    state: Option<State>,
-    dir: PathBuf,
+    state: State,
+    dir: TempDir,
 }
 
 impl Machine {
     fn start(now: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
-        Self::start_in(dir, at(now))
+        Self::start_in(tempfile::tempdir().unwrap(), at(now))
     }
 
-    fn start_in(dir: PathBuf, now: Timestamp) -> Self {
-        let state = State::open(&dir).unwrap();
+    fn start_in(dir: TempDir, now: Timestamp) -> Self {
+        let state = State::open(dir.path()).unwrap();
         let now = Arc::new(AtomicI64::new(now.as_millisecond()));
         let (asked, answers) = (Arc::<Mutex<Vec<Value>>>::default(), Arc::default());
         let deliveries = Deliveries::new(Invocations::default(), Queues::default());
@@ -67,13 +64,13 @@ impl Machine {
             Clock::new(move || clock.load(Ordering::Relaxed)),
         ));
         let api = SchedulerApi::new(Arc::clone(&scheduler));
-        Self { scheduler, api, event_bridge, now, asked, answers, state: Some(state), dir }
+        Self { scheduler, api, event_bridge, now, asked, answers, state, dir }
     }
 
     /// Dies, and starts again on what it left, at another time.
-    fn restart(mut self, now: &str) -> Self {
-        self.state.take();
-        Self::start_in(std::mem::take(&mut self.dir), at(now))
+    fn restart(self, now: &str) -> Self {
+        drop(self.state);
+        Self::start_in(self.dir, at(now))
     }
 
     fn set(&self, now: &str) {
@@ -105,7 +102,7 @@ impl Machine {
 
     /// The payloads with which functions were invoked since it was last asked.
     fn invoked(&self) -> Vec<String> {
-        let db = self.state.as_ref().unwrap().db();
+        let db = self.state.db();
         db.write(|tx| {
             let mut statement = tx.prepare("SELECT payload FROM lambda_invocations ORDER BY id")?;
             let payloads = statement.query_map([], |row| row.get(0))?.collect();
@@ -116,18 +113,9 @@ impl Machine {
     }
 
     fn count(&self, table: &str) -> i64 {
-        let db = self.state.as_ref().unwrap().db();
+        let db = self.state.db();
         let sql = format!("SELECT count(*) FROM {table}");
         db.read(|connection| connection.query_row(&sql, [], |row| row.get(0))).unwrap()
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if !self.dir.as_os_str().is_empty() {
-            self.state.take();
-            drop(std::fs::remove_dir_all(&self.dir));
-        }
     }
 }
 

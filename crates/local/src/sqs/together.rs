@@ -125,7 +125,6 @@ mod tests {
     use crate::sqs::refusal::Code;
 
     fn open(dir: &std::path::Path) -> Arc<Db> {
-        std::fs::create_dir(dir).unwrap();
         Arc::new(Db::open(&dir.join("t.db"), &["CREATE TABLE t (n INTEGER)"]).unwrap())
     }
 
@@ -140,8 +139,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn each_of_many_gets_its_own_answer_and_a_refusal_is_of_one_alone() {
-        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
-        let (db, together) = (open(&dir), Together::default());
+        let dir = tempfile::tempdir().unwrap();
+        let (db, together) = (open(dir.path()), Together::default());
         let mut all = tokio::task::JoinSet::new();
         for n in 0..200 {
             let (db, together) = (Arc::clone(&db), together.clone());
@@ -162,13 +161,12 @@ mod tests {
             }
         }
         assert_eq!(count(&db), 180);
-        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[tokio::test]
     async fn what_cannot_be_stored_is_answered_so_and_what_comes_after_is_stored() {
-        let dir = std::env::temp_dir().join(format!("taskferry-{}", uuid::Uuid::now_v7()));
-        let (db, together) = (open(&dir), Together::default());
+        let dir = tempfile::tempdir().unwrap();
+        let (db, together) = (open(dir.path()), Together::default());
         let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(SQLITE_FULL), None);
         let failed = together.write(&db, |tx| {
             let _written = insert(tx, 1)?;
@@ -177,6 +175,5 @@ mod tests {
         assert_eq!(failed.await.unwrap_err().code, Code::InternalFailure);
         assert_eq!(together.write(&db, |tx| insert(tx, 2)).await, Ok(json!(2)));
         assert_eq!(count(&db), 1);
-        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -139,34 +139,34 @@ fn check_stopped(tasks: &[Value]) {
 
 #[tokio::test]
 async fn the_reaper_leaves_no_process_behind_and_the_next_open_stops_the_tasks() {
-    let directory = Directory::new();
-    let mut program = start_program("program", &directory.0);
-    let pids = pids(&directory.0);
+    let directory = tempfile::tempdir().unwrap();
+    let mut program = start_program("program", directory.path());
+    let pids = pids(directory.path());
     assert!(pids.iter().all(|pid| is_running(*pid)));
     program.kill().unwrap();
     program.wait().unwrap();
     until_gone(&pids).await;
-    check_stopped(&stopped_steps(&directory.0));
+    check_stopped(&stopped_steps(directory.path()));
 }
 
 #[tokio::test]
 async fn the_next_open_kills_what_no_reaper_did() {
-    let directory = Directory::new();
-    let mut program = start_program("program without a reaper", &directory.0);
-    let pids = pids(&directory.0);
+    let directory = tempfile::tempdir().unwrap();
+    let mut program = start_program("program without a reaper", directory.path());
+    let pids = pids(directory.path());
     program.kill().unwrap();
     program.wait().unwrap();
     assert!(pids.iter().all(|pid| is_running(*pid)));
-    check_stopped(&stopped_steps(&directory.0));
+    check_stopped(&stopped_steps(directory.path()));
     until_gone(&pids).await;
 }
 
 #[tokio::test]
 async fn a_process_that_has_the_number_of_an_old_one_is_left_alone() {
-    let directory = Directory::new();
+    let directory = tempfile::tempdir().unwrap();
     let mut bystander = Command::new("sleep").arg("600").spawn().unwrap();
     {
-        let ecs = open(&directory.0, Containers::HostProcesses, Vec::new());
+        let ecs = open(directory.path(), Containers::HostProcesses, Vec::new());
         let boot = super::super::process::boot().unwrap();
         let row = (bystander.id(), format!("{boot}/1"));
         ecs.db
@@ -178,7 +178,7 @@ async fn a_process_that_has_the_number_of_an_old_one_is_left_alone() {
             })
             .unwrap();
     }
-    drop(open(&directory.0, Containers::HostProcesses, Vec::new()));
+    drop(open(directory.path(), Containers::HostProcesses, Vec::new()));
     assert_eq!(bystander.try_wait().unwrap(), None);
     bystander.kill().unwrap();
     bystander.wait().unwrap();

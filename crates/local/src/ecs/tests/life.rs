@@ -116,7 +116,7 @@ async fn a_process_sees_its_directories_and_nothing_else_of_this_environment() {
     ];
     assert!(names.iter().all(|name| expected.contains(name)), "{names:?}");
     let id = arn.rsplit('/').next().unwrap();
-    let home = fixture.directory.0.join("tasks").join(id).join("app");
+    let home = fixture.directory.path().join("tasks").join(id).join("app");
     assert!(output.contains(&format!("HOME={}\n", home.display())), "{output}");
     let metadata =
         format!("ECS_CONTAINER_METADATA_URI_V4=http://127.0.0.1:4566/_ecs/v4/{id}-0000000000\n");
@@ -134,12 +134,12 @@ async fn a_process_sees_its_directories_and_nothing_else_of_this_environment() {
 async fn the_directories_that_a_task_hands_on_stay_its_own() {
     let fixture = Fixture::new(Containers::HostProcesses);
     fixture.register("f", &["/bin/sh", "-c", "echo $HOME $TMPDIR $A"]);
-    let parent = fixture.directory.0.join("tasks/parent");
+    let parent = fixture.directory.path().join("tasks/parent");
     let pair = |name: &str, path: &str| json!({ "name": name, "value": parent.join(path) });
     let handed_on = [pair("HOME", "app"), pair("TMPDIR", "app.tmp"), pair("A", "app")];
     let arn = fixture.run("f", &json!([{ "name": "app", "environment": handed_on }]));
     fixture.until_stopped(&arn).await;
-    let own = fixture.directory.0.join("tasks").join(arn.rsplit('/').next().unwrap());
+    let own = fixture.directory.path().join("tasks").join(arn.rsplit('/').next().unwrap());
     let [own, parent] =
         [own.join("app"), parent.join("app")].map(|path| path.display().to_string());
     assert_eq!(fixture.stdout(&arn, "app"), format!("{own} {own}.tmp {parent}\n"));
@@ -208,7 +208,7 @@ async fn a_local_entry_point_keeps_the_command_and_a_local_command_replaces_both
 #[tokio::test]
 async fn a_program_that_is_not_there_or_cannot_be_run_fails_the_start() {
     let fixture = Fixture::new(Containers::HostProcesses);
-    let plain = fixture.directory.0.join("plain");
+    let plain = fixture.directory.path().join("plain");
     fs::write(&plain, "echo").unwrap();
     let plain = plain.to_str().unwrap();
     for (program, expected) in [
@@ -304,7 +304,7 @@ async fn a_container_that_is_not_essential_ends_alone_and_is_seen_to() {
 #[tokio::test]
 async fn containers_wait_for_what_they_depend_on() {
     let fixture = Fixture::new(Containers::HostProcesses);
-    let file = fixture.directory.0.join("order");
+    let file = fixture.directory.path().join("order");
     let write = |word: &str| format!("echo {word} >> {}", file.display());
     let on = |pairs: &[(&str, &str)]| {
         let pairs = pairs.iter();
@@ -524,7 +524,7 @@ async fn a_task_that_writes_much_disturbs_nothing() {
     let task = fixture.until_stopped(&arn).await;
     assert_eq!(task["containers"][0]["exitCode"], 0);
     let id = arn.rsplit('/').next().unwrap();
-    let log = fixture.directory.0.join("tasks").join(id).join("app.stdout.log");
+    let log = fixture.directory.path().join("tasks").join(id).join("app.stdout.log");
     assert_eq!(fs::metadata(log).unwrap().len(), 100_000_000);
 }
 

@@ -6,16 +6,10 @@ mod faults;
 mod life;
 mod retention;
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     db::Db,
@@ -33,30 +27,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The function that every Task State Change is queued for, and which nobody runs.
 const LISTENER: &str = "listener";
 
-/// A directory that goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("taskferry-ecs-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
-    }
-}
-
 /// An ECS with the cluster `c` and what the test registers.
 struct Fixture {
     ecs: Arc<Ecs>,
-    directory: Directory,
+    directory: TempDir,
 }
 
 impl Fixture {
@@ -65,8 +39,8 @@ impl Fixture {
     }
 
     fn with(containers: Containers, faults: Faults) -> Self {
-        let directory = Directory::new();
-        let ecs = open_with(&directory.0, containers, Vec::new(), faults);
+        let directory = tempfile::tempdir().unwrap();
+        let ecs = open_with(directory.path(), containers, Vec::new(), faults);
         let fixture = Self { ecs, directory };
         fixture.ok("CreateCluster", &json!({ "clusterName": "c" }));
         fixture
@@ -167,7 +141,7 @@ impl Fixture {
 
     /// Where a task works.
     fn task_directory(&self, arn: &str) -> PathBuf {
-        self.directory.0.join("tasks").join(arn.rsplit('/').next().unwrap())
+        self.directory.path().join("tasks").join(arn.rsplit('/').next().unwrap())
     }
 }
 

@@ -8,10 +8,10 @@ use super::{Folder, Machine};
 fn die(folder: &Folder) -> Folder {
     let after = Folder::new();
     for file in ["state.db", "state.db-wal"] {
-        std::fs::copy(folder.0.join(file), after.0.join(file)).unwrap();
+        std::fs::copy(folder.0.path().join(file), after.0.path().join(file)).unwrap();
     }
     for blob in folder.blobs() {
-        let copy = after.0.join(blob.strip_prefix(&folder.0).unwrap());
+        let copy = after.0.path().join(blob.strip_prefix(folder.0.path()).unwrap());
         std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
         std::fs::copy(blob, copy).unwrap();
     }

@@ -48,7 +48,7 @@ async fn a_decoded_length_that_is_none_is_refused() {
         let answer = machine.send("PUT", "/key", &headers, body).await;
         answer.refused(StatusCode::BAD_REQUEST, "InvalidArgument");
     }
-    assert!(folder.0.join("s3").read_dir().unwrap().next().is_none());
+    assert!(folder.0.path().join("s3").read_dir().unwrap().next().is_none());
 }
 
 #[tokio::test]
@@ -160,12 +160,12 @@ async fn a_folder_that_cannot_be_written_is_an_error_with_its_reason() {
     let machine = Machine::start(&folder);
     machine.s3.create_bucket("blocked").unwrap();
     // A file where the bucket's folder would be: no right to write stops a superuser.
-    std::fs::write(folder.0.join("s3/blocked"), "").unwrap();
+    std::fs::write(folder.0.path().join("s3/blocked"), "").unwrap();
     let request = Request::put("/blocked/key").header(header::CONTENT_LENGTH, 1).body("x".into());
     let answer = machine.call(request.unwrap()).await;
     answer.refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
     assert!(answer.text().contains("Not a directory"), "{}", answer.text());
-    std::fs::remove_file(folder.0.join("s3/blocked")).unwrap();
+    std::fs::remove_file(folder.0.path().join("s3/blocked")).unwrap();
     machine.put("key", b"unharmed").await;
 }
 

@@ -23,7 +23,6 @@ fn a_group_is_received_in_order_and_by_one_at_a_time() {
     assert_eq!(world.bodies(Q, 10), [""; 0]);
     world.delete(Q, &a1).unwrap();
     assert_eq!(world.bodies(Q, 10), ["a2", "a3"]);
-    world.end();
 }
 
 #[test]
@@ -35,7 +34,6 @@ fn an_answer_has_as_much_of_a_group_as_there_is() {
     }
     let [a1, a2] = world.receive(Q, 2).try_into().unwrap();
     assert_eq!([a1.body.as_str(), a2.body.as_str()], ["a1", "a2"]);
-    world.end();
 }
 
 #[test]
@@ -50,7 +48,6 @@ fn a_group_waits_until_none_of_it_is_in_flight() {
     assert_eq!(world.bodies(Q, 10), [""; 0]);
     world.delete(Q, &two).unwrap();
     assert_eq!(world.bodies(Q, 10), ["1", "3"]);
-    world.end();
 }
 
 #[test]
@@ -66,7 +63,6 @@ fn what_failed_comes_again_before_what_follows() {
     assert_eq!(world.bodies(Q, 10), [""; 0]);
     world.pass(30 * SECOND);
     assert_eq!(world.bodies(Q, 10), ["2", "4"]);
-    world.end();
 }
 
 #[test]
@@ -82,7 +78,6 @@ fn a_message_is_known_for_five_minutes() {
     world.pass(5 * 60 * SECOND);
     world.send_in(Q, "g", "2");
     assert_eq!(world.rows("sqs_deduplications"), 1);
-    world.end();
 }
 
 #[test]
@@ -92,7 +87,6 @@ fn a_message_of_another_group_may_be_another() {
     let first = world.send_in(Q, "g", "1");
     assert_ne!(world.send_in(Q, "h", "1").message_id, first.message_id);
     assert_eq!(world.send_in(Q, "g", "1"), first);
-    world.end();
 }
 
 #[test]
@@ -107,7 +101,6 @@ fn a_receipt_of_before_is_no_good() {
     refused(world.change(Q, &first, 5), Code::InvalidParameterValue);
     world.delete(Q, &second).unwrap();
     world.delete(Q, &second).unwrap();
-    world.end();
 }
 
 #[test]
@@ -130,7 +123,6 @@ fn a_receive_that_was_lost_can_be_asked_for_again() {
     // One of them was changed: it is no longer the same.
     world.delete(Q, &first[0]).unwrap();
     assert_eq!(world.try_receive(Q, &attempt).unwrap().len(), 0);
-    world.end();
 }
 
 #[test]
@@ -142,7 +134,6 @@ fn the_queue_s_delay_is_retroactive() {
     world.set(Q, "DelaySeconds", "10");
     world.pass(10 * SECOND);
     assert_eq!(world.bodies(Q, 1), ["1"]);
-    world.end();
 }
 
 #[test]
@@ -159,7 +150,6 @@ fn a_dead_letter_frees_its_group_and_is_young_again() {
     let [letter] = world.receive("dead.fifo", 10).try_into().unwrap();
     assert_eq!((letter.body.as_str(), letter.sent_at), ("1", NOON + 30 * SECOND));
     assert_eq!(letter.group_id.as_deref(), Some("g"));
-    world.end();
 }
 
 #[test]
@@ -202,7 +192,6 @@ fn no_order_of_receives_breaks_a_group() {
     assert!(done.iter().all(|count| *count > 50), "{done:?}");
     let left: i64 = sent.iter().zip(done).map(|(sent, done)| i64::from(sent - done)).sum();
     assert_eq!(world.counts(Q).iter().sum::<i64>(), left);
-    world.end();
 }
 
 /// A mapping's invocation ends with the process; a client's work need not.
@@ -236,5 +225,4 @@ fn what_a_mapping_had_in_hand_is_given_back_by_the_next_process_and_a_clients_is
         world.db.write(|tx| world.queues.give_back(tx, name)).unwrap();
         assert_eq!(world.counts(name), [0, 3, 0], "it is a client's now");
     }
-    world.end();
 }

@@ -56,7 +56,6 @@ fn no_statement_of_the_hot_paths_looks_through_a_table() {
         assert!(plan.contains(index), "{plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
     }
-    world.end();
 }
 
 fn waiting(
@@ -91,7 +90,6 @@ async fn a_send_wakes_one_who_waits() {
     }
     bodies.sort();
     assert_eq!(bodies, ["1", "2"]);
-    world.end();
 }
 
 #[tokio::test]
@@ -106,7 +104,6 @@ async fn a_message_that_becomes_visible_is_received_then() {
     // Who waits sleeps until then, and then goes by this clock.
     world.pass(SECOND);
     assert_eq!(timeout(PATIENCE, waiting).await.unwrap().unwrap(), Ok(vec!["late".to_owned()]));
-    world.end();
 }
 
 #[tokio::test]
@@ -121,7 +118,6 @@ async fn who_waits_longer_takes_what_another_gave_up() {
     settle().await;
     world.pass(SECOND);
     assert_eq!(timeout(PATIENCE, waiting).await.unwrap().unwrap(), Ok(vec!["a".to_owned()]));
-    world.end();
 }
 
 #[tokio::test]
@@ -139,7 +135,6 @@ async fn who_waits_for_a_queue_that_is_deleted_is_told() {
         .unwrap();
     let answer = timeout(PATIENCE, waiting).await.unwrap().unwrap();
     assert_eq!(answer.unwrap_err().code, Code::QueueDoesNotExist);
-    world.end();
 }
 
 #[tokio::test]
@@ -150,5 +145,4 @@ async fn nobody_waits_when_all_ends() {
     settle().await;
     world.queues.close();
     assert_eq!(timeout(PATIENCE, waiting).await.unwrap().unwrap(), Ok(Vec::new()));
-    world.end();
 }

@@ -4,13 +4,12 @@ mod fifo;
 mod long;
 mod standard;
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
+
+use tempfile::TempDir;
 
 use super::{
     Clock, Code, NewMessage, Queues, Refusal,
@@ -29,37 +28,30 @@ const DAY: i64 = 24 * 60 * 60 * SECOND;
 
 /// Queues in a database of their own, and their clock.
 struct World {
-    dir: PathBuf,
     db: Arc<Db>,
     queues: Queues,
     clock: Arc<AtomicI64>,
+    dir: TempDir,
 }
 
 impl World {
     fn new() -> Self {
-        let dir = std::env::temp_dir().join(format!("taskferry-sqs-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir(&dir).unwrap();
-        Self::open(dir, Arc::new(AtomicI64::new(NOON)))
+        Self::open(tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(NOON)))
     }
 
-    fn open(dir: PathBuf, clock: Arc<AtomicI64>) -> Self {
-        let db = Arc::new(
-            Db::open(&dir.join("aws.db"), &[super::SCHEMA, super::IN_HAND_SCHEMA]).unwrap(),
-        );
+    fn open(dir: TempDir, clock: Arc<AtomicI64>) -> Self {
+        let schemas = [super::SCHEMA, super::IN_HAND_SCHEMA];
+        let db = Arc::new(Db::open(&dir.path().join("aws.db"), &schemas).unwrap());
         let now = Arc::clone(&clock);
         let queues = Queues::with_clock(Clock::new(move || now.load(Ordering::Relaxed)));
-        Self { dir, db, queues, clock }
+        Self { db, queues, clock, dir }
     }
 
     /// Another process on the same state, after this one was killed.
     fn restarted(self) -> Self {
-        let World { dir, db, queues, clock } = self;
+        let World { db, queues, clock, dir } = self;
         drop((db, queues));
         Self::open(dir, clock)
-    }
-
-    fn end(self) {
-        std::fs::remove_dir_all(&self.dir).unwrap();
     }
 
     fn pass(&self, milliseconds: i64) {

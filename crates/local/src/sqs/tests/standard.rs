@@ -15,7 +15,6 @@ fn a_message_is_invisible_for_its_time_and_no_longer() {
     assert_eq!(world.counts("q"), [1, 0, 0]);
     let again = world.receive("q", 10);
     assert_eq!((again[0].receives, again[0].first_received_at), (2, NOON));
-    world.end();
 }
 
 #[test]
@@ -28,7 +27,6 @@ fn what_has_waited_longest_comes_first() {
     }
     assert_eq!(world.bodies("q", 2), ["1", "2"]);
     assert_eq!(world.bodies("q", 2), ["3"]);
-    world.end();
 }
 
 #[test]
@@ -49,7 +47,6 @@ fn a_delay_holds_a_message_back() {
     assert_eq!(world.bodies("q", 10), [""; 0]);
     world.pass(890 * SECOND);
     assert!(world.bodies("q", 10).contains(&"own".to_owned()));
-    world.end();
 }
 
 #[test]
@@ -67,7 +64,6 @@ fn a_message_is_kept_for_the_retention_and_no_longer() {
     assert_eq!(world.bodies("q", 10), [""; 0]);
     assert_eq!((world.rows("sqs_messages"), world.rows("sqs_contents")), (0, 0));
     world.delete("q", &taken).unwrap();
-    world.end();
 }
 
 #[test]
@@ -79,7 +75,6 @@ fn what_nobody_receives_is_deleted_by_what_comes() {
     (0..10).for_each(|number| drop(world.send("q", &number.to_string())));
     assert_eq!(world.rows("sqs_contents"), 10);
     assert_eq!(world.counts("q"), [10, 0, 0]);
-    world.end();
 }
 
 #[test]
@@ -101,7 +96,6 @@ fn a_dead_letter_keeps_its_age_and_its_count() {
     // Its retention goes by when it was sent at first.
     world.pass(4 * DAY - 60 * SECOND + 1);
     assert_eq!(world.counts("dead"), [0, 0, 0]);
-    world.end();
 }
 
 #[test]
@@ -121,7 +115,6 @@ fn without_its_queue_for_dead_letters_a_message_stays() {
         assert_eq!(world.bodies("q", 1), ["poison"]);
         world.pass(1);
     }
-    world.end();
 }
 
 #[test]
@@ -131,7 +124,6 @@ fn with_no_visibility_timeout_an_answer_has_each_message_once() {
     (0..3).for_each(|number| drop(world.send("q", &number.to_string())));
     assert_eq!(world.bodies("q", 10).len(), 3);
     assert_eq!(world.bodies("q", 10).len(), 3);
-    world.end();
 }
 
 #[test]
@@ -149,7 +141,6 @@ fn a_message_is_invisible_for_twelve_hours_at_most() {
     // Another receive, another twelve hours.
     let [message] = world.receive("q", 1).try_into().unwrap();
     world.change("q", &message, 43_200).unwrap();
-    world.end();
 }
 
 #[test]
@@ -164,7 +155,6 @@ fn an_old_receipt_deletes_its_message_all_the_same() {
     world.delete("q", &first).unwrap();
     world.delete("q", &second).unwrap();
     assert_eq!(world.rows("sqs_contents"), 0);
-    world.end();
 }
 
 #[test]
@@ -191,7 +181,6 @@ fn no_more_than_a_hundred_and_twenty_thousand_are_in_flight() {
     refused(world.try_receive("q", &wanted(1)), Code::OverLimit);
     world.pass(30 * SECOND);
     assert!(world.try_receive("q", &wanted(1)).is_ok());
-    world.end();
 }
 
 #[test]
@@ -214,7 +203,6 @@ fn all_that_was_answered_is_there_after_a_restart() {
     // Sent before, also by another process.
     assert_eq!(world.send_in("f.fifo", "g", "1"), first);
     assert!(world.send_in("f.fifo", "g", "2").sequence_number > first.sequence_number);
-    world.end();
 }
 
 #[test]
@@ -227,7 +215,6 @@ fn numbers_rise_though_the_clock_is_set_back_and_all_is_deleted() {
     world.clock.store(NOON - DAY, Ordering::Relaxed);
     let world = world.restarted();
     assert!(world.send_in("f.fifo", "g", "2").sequence_number > first.sequence_number);
-    world.end();
 }
 
 #[test]
@@ -252,7 +239,6 @@ fn a_purged_queue_is_empty_and_works() {
     assert_eq!(world.bodies("q", 10), ["after"]);
     world.pass(60 * SECOND);
     purge().unwrap();
-    world.end();
 }
 
 #[test]
@@ -275,7 +261,6 @@ fn what_is_refused_leaves_nothing() {
     assert_eq!((world.rows("sqs_messages"), world.rows("sqs_contents")), (0, 0));
     refused(world.try_create("q", &[("MaximumMessageSize", "1025")]), Code::QueueNameExists);
     world.create("q", &[("MaximumMessageSize", "1024")]);
-    world.end();
 }
 
 #[test]
@@ -296,5 +281,4 @@ fn digests_are_aws_s() {
     let sent = world.try_send("q", &message).unwrap();
     assert_eq!(sent.body_md5, "58fd9edd83341c29f1aebba81c31e257");
     assert_eq!(sent.attributes_md5.as_deref(), Some("235c5c510d26fb653d073faed50ae77c"));
-    world.end();
 }
