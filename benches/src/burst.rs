@@ -22,7 +22,7 @@ use taskferry_core::{
 };
 use taskferry_engine::{
     Engine,
-    ports::{Clock as _, Ports, RunQuery, Runs as _},
+    ports::{Clock as _, RunQuery, Runs as _},
 };
 use taskferry_local::runs::SqliteRuns;
 use tempfile::TempDir;
@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     figures::{Figure, Pass},
-    nowhere::Nowhere,
+    world::World,
 };
 
 const RULES: &str = "
@@ -93,52 +93,14 @@ pub(crate) fn measure() -> anyhow::Result<Pass> {
 }
 
 /// The ports of every process.
-#[derive(Clone, Debug)]
-struct World {
-    runs: Arc<SqliteRuns>,
-    ecs: Ecs,
-    time: SimulatedTime,
-}
-
-impl Ports for World {
-    type Runs = SqliteRuns;
-    type Tasks = Ecs;
-    type Events = Nowhere;
-    type Payloads = Nowhere;
-    type Queues = Nowhere;
-    type Clock = SimulatedTime;
-
-    fn runs(&self) -> &SqliteRuns {
-        &self.runs
-    }
-
-    fn tasks(&self) -> &Ecs {
-        &self.ecs
-    }
-
-    fn events(&self) -> &Nowhere {
-        &Nowhere
-    }
-
-    fn payloads(&self) -> &Nowhere {
-        &Nowhere
-    }
-
-    fn queues(&self) -> &Nowhere {
-        &Nowhere
-    }
-
-    fn clock(&self) -> &SimulatedTime {
-        &self.time
-    }
-}
+type Simulated = World<Ecs, SimulatedTime>;
 
 struct Burst {
     rules: Arc<Rules>,
-    world: World,
+    world: Simulated,
     began: Timestamp,
     /// Processes of the function that wait for their next event.
-    idle: Mutex<Vec<Engine<World>>>,
+    idle: Mutex<Vec<Engine<Simulated>>>,
     // Where the records are.
     _dir: TempDir,
 }
@@ -151,7 +113,7 @@ impl Burst {
         let ecs = Ecs(Arc::new(Account::new(quota(), time.clone())));
         let runs = Arc::new(SqliteRuns::open(&dir.path().join("runs.db"))?);
         let began = time.now();
-        let world = World { runs, ecs, time };
+        let world = World { runs, tasks: ecs, clock: time };
         Ok(Self { rules, world, began, idle: Mutex::default(), _dir: dir })
     }
 
@@ -165,7 +127,7 @@ impl Burst {
             all.push(Box::pin(self.sweep(sweeps, self.began + sweeps.every * sweeper)));
         }
         all.push(Box::pin(self.tell()));
-        self.world.time.run(async move {
+        self.world.clock.run(async move {
             while let Some(done) = all.next().await {
                 done?;
             }
@@ -175,13 +137,13 @@ impl Burst {
     }
 
     /// A process of its own.
-    fn engine(&self) -> Engine<World> {
+    fn engine(&self) -> Engine<Simulated> {
         Engine::new(Arc::clone(&self.rules), self.world.clone())
     }
 
     /// An event comes, one each millisecond, to a process that has nothing to do; if there is none, Lambda starts one.
     async fn take(&self, number: u32) -> anyhow::Result<()> {
-        let time = &self.world.time;
+        let time = &self.world.clock;
         time.sleep_until(self.began + SignedDuration::from_millis(i64::from(number))).await;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let engine = idle.unwrap_or_else(|| self.engine());
@@ -196,10 +158,10 @@ impl Burst {
         let engine = self.engine();
         let mut at = first;
         while !self.is_over() {
-            self.world.time.sleep_until(at).await;
-            let now = self.world.time.now();
+            self.world.clock.sleep_until(at).await;
+            let now = self.world.clock.now();
             engine.sweep(now + sweeps.lasts).await?;
-            while at <= self.world.time.now() {
+            while at <= self.world.clock.now() {
                 at += sweeps.every * sweeps.sweepers;
             }
         }
@@ -210,29 +172,29 @@ impl Burst {
     async fn tell(&self) -> anyhow::Result<()> {
         let engine = self.engine();
         while !self.is_over() {
-            for told in self.world.ecs.0.told() {
+            for told in self.world.tasks.0.told() {
                 engine.track(&task_event(&told)?).await?;
             }
-            self.world.time.sleep_until(self.world.time.now() + TELL).await;
+            self.world.clock.sleep_until(self.world.clock.now() + TELL).await;
         }
         Ok(())
     }
 
     /// Whether every task has ended.
     fn is_over(&self) -> bool {
-        self.world.ecs.0.ended() >= EVENTS as usize
+        self.world.tasks.0.ended() >= EVENTS as usize
     }
 
     fn figures(&self, what: &str) -> anyhow::Result<Pass> {
         let query = RunQuery { limit: Some(EVENTS + 1), ..RunQuery::default() };
-        let runs = self.world.time.run(self.world.runs.list(&query))?.runs;
+        let runs = self.world.clock.run(self.world.runs.list(&query))?.runs;
         ensure!(runs.len() == EVENTS as usize, "{} runs of {EVENTS}", runs.len());
         let unsucceeded = runs.iter().filter(|run| run.status != Status::Succeeded).count();
         ensure!(unsucceeded == 0, "{unsucceeded} runs have not succeeded");
         let spent: usize = runs.iter().map(|run| run.attempts.len() - 1).sum();
         let quota = quota();
         let bound = f64::from(EVENTS - quota.burst.get()) / f64::from(quota.rate.get());
-        let account = &self.world.ecs.0;
+        let account = &self.world.tasks.0;
         let took = account.launched_last().duration_since(self.began).as_secs_f64();
         let figure = |figure: &str, value, unit| {
             Figure::new(format!("{EVENTS} events, {what}: {figure}"), value, unit)

@@ -13,12 +13,12 @@ mod function;
 mod http;
 mod machine;
 mod notification;
-mod nowhere;
 mod process;
 mod runtime_api;
 mod sources;
 mod sqs;
 mod waiting;
+mod world;
 
 use std::{
     io::{self, Write},

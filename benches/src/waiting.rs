@@ -5,7 +5,7 @@
 //! machine does falls on both. What the same costs in DynamoDB is counted in units: docs/data-model.md.
 
 use std::{
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,7 @@ use taskferry_core::{
 };
 use taskferry_engine::{
     Engine,
-    ports::{self, Clock, Ports, Runs as _, Tasks},
+    ports::{self, Clock, Runs as _, Tasks},
 };
 use taskferry_local::runs::SqliteRuns;
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     figures::{Figure, Pass},
-    nowhere::{Nowhere, unasked},
+    world::{World, unasked},
 };
 
 const RULES: &str = "
@@ -152,8 +152,8 @@ impl Swept {
             }
             anyhow::Ok(())
         })?;
-        let world = World { runs };
-        let engine = Engine::new(std::sync::Arc::new(rules.clone()), world).with_quotas(None);
+        let world = World { runs: Arc::new(runs), tasks: Willing, clock: WallClock };
+        let engine = Engine::new(Arc::new(rules.clone()), world).with_quotas(None);
         let began = Instant::now();
         let until = Timestamp::now() + SignedDuration::from_mins(1);
         let swept = runtime.block_on(engine.sweep(until))?;
@@ -189,45 +189,10 @@ fn waiting(rules: &Rules, order: &str, until: Timestamp) -> anyhow::Result<Run> 
     Ok(lifecycle::begin(Stack { name: &rules.name, publishes: false }, run, before))
 }
 
-/// The records, and an ECS that starts whatever it is asked for.
-struct World {
-    runs: SqliteRuns,
-}
+/// An ECS that starts whatever it is asked for.
+struct Willing;
 
-impl Ports for World {
-    type Runs = SqliteRuns;
-    type Tasks = Self;
-    type Events = Nowhere;
-    type Payloads = Nowhere;
-    type Queues = Nowhere;
-    type Clock = Self;
-
-    fn runs(&self) -> &SqliteRuns {
-        &self.runs
-    }
-
-    fn tasks(&self) -> &Self {
-        self
-    }
-
-    fn events(&self) -> &Nowhere {
-        &Nowhere
-    }
-
-    fn payloads(&self) -> &Nowhere {
-        &Nowhere
-    }
-
-    fn queues(&self) -> &Nowhere {
-        &Nowhere
-    }
-
-    fn clock(&self) -> &Self {
-        self
-    }
-}
-
-impl Tasks for World {
+impl Tasks for Willing {
     async fn run(&self, request: &str) -> Answer {
         let request: Value = serde_json::from_str(request).unwrap_or_default();
         let task = json!({
@@ -260,7 +225,10 @@ impl Tasks for World {
     }
 }
 
-impl Clock for World {
+/// The machine's clock, which nobody waits by.
+struct WallClock;
+
+impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
