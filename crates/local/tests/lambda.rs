@@ -492,6 +492,11 @@ async fn a_shutdown_keeps_what_still_runs_in_the_queue() {
     drop(meet(&listener).await);
     let again = receive(&mut ended).await;
     assert_eq!((again.attempt, again.error), (1, None));
+
+    // What is queued once nothing is left of that is no less in its turn.
+    local.until_queued(0).await;
+    local.enqueue("f", &json!({ "do": "context" }));
+    receive(&mut ended).await;
     local.stop().await;
 }
 

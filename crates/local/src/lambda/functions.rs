@@ -196,6 +196,7 @@ impl Functions {
     ) -> Result<Self, Error> {
         let logs = Logs::open(config.logs_dir.clone(), config.log_bytes_max)
             .map_err(|source| Error::Logs { path: config.logs_dir.clone(), source })?;
+        db.read(|connection| invocations.go_on(connection))?;
         for (id, pid) in db.read(queue::processes)? {
             if process::kill_leftover(&id, pid) {
                 tracing::info!(pid, "killed a function process that an unclean stop left behind");

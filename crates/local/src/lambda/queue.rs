@@ -154,19 +154,29 @@ impl Invocations {
         deployed.insert(function.to_owned());
     }
 
+    /// Numbers what is queued from now on past what is there: before any of it is loaded, since what is loaded may be deleted
+    /// before anything is queued, and what comes then must not be below it.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, if the rows cannot be read.
+    pub(super) fn go_on(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let last = connection.query_row(
+            "SELECT coalesce(max(id), 0) FROM
+             (SELECT id FROM lambda_invocations UNION ALL SELECT id FROM lambda_failed_invocations)",
+            [],
+            |row| row.get(0),
+        )?;
+        self.last_id.fetch_max(last, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn next_id(&self, tx: &Transaction<'_>) -> rusqlite::Result<i64> {
         // No race: whoever has a transaction that writes is alone.
-        let mut last = self.last_id.load(Ordering::Relaxed);
-        if last == 0 {
-            last = tx.query_row(
-                "SELECT coalesce(max(id), 0) FROM
-                 (SELECT id FROM lambda_invocations UNION ALL SELECT id FROM lambda_failed_invocations)",
-                [],
-                |row| row.get(0),
-            )?;
+        if self.last_id.load(Ordering::Relaxed) == 0 {
+            self.go_on(tx)?;
         }
-        self.last_id.store(last + 1, Ordering::Relaxed);
-        Ok(last + 1)
+        Ok(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Takes an invocation off the queue that succeeded, a little later: a death before that delivers it again.
