@@ -89,7 +89,7 @@ fn open(state: &StateDir) -> anyhow::Result<Option<GivenUp>> {
     if !db.exists() {
         return Ok(None);
     }
-    GivenUp::open(&db).map(Some).map_err(|error| refused(state, error))
+    GivenUp::open(&db).map_err(|error| refused(state, error))
 }
 
 fn refused(state: &StateDir, error: db::Error) -> anyhow::Error {

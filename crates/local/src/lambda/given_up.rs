@@ -18,17 +18,21 @@ pub struct GivenUp {
 }
 
 impl GivenUp {
-    /// Opens the services' database for reading.
+    /// Opens the services' database for reading; `None` if no server has set it up yet.
     ///
     /// # Errors
     ///
     /// [`Error::Sqlite`] if it cannot be opened.
-    pub fn open(db: &Path) -> Result<Self, Error> {
+    pub fn open(db: &Path) -> Result<Option<Self>, Error> {
         let sqlite = |source| Error::Sqlite { path: db.to_owned(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(db, flags).map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
-        Ok(Self { path: db.to_owned(), connection })
+        let is_set_up = connection
+            .prepare("SELECT 1 FROM sqlite_master WHERE name = 'lambda_failed_invocations'")
+            .and_then(|mut statement| statement.exists([]))
+            .map_err(sqlite)?;
+        Ok(is_set_up.then(|| Self { path: db.to_owned(), connection }))
     }
 
     /// How many there are.
