@@ -270,7 +270,10 @@ fn ended_otherwise(run: &Run) -> &'static str {
 
 async fn chosen(records: &Records, arguments: &Redrive) -> anyhow::Result<Vec<Run>> {
     if arguments.all {
-        return dead_letters(records, &arguments.filter, None).await;
+        let mut runs = dead_letters(records, &arguments.filter, None).await?;
+        // They wait for their turn in the order in which they came.
+        runs.reverse();
+        return Ok(runs);
     }
     let mut runs: Vec<Run> = Vec::new();
     for id in &arguments.ids {

@@ -107,8 +107,8 @@ pub fn turns(state: &LimitState, limit: &LimitId, of: u32) -> Vec<(RunId, Turn)>
     for (index, run) in state.queue.iter().enumerate() {
         let overlap = run.slot(limit).map(|slot| slot.overlap);
         let superseded_by = || {
-            let later = &state.queue[index + 1..];
-            later.iter().rfind(|later| later.rule == run.rule).map(|later| &later.id)
+            let supersedes = |later: &&Run| later.rule == run.rule && supersedes(later, limit);
+            state.queue[index + 1..].iter().rfind(supersedes).map(|later| &later.id)
         };
         let turn = match overlap {
             _ if free > 0 => {
@@ -127,6 +127,12 @@ pub fn turns(state: &LimitState, limit: &LimitId, of: u32) -> Vec<(RunId, Turn)>
         turns.extend(turn.map(|turn| (run.id.clone(), turn)));
     }
     turns
+}
+
+/// Whether only the latest of its rule's runs is to wait; what somebody has had done again waits beside them.
+fn supersedes(run: &Run, limit: &LimitId) -> bool {
+    let overlap = run.slot(limit).map(|slot| slot.overlap);
+    matches!(overlap, Some(Overlap::Latest | Overlap::Replace))
 }
 
 fn full(limit: &LimitId, of: u32) -> String {
@@ -214,6 +220,15 @@ mod tests {
     fn only_the_latest_waits() {
         let queue = [("a", Overlap::Latest), ("b", Overlap::Latest), ("c", Overlap::Latest)];
         check(&["x", "y"], &queue, &[("a", "skip"), ("b", "skip")]);
+    }
+
+    #[test]
+    fn what_is_done_again_waits_and_takes_nobody_else_s_place() {
+        let queue = [("a", Overlap::Latest), ("again", Overlap::Queue)];
+        check(&["x", "y"], &queue, &[]);
+        let queue =
+            [("again", Overlap::Queue), ("b", Overlap::Replace), ("again 2", Overlap::Queue)];
+        check(&["x", "y"], &queue, &[("b", &format!("replace {}", id("x")))]);
     }
 
     #[test]

@@ -158,7 +158,8 @@ pub fn plan<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event) -> Plan<'a> {
 
 /// What `rule` makes of `event`, to do `run` again.
 ///
-/// The key says whose place the new run takes, so that it is made once, however often that is asked for.
+/// The key says whose place the new run takes, so that it is made once, however often that is asked for. Whatever the rule
+/// says of overlap, it waits for a slot.
 pub fn again<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event, run: &Run) -> Plan<'a> {
     let context = Context::new(event);
     let mut dedupe_key = format!("{}/redrive", run.dedupe_key);
@@ -166,7 +167,11 @@ pub fn again<'a>(rules: &Rules, rule: &'a Rule, event: &'a Event, run: &Run) -> 
         dedupe_key.push_str(&run.revision.to_string());
     }
     let dedupe_key = lengths::key(dedupe_key);
-    let plan = with_key(rules, rule, event, &context, Ok(dedupe_key));
+    let mut plan = with_key(rules, rule, event, &context, Ok(dedupe_key));
+    for slot in &mut plan.slots {
+        // Somebody asked for it: it waits for its slot, and takes none from what is newer.
+        slot.overlap = Overlap::Queue;
+    }
     Plan { redrive_of: Some(run.id.clone()), ..plan }
 }
 
@@ -341,4 +346,29 @@ pub fn client_token(started_by: &StartedBy) -> String {
         return started_by.run_id.to_string();
     }
     format!("{}-{}", started_by.run_id, started_by.attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{lifecycle::tests, rules};
+
+    #[test]
+    fn what_is_done_again_waits_for_its_slot_whatever_the_rule_says_of_overlap() {
+        let checked = rules::check(
+            "name: media\nrules: [{ name: thumbnails, on: { s3: { bucket: uploads } }, target: { taskDefinition: t }, concurrency: { limit: 1, overlap: skip } }]",
+        );
+        let rules = checked.rules.expect("the rules are right");
+        let event = Event::parse(
+            r#"{"id":"1","source":"aws.s3","detail-type":"Object Created","time":"2026-01-01T00:00:00Z","detail":{}}"#,
+        );
+        let event = event.expect("it is an event");
+        let overlaps = |plan: &Plan<'_>| -> Vec<Overlap> {
+            plan.slots.iter().map(|slot| slot.overlap).collect()
+        };
+        let rule = &rules.rules[0];
+        assert_eq!(overlaps(&plan(&rules, rule, &event)), [Overlap::Skip]);
+        let failed = tests::run(Status::Failed);
+        assert_eq!(overlaps(&again(&rules, rule, &event, &failed)), [Overlap::Queue]);
+    }
 }
