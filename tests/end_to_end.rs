@@ -525,6 +525,9 @@ rules:
     target:
       taskDefinition: print
       overrides: {{ containerOverrides: [ {{ name: app, command: ["{{{{ detail.input.day }}}}"] }} ] }}
+  - name: later
+    on: {{ schedule: "at(2100-01-01T00:00:00)" }}
+    target: {{ taskDefinition: print }}
 "#
     ));
     let dev = project.dev();
@@ -553,6 +556,10 @@ rules:
     let other = String::from_utf8(other.stdout).unwrap();
     let runs = project.ended_runs("once", 2);
     assert!(runs.iter().any(|run| run["event"]["id"] == other.trim()), "{other} {runs:?}");
+    // A time to come is left to the schedule itself, which would find its run made.
+    let early = project.taskferry(&["send", "--schedule", "later", "--at", "2100-01-01T00:00:00Z"]);
+    let early = String::from_utf8(early.stderr).unwrap();
+    assert!(early.contains("fires at 2100-01-01T00:00:00Z by itself"), "{early}");
     // Anywhere else it is Scheduler's to fire.
     let elsewhere = project
         .command(&["send", "--schedule", "once"])

@@ -31,13 +31,13 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     event: Option<PathBuf>,
     /// The event bus, instead of the entry's or the account's default
-    #[arg(long, value_name = "NAME", requires = "event")]
+    #[arg(long, value_name = "NAME", requires = "event", conflicts_with_all = ["s3", "sqs", "schedule"])]
     event_bus: Option<String>,
     /// Fire the schedule of this rule once, instead: its run is that of its time, so a time that has had one starts none
     #[arg(long, value_name = "RULE")]
     schedule: Option<String>,
     /// The time for which the schedule fires, such as `2027-01-31T09:00:00Z`; now when absent
-    #[arg(long, value_name = "TIME", requires = "schedule", value_parser = time::parse)]
+    #[arg(long, value_name = "TIME", requires = "schedule", conflicts_with_all = ["event", "s3", "sqs"], value_parser = time::parse)]
     at: Option<Timestamp>,
     #[command(flatten)]
     object: object::ObjectArguments,

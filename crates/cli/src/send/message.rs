@@ -14,16 +14,16 @@ pub(super) struct MessageArguments {
     #[arg(long, value_name = "QUEUE", requires = "body")]
     pub(super) sqs: Option<String>,
     /// The message's text
-    #[arg(long, value_name = "TEXT", requires = "sqs")]
+    #[arg(long, value_name = "TEXT", requires = "sqs", conflicts_with_all = ["event", "s3", "schedule"])]
     body: Option<String>,
     /// The group whose order it keeps, for a FIFO queue
-    #[arg(long, value_name = "ID", requires = "sqs")]
+    #[arg(long, value_name = "ID", requires = "sqs", conflicts_with_all = ["event", "s3", "schedule"])]
     group: Option<String>,
     /// What makes a second message the same within five minutes, for a FIFO queue
-    #[arg(long, value_name = "ID", requires = "sqs")]
+    #[arg(long, value_name = "ID", requires = "sqs", conflicts_with_all = ["event", "s3", "schedule"])]
     dedupe: Option<String>,
     /// An attribute of the message; may be given again
-    #[arg(long, value_name = "NAME=TEXT", value_parser = attribute, requires = "sqs")]
+    #[arg(long, value_name = "NAME=TEXT", value_parser = attribute, requires = "sqs", conflicts_with_all = ["event", "s3", "schedule"])]
     attribute: Vec<Attribute>,
 }
 

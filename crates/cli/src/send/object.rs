@@ -28,7 +28,7 @@ pub(super) struct ObjectArguments {
     #[arg(long, value_name = "URL")]
     pub(super) s3: Option<String>,
     /// The object's size in bytes; 0 if not given
-    #[arg(long, value_name = "N", requires = "s3")]
+    #[arg(long, value_name = "N", requires = "s3", conflicts_with_all = ["event", "sqs", "schedule"])]
     size: Option<u64>,
 }
 
