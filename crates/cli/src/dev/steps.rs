@@ -212,10 +212,11 @@ async fn next_unmatched(
 
 /// An event that no rule matches.
 fn nowhere(event: &Unmatched) -> String {
-    let Unmatched { id, source, detail_type, object } = event;
+    let Unmatched { id, source, detail_type, bus, object } = event;
     let object = object.as_ref().map(|object| format!(", {object}")).unwrap_or_default();
+    let bus = if bus == "default" { String::new() } else { format!(" of bus {bus}") };
     printable(&format!(
-        "route     {detail_type} from {source}{object}, no rule matches (event {id})"
+        "route     {detail_type} from {source}{object}, no rule{bus} matches (event {id})"
     ))
 }
 

@@ -102,9 +102,9 @@ impl EventBridge {
     }
 
     /// Tells whoever listens that this event led nowhere.
-    pub(crate) fn tell_unmatched(&self, event: &str) {
+    pub(crate) fn tell_unmatched(&self, bus: &str, event: &str) {
         if self.unmatched.receiver_count() > 0
-            && let Some(event) = Unmatched::of(event)
+            && let Some(event) = Unmatched::of(bus, event)
             && event.source != catalog::MANAGED_BY
         {
             // The last listener may go at any moment.

@@ -17,6 +17,8 @@ pub struct Unmatched {
     pub source: String,
     /// What happened.
     pub detail_type: String,
+    /// The bus that it was sent to.
+    pub bus: String,
     /// The object, `s3://BUCKET/KEY`, if S3 sent it.
     pub object: Option<String>,
 }
@@ -51,8 +53,8 @@ struct Object {
 }
 
 impl Unmatched {
-    /// The event in this envelope; `None` if it is none.
-    pub(super) fn of(event: &str) -> Option<Self> {
+    /// The event in this envelope, sent to that bus; `None` if it is none.
+    pub(super) fn of(bus: &str, event: &str) -> Option<Self> {
         let Envelope { id, source, detail_type } = serde_json::from_str(event).ok()?;
         let object = match serde_json::from_str(event) {
             Ok(OfS3 { detail: Detail { bucket, object } }) if source == "aws.s3" => {
@@ -60,6 +62,6 @@ impl Unmatched {
             }
             Ok(_) | Err(_) => None,
         };
-        Some(Self { id, source, detail_type, object })
+        Some(Self { id, source, detail_type, bus: bus.to_owned(), object })
     }
 }

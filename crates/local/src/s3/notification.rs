@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{S3, configuration, fault::Fault};
 use crate::{
     delivery::{Delivery, Destination},
+    eventbridge::DEFAULT_EVENT_BUS,
     identity::{ACCOUNT_ID, REGION},
     protocol::json_text,
 };
@@ -186,7 +187,8 @@ impl S3 {
         }
         // On AWS each bucket is told to do so; here each does, and what no rule asks for goes nowhere.
         let event = json_text(&change.event());
-        let leads_anywhere = self.eventbridge.publish(tx, "default", &event)? || is_notified;
+        let leads_anywhere =
+            self.eventbridge.publish(tx, DEFAULT_EVENT_BUS, &event)? || is_notified;
         Ok(Nowhere((!leads_anywhere).then_some(event)))
     }
 
@@ -220,7 +222,7 @@ impl S3 {
     /// Tells of a change that led nowhere, now that it stands.
     pub(super) fn tell(&self, Nowhere(event): &Nowhere) {
         if let Some(event) = event {
-            self.eventbridge.tell_unmatched(event);
+            self.eventbridge.tell_unmatched(DEFAULT_EVENT_BUS, event);
         }
     }
 }

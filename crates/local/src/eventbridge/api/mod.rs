@@ -139,7 +139,7 @@ impl EventBridgeApi {
             Exception::server("InternalException", "the events cannot be stored")
         })?;
         for (event, _) in events.iter().flatten().filter(|(_, route)| route.is_empty()) {
-            self.event_bridge.tell_unmatched(&event.text);
+            self.event_bridge.tell_unmatched(&event.bus, &event.text);
         }
         let failed = events.iter().filter(|event| event.is_err()).count();
         let entries: Vec<Value> = events
