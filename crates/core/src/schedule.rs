@@ -66,7 +66,7 @@ pub enum Error {
         meant: Option<String>,
     },
     /// A field of a cron expression.
-    #[error("`{text}` is not a {field}")]
+    #[error("`{text}` is no {field}")]
     Field {
         /// Which field.
         field: &'static str,
