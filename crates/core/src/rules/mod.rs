@@ -7,6 +7,7 @@
 //! which knows neither YAML nor schema. Both end in `compile`.
 //! Nothing here reads a file or a clock.
 
+mod asides;
 mod bare;
 mod chains;
 mod checks;
@@ -187,9 +188,10 @@ fn check_with(text: &str, now: Option<Timestamp>) -> Checked {
     let rules = match root {
         Some(root) if !refused => match Rules::from_json(&canonical(&root)) {
             Ok(rules) => {
-                let endless = endless_chains(&root, &rules);
-                let refused = endless.iter().any(|fault| fault.severity == Severity::Error);
-                faults.extend(endless);
+                let mut started = endless_chains(&root, &rules);
+                started.extend(asides::heard(&root, &rules));
+                let refused = started.iter().any(|fault| fault.severity == Severity::Error);
+                faults.extend(started);
                 Some(rules).filter(|_| !refused)
             }
             Err(error) => {

@@ -5,6 +5,7 @@
 
 mod definitions;
 mod feedback;
+mod lifecycle;
 mod source;
 mod target;
 
@@ -130,6 +131,11 @@ impl<'a> Checker<'a, '_> {
             }
             if let Some(key) = concurrency.value.get("key") {
                 self.template(key, source);
+                if key.text().is_some_and(|text| !template::is_template(text)) {
+                    self.faults
+                        .warning(key.span, "this key is the same for every event")
+                        .hint("leave it out, or write a template, such as `{{ detail.tenant }}`");
+                }
             }
         }
         for path in [["timeout", "start"], ["timeout", "run"], ["timeout", "total"]] {
@@ -137,6 +143,7 @@ impl<'a> Checker<'a, '_> {
                 self.duration(node);
             }
         }
+        self.total(rule);
         let classes = rule.at(&["retry", "classes"]).map_or(&[][..], Node::entries);
         let of_classes = classes.iter().filter_map(|class| class.value.get("backoff"));
         for backoff in rule.at(&["retry", "backoff"]).into_iter().chain(of_classes) {
@@ -145,11 +152,34 @@ impl<'a> Checker<'a, '_> {
         self.exit_codes(rule);
     }
 
+    /// A limit on one attempt that the limit on all of them comes before.
+    fn total(&mut self, rule: &Node) {
+        let limit = |name| {
+            let node = rule.at(&["timeout", name])?;
+            Some((node, policy::parse_duration(node.text()?).ok()?))
+        };
+        let Some((total, all)) = limit("total") else { return };
+        for (node, one) in ["start", "run"].into_iter().filter_map(limit) {
+            if one > all {
+                self.faults
+                    .warning(node.span, "this is longer than `total`, which ends the run before")
+                    .related(total.span, "the run's end");
+            }
+        }
+    }
+
     /// Exit codes that can make no further attempt.
     fn exit_codes(&mut self, rule: &Node) {
         let Some(codes) = rule.at(&["retry", "exitCodes"]) else { return };
         for code in codes.items().iter().filter(|code| code.integer() == Some(0)) {
             self.faults.warning(code.span, "a container that exits with 0 has not failed");
+        }
+        for code in codes.items() {
+            if code.integer().is_some_and(|code| !(0..=255).contains(&code)) {
+                self.faults
+                    .warning(code.span, "no container exits with this code")
+                    .hint("exit codes are 0 to 255");
+            }
         }
         let attempts = rule.at(&["retry", "attempts"]).map_or(Some(1), Node::integer);
         if attempts == Some(1) && !codes.items().is_empty() {

@@ -166,6 +166,7 @@ impl Checker<'_, '_> {
                 self.event_pattern(&entry.value);
                 let hint = "what an event is about is under `detail`";
                 self.envelope(&entry.value, &EVENT_FIELDS, "an event", hint);
+                self.lifecycle(&entry.value);
                 if let Some(bus) = on.get("bus") {
                     self.not_empty(bus, "bus");
                 }
