@@ -9,7 +9,7 @@ mod lifecycle;
 mod source;
 mod target;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 use taskferry_event_pattern::EventPattern;
@@ -68,6 +68,12 @@ enum Source {
     Schedule,
     Sqs,
     EventPattern,
+}
+
+/// A duration under this name, where one stands there.
+fn duration_in<'a>(node: &'a Node, name: &str) -> Option<(&'a Node, Duration)> {
+    let node = node.get(name)?;
+    Some((node, policy::parse_duration(node.text()?).ok()?))
 }
 
 impl<'a> Checker<'a, '_> {
@@ -154,10 +160,7 @@ impl<'a> Checker<'a, '_> {
 
     /// A limit on one attempt that the limit on all of them comes before.
     fn total(&mut self, rule: &Node) {
-        let limit = |name| {
-            let node = rule.at(&["timeout", name])?;
-            Some((node, policy::parse_duration(node.text()?).ok()?))
-        };
+        let limit = |name| duration_in(rule.get("timeout")?, name);
         let Some((total, all)) = limit("total") else { return };
         for (node, one) in ["start", "run"].into_iter().filter_map(limit) {
             if one > all {
@@ -218,13 +221,10 @@ impl<'a> Checker<'a, '_> {
     }
 
     fn backoff(&mut self, backoff: &Node) {
-        let wait = |name| {
-            let node = backoff.get(name)?;
-            Some((node, policy::parse_duration(node.text()?).ok()?))
-        };
         for node in ["min", "max"].into_iter().filter_map(|name| backoff.get(name)) {
             self.duration(node);
         }
+        let wait = |name| duration_in(backoff, name);
         if let (Some((node, min)), Some((longest, max))) = (wait("min"), wait("max"))
             && min > max
         {
